@@ -1,0 +1,409 @@
+--- The client: what users call, each call checked, run and turned into a report or a failure.
+local client = {}
+
+local contact = require "heymarket.contact"
+local core = require "heymarket.core"
+local dispatch = require "heymarket.dispatch"
+local engine = require "heymarket.engine"
+local failure = require "heymarket.failure"
+local journal = require "heymarket.journal"
+local options = require "heymarket.options"
+local pacer = require "heymarket.pacer"
+local report = require "heymarket.report"
+local token = require "heymarket.token"
+local transport = require "heymarket.transport"
+
+local VERSION = "0.1.0"
+local MAX_ITEMS = 1000 -- of an import's report
+local REST_EVERY = 256 -- contacts between two turns for others, in loops that do not wait
+
+---@class heymarket.Client
+local Client = {}
+Client.__index = Client
+Client.__name = "heymarket.Client"
+
+client.VERSION = VERSION
+
+local function environment(config)
+  local given = {}
+  for name, value in pairs(config) do
+    given[name] = value
+  end
+  for name, variable in pairs {
+    secret_id = "HEYMARKET_SECRET_ID",
+    secret_key = "HEYMARKET_SECRET_KEY",
+    base_url = "HEYMARKET_BASE_URL",
+  } do
+    local value = os.getenv(variable)
+    if given[name] == nil and value and value ~= "" then
+      given[name] = value
+    end
+  end
+  return given
+end
+
+local function missing(name, variable)
+  return { field = name, message = ("is missing: give it to heymarket.new, or set %s in the environment"):format(variable) }
+end
+
+--- Makes a client. Nothing is opened or sent before the first call.
+---
+--- Credentials and base_url come from the environment where the config does not have them: HEYMARKET_SECRET_ID,
+--- HEYMARKET_SECRET_KEY, HEYMARKET_BASE_URL. The secret key is kept in guarded memory only, never in a Lua table.
+---@param config table? secret_id, secret_key, base_url, timeout (s), connect_timeout (s), max_attempts, max_retry_after
+--- (s), requests_per_minute (or false), batch_size, concurrency, token_ttl (s), default_country, ca_file, proxy,
+--- user_agent, on_event, shared_dict; and for tests `runtime`, a table with any of monotonic, time, sleep, random (all
+--- functions) and transport
+---@return heymarket.Client?
+---@return heymarket.Failure? failure of kind "invalid", with all mistakes in `issues`
+function client.new(config)
+  options.expect(config, "table?", "heymarket.new: config", 2)
+  local given = environment(config or {})
+  local settings, issues = options.read("config", given)
+  issues = issues or {}
+  for _, pair in ipairs { { "secret_key", "HEYMARKET_SECRET_KEY" }, { "secret_id", "HEYMARKET_SECRET_ID" } } do
+    if given[pair[1]] == nil then
+      table.insert(issues, 1, missing(pair[1], pair[2]))
+    end
+  end
+  if #issues > 0 then
+    return nil, failure.invalid(issues)
+  end
+  local seams = settings.runtime or {}
+  local runtime = {
+    monotonic = seams.monotonic or core.monotonic,
+    time = seams.time or core.time,
+    sleep = seams.sleep or core.sleep,
+    random = seams.random or core.random,
+  }
+  local signer = core.signer(settings.secret_id, settings.secret_key)
+  local agent = "heymarket-lua/" .. VERSION .. " (" .. (rawget(_G, "jit") and "LuaJIT" or _VERSION) .. ")"
+  settings.user_agent = settings.user_agent and agent .. " " .. settings.user_agent or agent
+  settings.base_url = settings.base_url:gsub("/+$", "")
+  -- Whoever prints or stores the client must not find the credentials in it.
+  local account = core.hash(settings.secret_id)
+  settings.secret_id, settings.secret_key, settings.runtime = nil, nil, nil
+  return setmetatable({
+    config = settings,
+    account = account,
+    runtime = runtime,
+    signer = signer,
+    tokens = token.new(signer, settings.token_ttl, runtime.time),
+    pacer = pacer.new(runtime.monotonic),
+    transport = seams.transport or transport.new(settings, runtime),
+  }, Client)
+end
+
+-- What every call checks first: wrong use raises, everything else is a failure.
+function Client:prepare(scope, given, where)
+  options.expect(given, "table?", where .. ": options", 3)
+  if self.closed then
+    return nil, failure.new("invalid", "this client is closed: make a new one", { issues = {} })
+  end
+  local problem = self.transport:problem()
+  if problem then
+    return nil, problem
+  end
+  return options.read(scope, given, self.config)
+end
+
+-- A copy of the failure that ended a call, with the report of what was done.
+local function with_report(problem, made)
+  local touched = made.accepted + made.rejected + made.unknown > 0
+  return failure.with(problem, { report = made, delivered = touched and "maybe" or problem.delivered })
+end
+
+-- Which failure tells most of a call that ran to its end: doubt first, then refusal.
+local function worst(items)
+  local found
+  for _, item in ipairs(items) do
+    if item.failure and item.outcome ~= "rejected" and (not found or item.outcome == "unknown" and found.outcome ~= "unknown") then
+      found = item
+    end
+  end
+  return found.failure
+end
+
+-- The number of the last contact of an array that may have holes, or nil when it is no array.
+local function array_size(contacts)
+  local size = 0
+  for key in pairs(contacts) do
+    if type(key) ~= "number" or key % 1 ~= 0 or key < 1 then
+      return nil, key
+    end
+    size = math.max(size, key)
+  end
+  return size
+end
+
+local function prepare_contacts(self, contacts, settings, issues)
+  local size, odd = array_size(contacts)
+  if not size then
+    issues[#issues + 1] = {
+      field = tostring(odd):sub(1, 60),
+      message = "stands where a list of contacts belongs: put the contact into braces, { { phone = … } }",
+    }
+    return {}, 0, 0
+  end
+  local entries, invalid, last_bad = {}, 0, nil
+  for index = 1, size do
+    local before = #issues
+    local body, phone
+    if contacts[index] == nil then
+      issues[#issues + 1] = { index = index, message = "is missing: the list has a hole" }
+    else
+      body, phone = contact.encode(contacts[index], index, settings.default_country, issues)
+    end
+    if #issues > before and last_bad ~= index then
+      invalid, last_bad = invalid + 1, index
+    end
+    entries[index] = body and { index = index, position = index, contact = contacts[index], phone = phone, body = body } or false
+    if index % REST_EVERY == 0 then
+      self.transport:rest()
+    end
+  end
+  return entries, size, invalid
+end
+
+-- The report of a call that was refused before anything was sent.
+local function refused_report(contacts, entries, size, issues)
+  local books = report.new(math.huge)
+  local by_index = {}
+  for _, issue in ipairs(issues) do
+    if issue.index then
+      by_index[issue.index] = by_index[issue.index] or {}
+      table.insert(by_index[issue.index], issue)
+    end
+  end
+  local unsent = failure.new("stopped", "not sent, because other contacts of the call are invalid")
+  for index = 1, size do
+    local outcome = entries[index] and "unsent" or "invalid"
+    books:add(outcome)
+    books:keep {
+      index = index,
+      position = index,
+      outcome = outcome,
+      contact = contacts[index],
+      failure = outcome == "unsent" and unsent or failure.invalid(by_index[index]),
+    }
+  end
+  return books:report({ requests = 0, retries = 0, elapsed = 0 }, true)
+end
+
+--- Creates contacts. All are checked before anything is sent: one invalid contact refuses the whole call.
+---
+--- Uses `POST /v1/batch/contacts`, in as many requests as it takes.
+---@param contacts table[] array of contacts
+---@param given table? options: overwrite (false), deadline (s), and timeout, max_attempts, batch_size, concurrency,
+--- requests_per_minute, default_country, on_event in place of the client's
+---@return heymarket.Report? report when every contact was accepted or rejected
+---@return heymarket.Failure? failure otherwise; `failure.report` tells what was done
+function Client:create_contacts(contacts, given)
+  options.expect(contacts, "table", "create_contacts: contacts", 2)
+  local settings, issues = self:prepare("call", given, "create_contacts")
+  if failure.is(issues) then
+    return nil, issues
+  end
+  issues = issues or {}
+  local fallback = type(given) == "table" and given.default_country
+  local entries, size = prepare_contacts(self, contacts, settings or { default_country = fallback or self.config.default_country }, issues)
+  if #issues > 0 then
+    local problem = failure.invalid(issues)
+    problem.report = refused_report(contacts, entries, size, issues)
+    return nil, problem
+  end
+  local index = 0
+  local running = engine.new(self, settings, report.new(math.huge))
+  running.source = function()
+    index = index + 1
+    return entries[index]
+  end
+  local made, stopped = running:run()
+  local untaken = made.failed + made.unknown + made.unsent
+  if untaken == 0 then
+    return made
+  end
+  return nil, with_report(stopped or worst(made.items), made)
+end
+
+-- Turns what `import` was given into a function that returns contact, position, row.
+local function reader(source)
+  if options.is_function(source) then
+    return source
+  end
+  local i = 0
+  return function()
+    i = i + 1
+    return source[i], i
+  end
+end
+
+-- Entries for the engine: reads, validates, and leaves out what an earlier run has done.
+local function entries_of(self, read, settings, running, notes)
+  local index = 0
+  local encode, default_country = contact.encode, settings.default_country
+
+  local function next_entry()
+    local found, position, row = read()
+    if found == nil then
+      return nil
+    end
+    index = index + 1
+    if index % REST_EVERY == 0 then
+      running.dispatch:rest()
+    end
+    local issues = failure.is(found) and found.issues or {}
+    if failure.is(found) then
+      return { index = index, position = position, row = row, problem = found }
+    end
+    local body, phone = encode(found, index, default_country, issues)
+    return {
+      index = index,
+      position = position,
+      row = row,
+      contact = found,
+      phone = phone,
+      body = body,
+      problem = not body and failure.invalid(issues) or nil,
+    }
+  end
+
+  -- The first contacts are read before anything is sent, for the journal to know the input by them.
+  local ahead, ahead_first
+  local function begin()
+    ahead, ahead_first = {}, 1
+    local bodies = {}
+    while #ahead < journal.PREFIX do
+      local entry = next_entry()
+      if not entry then
+        break
+      end
+      ahead[#ahead + 1] = entry
+      bodies[#bodies + 1] = entry.body or ""
+    end
+    local ok, problem = notes:begin(bodies)
+    if not ok then
+      error(problem, 0)
+    end
+  end
+
+  return function()
+    if notes and not ahead then
+      begin()
+    end
+    while not running.dispatch.stopped do
+      local entry
+      if ahead and ahead[ahead_first] then
+        entry = ahead[ahead_first]
+        ahead[ahead_first] = nil
+        ahead_first = ahead_first + 1
+      else
+        entry = next_entry()
+      end
+      if not entry then
+        return nil
+      elseif entry.problem then
+        running:refuse(entry.index, entry.position, entry.contact, entry.row, entry.problem)
+      else
+        local known, problem
+        if notes then
+          known, problem = notes:known(entry)
+          if problem then
+            error(problem, 0)
+          end
+        end
+        if not known then
+          return entry
+        end
+        running:resume(entry, known)
+      end
+    end
+    return nil
+  end
+end
+
+--- Imports contacts from a source, as a stream: what is invalid is counted and passed over.
+---@param source table|function an array, or a function (or callable object, such as heymarket.csv.open gives) that
+--- returns `contact [, position]` until nil
+---@param given table? options of create_contacts, and on_item(item), on_progress(report), max_failures, journal (path),
+--- should_stop() (asked about once a second; true ends the import after what is on its way)
+---@return heymarket.Report? report when the source came to its end, whatever the outcomes
+---@return heymarket.Failure? failure when the import had to stop; `failure.report` tells what was done
+function Client:import(source, given)
+  if not options.is_function(source) then
+    options.expect(source, "table", "import: source", 2)
+  end
+  local settings, issues = self:prepare("import", given, "import")
+  if not settings then
+    return nil, failure.is(issues) and issues or failure.invalid(issues)
+  end
+  local notes, problem
+  if settings.journal then
+    notes, problem = journal.open(settings.journal, {
+      overwrite = settings.overwrite,
+      default_country = settings.default_country,
+      batch_size = settings.batch_size,
+      base_url = self.config.base_url,
+      account = self.account,
+    }, self.runtime.monotonic)
+    if not notes then
+      return nil, problem
+    end
+  end
+  local running = engine.new(self, settings, report.new(MAX_ITEMS), notes)
+  running.source = entries_of(self, reader(source), settings, running, notes)
+  local made, stopped = running:run()
+  if notes then
+    local _, unwritten = notes:close()
+    stopped = stopped or unwritten
+  end
+  if stopped then
+    return nil, with_report(stopped, made)
+  end
+  return made
+end
+
+--- Are these credentials good? Writes nothing.
+---
+--- Asks `GET /v1/inboxes`, which the vendor recommends for this, and looks at the status only.
+---@param given table? options: timeout (s), max_attempts, deadline (s), requests_per_minute, on_event
+---@return boolean? true
+---@return heymarket.Failure?
+function Client:check(given)
+  local settings, issues = self:prepare("check", given, "check")
+  if not settings then
+    return nil, failure.is(issues) and issues or failure.invalid(issues)
+  end
+  settings.concurrency = 1
+  local calls = dispatch.new(self, settings)
+  calls:add { method = "GET", path = "/v1/inboxes", contacts = 0 }
+  local outcome = calls:next()
+  if outcome.refused then
+    return true
+  end
+  return nil, outcome.failure or calls.stopped
+end
+
+--- A bearer token for the API: signed now, or one from the cache that is younger than token_ttl. It is a secret.
+---@return string? token
+---@return heymarket.Failure?
+function Client:token()
+  if self.closed then
+    return nil, failure.new("invalid", "this client is closed: make a new one", { issues = {} })
+  end
+  return self.tokens:get()
+end
+
+--- Closes the connections and wipes the key. May be called twice.
+function Client:close()
+  if not self.closed then
+    self.closed = true
+    self.tokens.current = nil
+    self.transport:close()
+    self.signer:close()
+  end
+end
+
+Client.__close = Client.close
+
+return client

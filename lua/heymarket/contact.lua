@@ -1,0 +1,443 @@
+--- Contacts: what each field may be, and the wire form that the endpoint documents.
+---
+--- Validation happens once, in `rules`, which give the JSON of a field or say what is wrong with it. Fields are written
+--- in one fixed order, so that the same contact always gives the same bytes.
+local contact = {}
+
+local json = require "heymarket.json"
+local text = require "heymarket.text"
+
+local concat = table.concat
+local find, gsub, sub = string.find, string.gsub, string.sub
+local integer = json.integer
+
+local FIELDS = {
+  "phone",
+  "avatar",
+  "custom",
+  "display_name",
+  "email",
+  "first",
+  "last",
+  "assignee_id",
+  "tags",
+  "is_opted_out",
+  "email_suppressions",
+}
+
+--- Names of all fields, in the order in which they stand on the wire.
+contact.fields = FIELDS
+
+local MAX_TAGS = 5 -- documented by the vendor
+
+-- What a person reads of a wrong value: its type, and the value itself where that is short and harmless.
+local function describe(value)
+  local kind = type(value)
+  if kind == "number" or kind == "boolean" then
+    return tostring(value)
+  end
+  return "a " .. kind
+end
+
+local INEXACT = "is a whole number too large to be exact in this Lua: give it as a string of digits"
+
+local function integer_problem(value, wanted)
+  if type(value) == "number" and value % 1 == 0 then
+    return INEXACT
+  end
+  return ("must be %s, not %s"):format(wanted, describe(value))
+end
+
+--- The digits of a phone number as the API wants them: country code first, no plus sign.
+---@param value any string or integer
+---@param default_country string|boolean|nil digits put before a ten-digit number; false takes such a number as it is
+---@return string? digits
+---@return string? problem
+function contact.phone(value, default_country)
+  local digits, international = value, false
+  if type(value) == "number" then
+    digits = integer(value)
+    if not digits then
+      return nil, integer_problem(value, "a string or an integer")
+    end
+  elseif type(value) ~= "string" then
+    return nil, "must be a string or an integer, not " .. describe(value)
+  end
+  if find(digits, "%D") then
+    digits = gsub(digits, "[ %-%.%(%)/]", "")
+    local rest, dropped = gsub(digits, "^%+", "")
+    digits, international = rest, dropped > 0
+    if find(digits, "%D") then
+      return nil, "holds characters that are not part of a phone number: write digits, such as +12345678900"
+    end
+  end
+  if not international and sub(digits, 1, 2) == "00" then
+    digits, international = sub(digits, 3), true
+  end
+  if digits == "" then
+    return nil, "is empty"
+  elseif sub(digits, 1, 1) == "0" then
+    return nil, "starts with 0: write it with its country code, such as +12345678900"
+  end
+  if #digits == 10 and not international then
+    if default_country then
+      digits = default_country .. digits
+    elseif default_country == nil then
+      return nil,
+        "has ten digits and no country code: write it as +1… (or another code), or set default_country "
+          .. '("1" puts a 1 before such numbers, false takes them as they are)'
+    end
+  end
+  if #digits < 7 or #digits > 15 then
+    return nil, ("has %d digits: a phone number has 7 to 15, country code included"):format(#digits)
+  end
+  return digits
+end
+
+-- Printable ASCII without quotation mark and backslash goes to the wire as it is; this is nearly every value.
+local ORDINARY = "^[ !#-%[%]-~]*$"
+
+local function utf8_problem(value)
+  local position, c1 = text.invalid_utf8(value)
+  if position then
+    return ("is not valid UTF-8 (byte %d): save the source as UTF-8"):format(position)
+  end
+  return nil, c1
+end
+
+-- A name or an address: UTF-8 without control characters. "" is omitted, for a blank must not clear a stored value.
+local function line(value)
+  if type(value) ~= "string" then
+    return nil, "must be a string, not " .. describe(value)
+  elseif find(value, ORDINARY) then
+    return value ~= "" and '"' .. value .. '"' or ""
+  end
+  local problem, c1 = utf8_problem(value)
+  if problem then
+    return nil, problem
+  elseif c1 or find(value, "%c") then
+    return nil, "holds a control character (a line break or a tab, for example): take it out"
+  end
+  return json.string(value)
+end
+
+local function email(value)
+  local written, problem = line(value)
+  if written and written ~= "" and not find(value, "^[^%s@<>,;]+@[^%s@<>,;]+%.[^%s@<>,;%.]+$") then
+    return nil, "does not look like an email address, such as ann@example.com"
+  end
+  return written, problem
+end
+
+local function avatar(value)
+  local written, problem = line(value)
+  if problem then
+    return nil, problem
+  elseif not find(value, "^[hH][tT][tT][pP][sS]?://[^%s/?#][^%s]*$") then
+    return nil, "must be the URL of an image that starts with http:// or https://"
+  end
+  return written
+end
+
+local function assignee_id(value)
+  local digits = integer(value)
+  if not digits then
+    return nil, integer_problem(value, "an integer")
+  elseif value <= 0 and value ~= -1 then
+    return nil, "must be a user id (greater than 0), or -1 for nobody"
+  end
+  return digits
+end
+
+-- Number of items when a table is an array without holes, otherwise nil.
+local function array_length(value)
+  local count = 0
+  for _ in pairs(value) do
+    count = count + 1
+  end
+  return count == #value and count or nil
+end
+
+-- The id in one item of `tags`: an integer, or {tag_id = integer}.
+local function tag_id(item)
+  if type(item) == "table" then
+    for key in pairs(item) do
+      if key ~= "tag_id" then
+        return nil, ("has the field %q: a tag is an id, or {tag_id = id}"):format(tostring(key))
+      end
+    end
+    item = item.tag_id
+  end
+  local digits = integer(item)
+  if not digits then
+    return nil, integer_problem(item, "an id (an integer, or {tag_id = integer})")
+  elseif item <= 0 then
+    return nil, "must be an id greater than 0"
+  end
+  return digits
+end
+
+-- Several mistakes in one field are told together.
+local function also(problems, problem)
+  return problems and problems .. "; " .. problem or problem
+end
+
+local function tags(value)
+  if type(value) ~= "table" then
+    return nil, "must be an array of tag ids, not " .. describe(value)
+  end
+  local count = array_length(value)
+  if not count then
+    return nil, "must be an array of tag ids without gaps or names"
+  elseif count > MAX_TAGS then
+    return nil, ("has %d tags: a contact has at most %d"):format(count, MAX_TAGS)
+  elseif count == 0 then
+    return "[]"
+  end
+  local seen, parts, problems = {}, {}, nil
+  for i = 1, count do
+    local digits, problem = tag_id(value[i])
+    if not digits then
+      problems = also(problems, ("item %d %s"):format(i, problem))
+    elseif seen[digits] then
+      problems = also(problems, ("has the tag %s twice"):format(digits))
+    else
+      seen[digits] = true
+      parts[i] = digits
+    end
+  end
+  if problems then
+    return nil, problems
+  end
+  return '[{"tag_id":' .. concat(parts, '},{"tag_id":') .. "}]"
+end
+
+-- The id of a custom field as a string of digits.
+local function custom_id(key)
+  if type(key) == "string" then
+    return find(key, "^[1-9]%d*$") and key or nil
+  end
+  local digits = integer(key)
+  return digits and key > 0 and digits or nil
+end
+
+local function custom_value(value)
+  local kind = type(value)
+  if kind == "string" then
+    if find(value, ORDINARY) then
+      return '"' .. value .. '"'
+    end
+    local problem = utf8_problem(value)
+    if problem then
+      return nil, problem
+    end
+    return json.string(value)
+  elseif kind == "boolean" then
+    return tostring(value)
+  elseif kind == "number" then
+    local digits = json.number(value)
+    if digits then
+      return digits
+    end
+    return nil, value % 1 == 0 and INEXACT or "must be a finite number"
+  end
+  return nil, "must be a string, an integer, a finite number or a boolean, not " .. describe(value)
+end
+
+local function by_number(a, b)
+  if #a ~= #b then
+    return #a < #b
+  end
+  return a < b
+end
+
+local function custom(value)
+  if type(value) ~= "table" then
+    return nil, "must be a table of custom field ids and values, not " .. describe(value)
+  end
+  local ids, written, problems = {}, {}, nil
+  for key, item in pairs(value) do
+    local id = custom_id(key)
+    if not id then
+      local shown = type(key) == "string" and ('"%s"'):format(sub(key, 1, 40)) or describe(key)
+      problems = also(problems, ("has the key %s: keys are numeric ids of custom fields, such as 123"):format(shown))
+    elseif written[id] then
+      problems = also(problems, ("has the field %s twice, as a number and as a string"):format(id))
+    else
+      local fragment, problem = custom_value(item)
+      if fragment then
+        ids[#ids + 1] = id
+        written[id] = fragment
+      else
+        problems = also(problems, ("field %s %s"):format(id, problem))
+      end
+    end
+  end
+  if problems then
+    return nil, problems
+  end
+  if ids[2] then
+    table.sort(ids, by_number)
+  end
+  for i = 1, #ids do
+    ids[i] = '"' .. ids[i] .. '":' .. written[ids[i]]
+  end
+  return "{" .. concat(ids, ",") .. "}"
+end
+
+local function is_opted_out(value)
+  if value == true then
+    return "true"
+  elseif value == false then
+    return "false"
+  end
+  return nil, "must be true or false, not " .. describe(value)
+end
+
+local function email_suppressions(value)
+  if type(value) ~= "table" then
+    return nil, "must be an array of integers, not " .. describe(value)
+  end
+  local count = array_length(value)
+  if not count then
+    return nil, "must be an array of integers without gaps or names"
+  end
+  local parts, problems = {}, nil
+  for i = 1, count do
+    parts[i] = integer(value[i]) or ""
+    if parts[i] == "" then
+      problems = also(problems, ("item %d %s"):format(i, integer_problem(value[i], "an integer")))
+    end
+  end
+  if problems then
+    return nil, problems
+  end
+  return "[" .. concat(parts, ",") .. "]"
+end
+
+local rules = {
+  phone = contact.phone,
+  avatar = avatar,
+  custom = custom,
+  display_name = line,
+  email = email,
+  first = line,
+  last = line,
+  assignee_id = assignee_id,
+  tags = tags,
+  is_opted_out = is_opted_out,
+  email_suppressions = email_suppressions,
+}
+
+-- By name: place on the wire, rule, and how the field begins there.
+local place, rule_at, prefix = {}, {}, {}
+for i, name in ipairs(FIELDS) do
+  place[name], rule_at[i], prefix[i] = i, rules[name], ',"' .. name .. '":'
+end
+
+-- Reused for every contact: this function neither yields nor calls what could come back to it.
+local slots = {}
+for i = 1, #FIELDS do
+  slots[i] = ""
+end
+
+--- Validates a contact and writes its wire form.
+---@param fields table the contact; it is not changed
+---@param index integer? its number in the call, for the issues
+---@param default_country string|boolean|nil see contact.phone
+---@param issues heymarket.Issue[] every mistake is added here
+---@return string? body the JSON object; nil when something is wrong
+---@return string? phone the digits by which the server knows it
+function contact.encode(fields, index, default_country, issues)
+  if type(fields) ~= "table" then
+    issues[#issues + 1] = { index = index, message = "a contact must be a table, not " .. describe(fields) }
+    return nil
+  end
+  local phone
+  local before = #issues
+  for name, value in pairs(fields) do
+    local i = place[name]
+    if i == 1 then
+      local problem
+      phone, problem = contact.phone(value, default_country)
+      if not phone then
+        issues[#issues + 1] = { index = index, field = name, message = problem }
+      end
+    elseif i then
+      local written, problem = rule_at[i](value)
+      if not written then
+        issues[#issues + 1] = { index = index, field = name, message = problem }
+      elseif written ~= "" then
+        slots[i] = prefix[i] .. written
+      end
+    else
+      local shown = type(name) == "string" and sub(name, 1, 60) or tostring(name)
+      issues[#issues + 1] = {
+        index = index,
+        field = shown,
+        message = "is not a field of a contact" .. text.did_you_mean(name, FIELDS),
+      }
+    end
+  end
+  if fields.phone == nil then
+    issues[#issues + 1] = { index = index, field = "phone", message = "is required" }
+  end
+  local found = #issues - before
+  local body
+  if found == 0 then
+    slots[1] = '{"phone":"' .. phone .. '"'
+    body = concat(slots) .. "}"
+  elseif found > 1 then
+    -- pairs has no order; a report must have one.
+    local mine = {}
+    for i = before + 1, #issues do
+      mine[#mine + 1] = issues[i]
+      issues[i] = nil
+    end
+    table.sort(mine, function(a, b)
+      local pa, pb = place[a.field] or 99, place[b.field] or 99
+      if pa ~= pb then
+        return pa < pb
+      end
+      return a.field < b.field
+    end)
+    for i = 1, #mine do
+      issues[before + i] = mine[i]
+    end
+  end
+  for i = 1, #FIELDS do
+    slots[i] = ""
+  end
+  return body, phone
+end
+
+--- The wire form as a table.
+---@param fields table a contact that contact.encode has accepted
+---@param phone string its digits
+---@return table wire a new table
+function contact.wire(fields, phone)
+  local wire = { phone = phone }
+  for name, value in pairs(fields) do
+    if name == "tags" then
+      wire.tags = {}
+      for i, item in ipairs(value) do
+        wire.tags[i] = { tag_id = type(item) == "table" and item.tag_id or item }
+      end
+    elseif name == "custom" then
+      wire.custom = {}
+      for key, item in pairs(value) do
+        wire.custom[custom_id(key)] = item
+      end
+    elseif name == "email_suppressions" then
+      wire.email_suppressions = {}
+      for i, item in ipairs(value) do
+        wire.email_suppressions[i] = item
+      end
+    elseif name ~= "phone" and value ~= "" then
+      wire[name] = value
+    end
+  end
+  return wire
+end
+
+return contact

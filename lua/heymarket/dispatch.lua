@@ -1,0 +1,333 @@
+--- Dispatch: the requests of one call, from the first try to the final answer.
+---
+--- Requests go in with `add`; `next` gives them back one by one with what came of them. Between the two it signs, keeps
+--- the pace, retries, and decides when to give up. It knows nothing of contacts.
+local dispatch = {}
+
+local answer = require "heymarket.answer"
+local failure = require "heymarket.failure"
+local retry = require "heymarket.retry"
+
+local Dispatch = {}
+Dispatch.__index = Dispatch
+
+-- So many fruitless tries in a row, of whichever requests, and the server counts as down: a long import does not go on
+-- hammering it.
+local MAX_FRUITLESS = 10
+
+---@class heymarket.Request
+---@field method string
+---@field path string path and query, after base_url
+---@field body string?
+---@field contacts integer number of contacts in it
+---@field attempts integer tries made
+---@field maybe boolean an earlier try may have been acted upon
+---@field failure heymarket.Failure? what came of the last try
+
+--- Makes the dispatch of one call.
+---@param client table tokens, pacer, transport, runtime and base_url of the client
+---@param options table of the call
+function dispatch.new(client, options)
+  local now = client.runtime.monotonic()
+  return setmetatable({
+    client = client,
+    options = options,
+    limit = options.concurrency, -- requests on their way at a time
+    queue = {}, -- waiting requests, in the order in which they came
+    flying = 0,
+    inbox = client.transport:inbox(),
+    ended = {}, -- requests with their outcome that `next` has not given out yet
+    fruitless = 0,
+    requests = 0,
+    retries = 0,
+    deadline = options.deadline and now + options.deadline,
+    stopped = nil, -- the failure that ended it all
+  }, Dispatch)
+end
+
+--- Reports an event to the user's hook, whose errors are its own business.
+---@param event table
+function Dispatch:tell(event)
+  if self.options.on_event then
+    pcall(self.options.on_event, event)
+  end
+end
+
+--- Takes a request in.
+---@param request heymarket.Request
+function Dispatch:add(request)
+  request.attempts = 0
+  request.due = 0
+  self.queue[#self.queue + 1] = request
+end
+
+--- Number of requests that are not given back yet.
+---@return integer
+function Dispatch:pending()
+  return #self.queue + self.flying + #self.ended
+end
+
+--- Ends the call: nothing more is started; what is on its way is awaited.
+---@param reason heymarket.Failure
+function Dispatch:stop(reason)
+  self.stopped = self.stopped or reason
+end
+
+local function event_of(request, kind)
+  return {
+    type = kind,
+    method = request.method,
+    url = request.url,
+    attempt = request.attempts,
+    contacts = request.contacts,
+    bytes = request.body and #request.body or 0,
+  }
+end
+
+function Dispatch:finish(request, refused, problem)
+  if problem then
+    if request.maybe and problem.delivered == "no" then
+      problem = failure.with(problem, { delivered = "maybe" })
+    end
+    problem.attempts = request.attempts
+  end
+  request.failure = problem
+  self.ended[#self.ended + 1] = { request = request, refused = refused, failure = problem }
+end
+
+-- What is left when the call has stopped: requests that were tried keep the failure of their last try.
+function Dispatch:drop_queue()
+  for _, request in ipairs(self.queue) do
+    self:finish(request, nil, request.failure)
+  end
+  self.queue = {}
+end
+
+function Dispatch:deadline_failure()
+  return failure.new("timeout", ("the deadline of %g s has passed"):format(self.options.deadline), {
+    retryable = true,
+  })
+end
+
+function Dispatch:tell_retry(request, problem, delay)
+  local event = event_of(request, "retry")
+  event.delay, event.failure, event.status, event.request_id = delay, problem, problem.status, problem.request_id
+  self:tell(event)
+end
+
+-- Decides what a failed try means: try again (true) or not.
+function Dispatch:may_retry(request, problem, started)
+  local options = self.options
+  if self.stopped then
+    return false
+  elseif problem.kind == "unauthorized" then
+    -- Once with a new token; a request that left with a token that was already known to be bad has not had its try yet.
+    if request.refused_token or request.attempts >= options.max_attempts then
+      self:stop(problem)
+      return false
+    end
+    request.refused_token = true
+    request.due = 0
+    self:tell_retry(request, problem, 0)
+    return true
+  elseif problem.kind == "denied" then
+    self:stop(problem)
+    return false
+  end
+  if not problem.retryable then
+    return false
+  end
+  local now = self.client.runtime.monotonic()
+  local delay = retry.backoff(request.attempts, self.client.runtime.random, problem.kind)
+  local asked = problem.retry_after
+  if asked then
+    if asked > self.client.config.max_retry_after then
+      -- Asking sooner than the server wants is pointless, and waiting longer than the user wants is not ours to do.
+      if problem.kind == "rate_limited" then
+        self:stop(problem)
+      end
+      return false
+    end
+    delay = math.max(delay, asked)
+  end
+  if problem.kind == "rate_limited" then
+    self.client.pacer:slow_down(delay, started)
+  end
+  if request.attempts >= options.max_attempts then
+    return false
+  end
+  if self.deadline and now + delay >= self.deadline then
+    self:stop(failure.with(self:deadline_failure(), { delivered = problem.delivered }))
+    return false
+  end
+  request.due = now + delay
+  self:tell_retry(request, problem, delay)
+  return true
+end
+
+function Dispatch:digest(result)
+  local request, client = result.request, self.client
+  self.flying = self.flying - 1
+  local now = client.runtime.time()
+  local refused, problem, headers = answer.read(result, {
+    token = request.token,
+    now = now,
+    status_only = request.method == "GET",
+  })
+  local event = event_of(request, "response")
+  event.status, event.elapsed, event.failure = result.status, result.elapsed, problem
+  event.request_id = headers["x-request-id"]
+  self:tell(event)
+  if refused then
+    self.fruitless = 0
+    client.pacer:speed_up()
+    self:finish(request, refused)
+    return
+  end
+  problem.attempts = request.attempts
+  request.failure = problem
+  if problem.kind == "unauthorized" then
+    client.tokens:refuse(request.token, retry.http_date(headers.date))
+  end
+  if problem.retryable or problem.kind == "unexpected" then
+    self.fruitless = self.fruitless + 1
+  else
+    self.fruitless = 0 -- a refusal is an answer: somebody is there
+  end
+  local again = self:may_retry(request, problem, request.started)
+  if problem.delivered == "maybe" then
+    request.maybe = true
+  end
+  if again then
+    self.queue[#self.queue + 1] = request
+    return
+  end
+  self:finish(request, nil, problem)
+  if not again and self.fruitless >= MAX_FRUITLESS then
+    self:stop(
+      failure.with(problem, {
+        message = ("stopped after %d tries in a row without a usable answer; the last: %s"):format(
+          self.fruitless,
+          problem.message
+        ),
+      })
+    )
+  end
+end
+
+function Dispatch:start(request)
+  local client, options = self.client, self.options
+  local now = client.runtime.monotonic()
+  request.attempts = request.attempts + 1
+  request.url = client.config.base_url .. request.path
+  request.token = client.tokens:get()
+  request.started = now
+  request.timeout = options.timeout
+  if self.deadline then
+    request.timeout = math.max(0.001, math.min(request.timeout, self.deadline - now))
+  end
+  request.connect_timeout = math.min(client.config.connect_timeout, request.timeout)
+  request.headers = {
+    "Authorization: Bearer " .. request.token,
+    "Accept: application/json",
+    request.body and "Content-Type: application/json",
+  }
+  request.ended = function()
+    client.pacer:finish()
+  end
+  self.requests = self.requests + 1
+  if request.attempts > 1 then
+    self.retries = self.retries + 1
+  end
+  self.flying = self.flying + 1
+  self:tell(event_of(request, "request"))
+  local started, code, message = client.transport:start(request, self.inbox)
+  if not started then
+    client.pacer:finish()
+    self:digest { request = request, code = code, message = message, sent = false, elapsed = 0 }
+  end
+end
+
+-- Starts what may start now. Returns the seconds until something more might, nil when that depends on answers only.
+function Dispatch:start_due()
+  local soonest
+  local now = self.client.runtime.monotonic()
+  local i = 1
+  while self.flying < self.limit and i <= #self.queue and not self.stopped do
+    local request = self.queue[i]
+    if request.due > now then
+      soonest = math.min(soonest or math.huge, request.due - now)
+      i = i + 1
+    else
+      local allowed, delay = self.client.pacer:reserve(self.options.requests_per_minute)
+      if not allowed then
+        if delay then
+          local event = event_of(request, "pace")
+          event.url = self.client.config.base_url .. request.path
+          event.delay = delay
+          if not self.paced_until or now >= self.paced_until then
+            self.paced_until = now + delay
+            self:tell(event)
+          end
+          soonest = math.min(soonest or math.huge, delay)
+        end
+        break
+      end
+      table.remove(self.queue, i)
+      self:start(request)
+    end
+  end
+  return soonest
+end
+
+function Dispatch:collect()
+  local inbox = self.inbox
+  while inbox.first <= inbox.last do
+    local result = inbox[inbox.first]
+    inbox[inbox.first] = nil
+    inbox.first = inbox.first + 1
+    self:digest(result)
+  end
+end
+
+--- Waits until a request has its outcome and gives it back. Those that never left have neither `refused` nor `failure`.
+---@return {request: heymarket.Request, refused: table[]?, failure: heymarket.Failure?}? outcome nil when none is left
+function Dispatch:next()
+  while true do
+    self:collect()
+    if not self.stopped then
+      if self.deadline and self.client.runtime.monotonic() >= self.deadline then
+        self:stop(self:deadline_failure())
+      elseif self.options.should_stop and self.options.should_stop() then
+        self:stop(failure.new("stopped", "stopped on request", { retryable = true }))
+      end
+    end
+    local soonest
+    if self.stopped then
+      self:drop_queue()
+    else
+      soonest = self:start_due()
+    end
+    if #self.ended > 0 then
+      return table.remove(self.ended, 1)
+    elseif self.flying == 0 and #self.queue == 0 then
+      return nil
+    end
+    -- Without anything to wait for, a look now and then keeps a stop request from going unheard.
+    local seconds = math.min(soonest or 1, 1)
+    if self.deadline and not self.stopped then
+      seconds = math.max(0, math.min(seconds, self.deadline - self.client.runtime.monotonic()))
+    end
+    self.client.transport:wait(self.inbox, seconds)
+  end
+end
+
+--- Lets transfers go on and others have their turn, during long work without waiting.
+function Dispatch:rest()
+  if self.flying > 0 then
+    self.client.transport:wait(self.inbox, 0)
+  end
+  self.client.transport:rest()
+end
+
+return dispatch

@@ -1,0 +1,510 @@
+--- The engine: pulls contacts, cuts batches, and books what became of every contact.
+---
+--- create_contacts and import differ in where the entries come from and in what is done with the books; the rest is here.
+local engine = {}
+
+local answer = require "heymarket.answer"
+local dispatch = require "heymarket.dispatch"
+local failure = require "heymarket.failure"
+
+local concat = table.concat
+
+---@class heymarket.Entry a contact on its way
+---@field index integer
+---@field position any
+---@field contact table as it was handed in
+---@field row any
+---@field phone string digits
+---@field body string its JSON
+---@field maybe boolean? an earlier run may have sent it
+
+-- The greatest size of a request is not documented. This keeps clear of the usual limits of proxies.
+local MAX_BYTES = 1024 * 1024
+-- Contacts that wait because their phone is on its way; beyond this the source waits too, and memory stays flat.
+local MAX_DEFERRED = 1000
+-- So many refusals in a row of the same sort, single contacts among them, with nothing ever accepted: the fault is not
+-- the contacts'. One bad contact alone in a batch of a hundred never comes near this.
+local MAX_REFUSALS, MIN_SINGLES = 16, 3
+
+local Engine = {}
+Engine.__index = Engine
+
+-- Queues keep their ends as fields, so that taking the oldest moves nothing.
+local function push(queue, value)
+  queue.last = queue.last + 1
+  queue[queue.last] = value
+end
+
+local function shift(queue)
+  local value = queue[queue.first]
+  queue[queue.first] = nil
+  queue.first = queue.first + 1
+  return value
+end
+
+--- Makes the engine of one call.
+---@param client table
+---@param options table of the call
+---@param books table see report.lua
+---@param journal table? see journal.lua
+---@return table engine its `source`, a function that gives the next entry and raises to stop the call, is still to be set
+function engine.new(client, options, books, journal)
+  return setmetatable({
+    client = client,
+    options = options,
+    books = books,
+    journal = journal,
+    dispatch = dispatch.new(client, options),
+    path = "/v1/batch/contacts?overwrite=" .. tostring(options.overwrite),
+    started = client.runtime.monotonic(),
+    batch_size = options.batch_size,
+    max_bytes = MAX_BYTES,
+    busy = {}, -- phones that stand in a request which has no outcome yet
+    deferred = {}, -- by phone: entries that wait for it, in input order
+    deferred_count = 0,
+    ready = { first = 1, last = 0 }, -- queue of entries whose phone has become free
+    parts = {}, -- parts of refused batches, waiting to be sent
+    answered = false, -- has the server ever accepted a request of this call?
+    refusals = 0,
+    singles = 0,
+  }, Engine)
+end
+
+--- The report as it stands.
+---@param with_items boolean
+---@return heymarket.Report
+function Engine:report(with_items)
+  return self.books:report({
+    requests = self.dispatch.requests,
+    retries = self.dispatch.retries,
+    elapsed = self.client.runtime.monotonic() - self.started,
+  }, with_items)
+end
+
+-- Calls what the user gave; when it raises, the call stops, and nothing that was booked is lost.
+function Engine:guard(name, hook, ...)
+  local ok, raised = pcall(hook, ...)
+  if not ok then
+    self.dispatch:stop(failure.new("stopped", name .. " raised an error: " .. tostring(raised)))
+    return false
+  end
+  return true
+end
+
+-- Books a contact that was not accepted, and tells the user of it.
+function Engine:book(item)
+  local on_item = self.options.on_item
+  self.books:add(item.outcome)
+  if not on_item or self.on_item_raised then
+    self.books:keep(item)
+  elseif not self:guard("on_item", on_item, item) then
+    self.on_item_raised = true
+    self.books:keep(item)
+  end
+  local max = self.options.max_failures
+  if max and not item.resumed and item.outcome ~= "unsent" then
+    self.failures = (self.failures or 0) + 1
+    if self.failures >= max then
+      self.dispatch:stop(
+        failure.new("stopped", ("stopped after %d contacts that were not accepted (max_failures)"):format(max), {
+          code = "MAX_FAILURES",
+        })
+      )
+    end
+  end
+end
+
+function Engine:tell_outcomes(request, counts, problem)
+  if not self.options.on_event then
+    return
+  end
+  for outcome, count in pairs(counts) do
+    self.dispatch:tell {
+      type = "outcome",
+      outcome = outcome,
+      contacts = count,
+      method = request and request.method,
+      url = request and request.url,
+      attempt = request and request.attempts,
+      failure = problem,
+      status = problem and problem.status or not problem and request and 200 or nil,
+      request_id = problem and problem.request_id,
+    }
+  end
+end
+
+--- Books a contact that cannot be sent.
+---@param index integer
+---@param position any
+---@param contact any
+---@param row any
+---@param problem heymarket.Failure
+function Engine:refuse(index, position, contact, row, problem)
+  self:book {
+    index = index,
+    position = position,
+    outcome = "invalid",
+    contact = contact,
+    row = row,
+    failure = problem,
+  }
+  self:tell_outcomes(nil, { invalid = 1 }, problem)
+end
+
+--- Books a contact whose outcome an earlier run has noted.
+---@param entry heymarket.Entry
+---@param known {outcome: string, remote: table?, ambiguous: boolean?}
+function Engine:resume(entry, known)
+  self.books.resumed = self.books.resumed + 1
+  if known.outcome == "accepted" then
+    self.books:add("accepted")
+  else
+    self:book {
+      index = entry.index,
+      position = entry.position,
+      outcome = known.outcome,
+      contact = entry.contact,
+      row = entry.row,
+      remote = known.remote,
+      ambiguous = known.ambiguous,
+      resumed = true,
+    }
+  end
+end
+
+-- The next entry that may be sent now: first those that waited for their phone, then from the source.
+function Engine:pull()
+  if self.ready.first <= self.ready.last then
+    return shift(self.ready)
+  end
+  while not self.exhausted and self.deferred_count < MAX_DEFERRED and not self.dispatch.stopped do
+    local ok, next_entry = pcall(self.source)
+    if not ok then
+      self.exhausted = true
+      local problem = next_entry
+      if not failure.is(problem) then
+        problem = failure.new("source", "reading the contacts failed: " .. tostring(problem))
+      end
+      self.dispatch:stop(problem)
+      return nil
+    elseif not next_entry then
+      self.exhausted = not self.dispatch.stopped
+      return nil
+    end
+    local phone = next_entry.phone
+    if not self.busy[phone] then
+      return next_entry
+    end
+    self.deferred[phone] = self.deferred[phone] or { first = 1, last = 0 }
+    push(self.deferred[phone], next_entry)
+    self.deferred_count = self.deferred_count + 1
+  end
+  return nil
+end
+
+-- A phone is free again: the next entry that waits for it may go.
+function Engine:release(phone)
+  local waiting = self.deferred[phone]
+  if not waiting then
+    self.busy[phone] = nil
+    return
+  end
+  -- The phone stays busy, so that an entry read later cannot overtake the one that is ready.
+  push(self.ready, shift(waiting))
+  self.deferred_count = self.deferred_count - 1
+  if waiting.first > waiting.last then
+    self.deferred[phone] = nil
+  end
+end
+
+-- Cuts the next batch: an array of entries, nil when none can be had now.
+function Engine:cut()
+  local entries, count, bytes = {}, 0, 2
+  while count < self.batch_size do
+    local entry = self.held or self:pull()
+    self.held = nil
+    if not entry then
+      break
+    end
+    bytes = bytes + #entry.body + 1
+    if count > 0 and bytes > self.max_bytes then
+      self.held = entry
+      self.busy[entry.phone] = true
+      break
+    end
+    count = count + 1
+    entries[count] = entry
+    self.busy[entry.phone] = true
+  end
+  if count == 0 then
+    return nil
+  end
+  if self.journal and not self.dispatch.stopped then
+    local ok, problem = self.journal:sending(entries)
+    if not ok then
+      self.dispatch:stop(problem)
+    end
+  end
+  return { entries = entries }
+end
+
+-- Nothing was accepted so far and something was refused: careful steps until it is clear whose fault it is.
+function Engine:is_suspicious()
+  return not self.answered and self.refusals > 0
+end
+
+-- The next part of a refused batch. Under suspicion the smallest and the largest part take turns: the small ones lead to
+-- a single contact, the large ones show whether all the others are refused as well.
+function Engine:next_part()
+  local parts = self.parts
+  local best = #parts
+  if best > 1 and self:is_suspicious() then
+    self.turn = not self.turn
+    for i = #parts - 1, 1, -1 do
+      local size, best_size = #parts[i].entries, #parts[best].entries
+      if self.turn and size < best_size or not self.turn and size > best_size then
+        best = i
+      end
+    end
+  end
+  return table.remove(parts, best)
+end
+
+function Engine:send(batch)
+  local bodies = {}
+  for i, entry in ipairs(batch.entries) do
+    bodies[i] = entry.body
+  end
+  batch.method = "POST"
+  batch.path = self.path
+  batch.body = "[" .. concat(bodies, ",") .. "]"
+  batch.contacts = #bodies
+  self.dispatch:add(batch)
+end
+
+function Engine:fill()
+  local dispatching = self.dispatch
+  while not dispatching.stopped do
+    if dispatching:pending() >= (self:is_suspicious() and 1 or self.options.concurrency) then
+      return
+    end
+    local batch = self:next_part() or self:cut()
+    if not batch then
+      return
+    elseif dispatching.stopped then
+      self:settle_failure(batch, batch.failure)
+      return
+    end
+    self:send(batch)
+  end
+end
+
+function Engine:release_all(entries)
+  for _, entry in ipairs(entries) do
+    self:release(entry.phone)
+  end
+end
+
+-- Books a whole batch under one outcome.
+function Engine:book_batch(batch, problem)
+  local counts = {}
+  for _, entry in ipairs(batch.entries) do
+    local outcome, why = "unsent", self.dispatch.stopped
+    if problem then
+      outcome, why = "failed", problem
+      if problem.delivered == "maybe" or batch.maybe or entry.maybe then
+        outcome = "unknown"
+      end
+    end
+    counts[outcome] = (counts[outcome] or 0) + 1
+    self:book {
+      index = entry.index,
+      position = entry.position,
+      outcome = outcome,
+      contact = entry.contact,
+      row = entry.row,
+      failure = why,
+    }
+  end
+  self:tell_outcomes(batch, counts, problem or self.dispatch.stopped)
+end
+
+-- Statuses by which a server refuses what is in the request, rather than the request as such.
+local ABOUT_CONTENT = { [400] = true, [409] = true, [413] = true, [422] = true }
+
+function Engine:is_refused_alike(problem)
+  local details = type(problem.details) == "table" and problem.details or {}
+  local sort = problem.status .. tostring(details.error_code or details.code)
+  if sort ~= self.refusal_sort then
+    self.refusal_sort, self.refusals, self.singles = sort, 0, 0
+  end
+end
+
+-- Halves a refused batch, so that a contact at fault comes to stand alone.
+function Engine:split(batch, problem)
+  local entries = batch.entries
+  local middle = math.ceil(#entries / 2)
+  local left, right = {}, {}
+  for i, entry in ipairs(entries) do
+    if i <= middle then
+      left[i] = entry
+    else
+      right[i - middle] = entry
+    end
+  end
+  local family = { whole = true, left = 2, size = middle }
+  for _, part in ipairs { right, left } do
+    self.parts[#self.parts + 1] = { entries = part, maybe = batch.maybe, failure = problem, family = family }
+  end
+  if batch.family then
+    batch.family.whole = false
+  end
+  if problem.status == 413 then
+    self.max_bytes = math.min(self.max_bytes, math.max(1024, math.floor(#batch.body / 2)))
+  end
+end
+
+function Engine:settle_failure(batch, problem)
+  if batch.family then
+    batch.family.whole = false
+  end
+  local status = problem and problem.status
+  if ABOUT_CONTENT[status] and not self.dispatch.stopped then
+    self:is_refused_alike(problem)
+    self.refusals = self.refusals + 1
+    self.singles = self.singles + (#batch.entries == 1 and 1 or 0)
+    if not self.answered and self.refusals >= MAX_REFUSALS and self.singles >= MIN_SINGLES then
+      self.dispatch:stop(failure.with(problem, {
+        message = ("stopped: %d requests in a row were refused alike and none was accepted, so the fault is most likely "
+          .. "not the contacts'; the last: %s"):format(self.refusals, problem.message),
+      }))
+    elseif #batch.entries > 1 then
+      self:split(batch, problem)
+      return
+    end
+  elseif problem and problem.kind == "bad_data" and not problem.retryable and not self.answered then
+    -- Not found, wrong method and the like concern the address of the call, whatever stands in it.
+    self.dispatch:stop(problem)
+  end
+  if self.journal and problem then
+    self:note(self.journal:failed(batch.entries, problem, batch.maybe))
+  end
+  self:book_batch(batch, problem)
+  self:release_all(batch.entries)
+end
+
+function Engine:note(ok, problem)
+  if not ok then
+    self.dispatch:stop(problem)
+  end
+end
+
+function Engine:settle_answer(batch, refused)
+  self.answered = true
+  local family = batch.family
+  if family and family.whole then
+    family.left = family.left - 1
+    if family.left == 0 then
+      -- Both halves of a refused batch were taken: its size was the fault. The next ones are cut to what was taken.
+      self.batch_size = math.min(self.batch_size, family.size)
+    end
+  end
+  local remotes, strangers = {}, 0
+  if refused[1] ~= nil then
+    local known = {}
+    for _, entry in ipairs(batch.entries) do
+      known[entry.phone] = true
+    end
+    for _, remote in ipairs(refused) do
+      local phone = answer.phone(remote)
+      if phone and known[phone] then
+        remotes[phone] = remote
+      else
+        strangers = strangers + 1
+      end
+    end
+  end
+  local problem
+  if strangers > 0 then
+    problem = failure.new(
+      "unexpected",
+      ("the answer lists %d contacts that match no phone of the request, so nobody can say which ones were refused"):format(
+        strangers
+      ),
+      { status = 200, delivered = "maybe", attempts = batch.attempts }
+    )
+  end
+  if self.journal then
+    self:note(self.journal:answered(batch.entries, remotes, problem, batch.maybe))
+  end
+  local counts = {}
+  for _, entry in ipairs(batch.entries) do
+    local remote = remotes[entry.phone]
+    local outcome = remote and "rejected" or problem and "unknown" or "accepted"
+    counts[outcome] = (counts[outcome] or 0) + 1
+    if outcome ~= "accepted" then
+      self:book {
+        index = entry.index,
+        position = entry.position,
+        outcome = outcome,
+        contact = entry.contact,
+        row = entry.row,
+        remote = remote,
+        ambiguous = remote and (batch.maybe or entry.maybe) or nil,
+        failure = not remote and problem or nil,
+      }
+    end
+  end
+  self.books:add("accepted", counts.accepted or 0)
+  self:tell_outcomes(batch, counts, problem)
+  self:release_all(batch.entries)
+end
+
+-- What was read but never sent when the call stopped.
+function Engine:book_unsent()
+  local left = {}
+  for _, part in ipairs(self.parts) do
+    self:settle_failure(part, part.failure)
+  end
+  self.parts = {}
+  if self.held then
+    left[1] = self.held
+  end
+  self.deferred.ready = self.ready
+  for _, queue in pairs(self.deferred) do
+    for i = queue.first, queue.last do
+      left[#left + 1] = queue[i]
+    end
+  end
+  if #left > 0 then
+    table.sort(left, function(a, b)
+      return a.index < b.index
+    end)
+    self:book_batch { entries = left, method = "POST" }
+  end
+end
+
+--- Runs the call to its end.
+---@return heymarket.Report
+---@return heymarket.Failure? stopped why it ended before its source did
+function Engine:run()
+  local dispatching, on_progress = self.dispatch, self.options.on_progress
+  while true do
+    self:fill()
+    local outcome = dispatching:next()
+    if not outcome then
+      break
+    elseif outcome.refused then
+      self:settle_answer(outcome.request, outcome.refused)
+    else
+      self:settle_failure(outcome.request, outcome.failure)
+    end
+    if on_progress and not self:guard("on_progress", on_progress, self:report(false)) then
+      on_progress = nil
+    end
+  end
+  self:book_unsent()
+  return self:report(true), dispatching.stopped
+end
+
+return engine

@@ -1,0 +1,103 @@
+--- Failures: what went wrong, as a plain table whose every fact is a plain field.
+local failure = {}
+
+---@class heymarket.Issue
+---@field index integer? which contact of the call (1 is the first); nil where the mistake is not a contact's
+---@field field string? name of the field or option
+---@field message string what is wrong and how to mend it; reads on after the name of the field
+
+---@class heymarket.Failure
+---@field kind string invalid, network, timeout, unauthorized, denied, bad_data, too_large, rate_limited, server,
+---unexpected, context, source, journal or stopped
+---@field message string one line for a person
+---@field delivered "no"|"maybe" "no": the server certainly did not act on it
+---@field retryable boolean would the same call have a chance later
+---@field status integer? HTTP status
+---@field request_id string? X-Request-Id of the answer: the vendor's support asks for it
+---@field body string? start of the answer's body, at most 2 KiB
+---@field details any decoded JSON of the answer's body
+---@field code string? libcurl's name for a transport error, such as "COULDNT_CONNECT"
+---@field retry_after number? seconds that the server asked to wait
+---@field attempts integer? tries made
+---@field issues heymarket.Issue[]? for kind "invalid"
+---@field report heymarket.Report? what had been done before the failure
+local Failure = { __name = "heymarket.Failure" }
+
+-- A line break in a message would break "one line", and a control character from a server could drive a terminal.
+local function one_line(text)
+  return (tostring(text):gsub("%c+", " "))
+end
+
+function Failure:__tostring()
+  local facts = {}
+  if self.status then
+    facts[#facts + 1] = "status " .. self.status
+  end
+  if self.code then
+    facts[#facts + 1] = self.code
+  end
+  if self.request_id then
+    facts[#facts + 1] = "request id " .. self.request_id
+  end
+  if self.attempts and self.attempts > 1 then
+    facts[#facts + 1] = self.attempts .. " attempts"
+  end
+  if self.delivered == "maybe" then
+    facts[#facts + 1] = "the server may have acted on it"
+  end
+  local line = self.kind .. ": " .. self.message
+  if #facts > 0 then
+    line = line .. " (" .. table.concat(facts, ", ") .. ")"
+  end
+  return one_line(line)
+end
+
+--- Makes a failure.
+---@param kind string one of the kinds above
+---@param message string what is wrong, in one line
+---@param facts table? further fields of the failure
+---@return heymarket.Failure
+function failure.new(kind, message, facts)
+  local made = { kind = kind, message = one_line(message), delivered = "no", retryable = false }
+  for name, value in pairs(facts or {}) do
+    made[name] = value
+  end
+  return setmetatable(made, Failure)
+end
+
+--- Makes the failure that tells of mistakes in the input.
+---@param issues heymarket.Issue[] at least one
+---@return heymarket.Failure
+function failure.invalid(issues)
+  local first = issues[1]
+  local where = first.index and ("contact " .. first.index .. ": ") or ""
+  if first.field then
+    where = where .. first.field .. " "
+  end
+  local more = #issues > 1 and (" (and %d more, see issues)"):format(#issues - 1) or ""
+  return failure.new("invalid", where .. first.message .. more, { issues = issues })
+end
+
+--- A copy with some facts changed; the original stays as it is, for it may already be in a report.
+---@param original heymarket.Failure
+---@param facts table fields to set
+---@return heymarket.Failure
+function failure.with(original, facts)
+  local made = {}
+  for name, value in pairs(original) do
+    made[name] = value
+  end
+  for name, value in pairs(facts) do
+    made[name] = value
+  end
+  return setmetatable(made, Failure)
+end
+
+--- Is this value a failure of this module?
+---@param value any
+---@return boolean
+function failure.is(value)
+  return getmetatable(value) == Failure
+end
+
+return failure

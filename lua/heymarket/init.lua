@@ -1,0 +1,60 @@
+--- heymarket: contacts into Heymarket, and what became of every one of them.
+local heymarket = {}
+
+-- A build for another Lua fails in the dynamic loader, in words that help nobody.
+do
+  local found, problem = pcall(require, "heymarket.core")
+  if not found then
+    local this = rawget(_G, "jit") and rawget(_G, "jit").version or _VERSION
+    problem = tostring(problem)
+    if problem:find("undefined symbol", 1, true) or problem:find("was built for", 1, true) then
+      error(("heymarket: its C core was built for another Lua than this one (%s): build it again for this Lua"):format(this), 0)
+    elseif problem:find("module 'heymarket.core' not found", 1, true) then
+      error(("heymarket: its C core for %s is not installed: build it for this Lua, or set package.cpath"):format(this), 0)
+    end
+    error("heymarket: its C core cannot be loaded: " .. problem, 0)
+  end
+end
+
+local client = require "heymarket.client"
+local contact = require "heymarket.contact"
+local failure = require "heymarket.failure"
+local options = require "heymarket.options"
+
+heymarket._VERSION = client.VERSION
+heymarket.new = client.new
+
+--- Checks one contact and gives its wire form.
+---@param fields table the contact; it is not changed
+---@param given table? options: default_country
+---@return table? wire a new table, as the endpoint documents it
+---@return heymarket.Failure? failure of kind "invalid", with all mistakes in `issues`
+function heymarket.contact(fields, given)
+  options.expect(fields, "table", "heymarket.contact: fields", 2)
+  options.expect(given, "table?", "heymarket.contact: options", 2)
+  local settings, issues = options.read("contact", given)
+  issues = issues or {}
+  local body, phone = contact.encode(fields, nil, settings and settings.default_country, issues)
+  if #issues > 0 or not body then
+    return nil, failure.invalid(issues)
+  end
+  return contact.wire(fields, phone)
+end
+
+--- Is this value a failure?
+---@param value any
+---@return boolean
+heymarket.is_failure = failure.is
+
+-- The parts that only some users need are loaded when they are first named.
+local ON_DEMAND = { csv = "heymarket.csv", sandbox = "heymarket.sandbox" }
+
+return setmetatable(heymarket, {
+  __index = function(self, name)
+    local module = ON_DEMAND[name] and require(ON_DEMAND[name])
+    if module then
+      rawset(self, name, module)
+    end
+    return module
+  end,
+})

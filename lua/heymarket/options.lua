@@ -1,0 +1,215 @@
+--- What a client and a call may be told: names, types, limits and defaults in one table.
+local options = {}
+
+local failure = require "heymarket.failure"
+local text = require "heymarket.text"
+
+local function is_function(value)
+  if type(value) == "function" then
+    return true
+  end
+  local meta = type(value) == "table" and getmetatable(value)
+  return type(meta) == "table" and type(meta.__call) == "function"
+end
+
+local function number(low, high, unit)
+  return function(value)
+    if type(value) ~= "number" or value ~= value or value < low or value > high then
+      return ("must be a number of %s from %s to %s"):format(unit, low, high)
+    end
+  end
+end
+
+local function whole(low, high)
+  return function(value)
+    if type(value) ~= "number" or value % 1 ~= 0 or value < low or value > high then
+      return ("must be a whole number from %d to %d"):format(low, high)
+    end
+  end
+end
+
+local function hook(value)
+  if not is_function(value) then
+    return "must be a function, not a " .. type(value)
+  end
+end
+
+local function one_line(value)
+  if type(value) ~= "string" or value == "" then
+    return "must be a string that is not empty"
+  elseif value:find("[%c\127]") then
+    return "must not hold a line break or another control character"
+  end
+end
+
+local function boolean(value)
+  if type(value) ~= "boolean" then
+    return "must be true or false"
+  end
+end
+
+local function rate(value)
+  local wanted = "must be a whole number from 1 to 1000000, or false for no pacing"
+  if value ~= false and (type(value) ~= "number" or value % 1 ~= 0 or value < 1 or value > 1000000) then
+    return wanted
+  end
+end
+
+local function country(value)
+  if value ~= false and not (type(value) == "string" and value:find("^[1-9]%d?%d?%d?$")) then
+    return 'must be the digits of a country code as a string, such as "1", or false'
+  end
+end
+
+local function secret(value)
+  return one_line(value) and "must be a string that is not empty, on one line" or nil
+end
+
+-- Cleartext is for a server on this very machine: a token must not cross a network in the open.
+local function is_loopback(host)
+  return host == "localhost" or host == "[::1]" or host:find("^127%.%d+%.%d+%.%d+$") ~= nil
+end
+
+local function base_url(value)
+  if type(value) ~= "string" then
+    return "must be a string such as https://api.heymarket.com"
+  end
+  local scheme, authority, path = value:match "^(%a+)://([^/?#]+)([^?#]*)$"
+  scheme = scheme and scheme:lower()
+  if not authority or value:find("[%c%s]") or authority:find("@", 1, true) or path:find("\\", 1, true) then
+    return "must be a URL such as https://api.heymarket.com, without user name, query or fragment"
+  elseif scheme ~= "https" and scheme ~= "http" then
+    return "must start with https://"
+  end
+  local host, port = authority:match "^(%[[%x:%.]+%]):?(%d*)$"
+  if not host then
+    host, port = authority:match "^([%w%.%-_]+):?(%d*)$"
+  end
+  if not host or port ~= "" and (tonumber(port) < 1 or tonumber(port) > 65535) then
+    return "does not name a host and a port, as https://api.heymarket.com does"
+  elseif scheme == "http" and not is_loopback(host:lower()) then
+    return "may be plain http only for a loopback host (localhost, 127.0.0.1, [::1]): the token would cross the network "
+      .. "in the open; use https://"
+  end
+end
+
+-- Which mistakes are told first: the order of this list.
+local KNOWN = {
+  { "secret_id", secret, "config" },
+  { "secret_key", secret, "config" },
+  { "base_url", base_url, "config", "https://api.heymarket.com" },
+  { "timeout", number(0.001, 3600, "seconds"), "config call check", 60 },
+  { "connect_timeout", number(0.001, 3600, "seconds"), "config", 10 },
+  { "max_attempts", whole(1, 100), "config call check", 5 },
+  { "max_retry_after", number(0, 86400, "seconds"), "config", 120 },
+  { "requests_per_minute", rate, "config call check", 500 },
+  { "batch_size", whole(1, 10000), "config call", 100 },
+  { "concurrency", whole(1, 256), "config call", 4 },
+  -- The vendor takes a token for 5 minutes; the last seconds of that are left for the way.
+  { "token_ttl", number(0, 290, "seconds"), "config", 240 },
+  { "default_country", country, "config call contact" },
+  { "ca_file", one_line, "config" },
+  { "proxy", one_line, "config" },
+  { "user_agent", one_line, "config" },
+  { "on_event", hook, "config call check" },
+  { "shared_dict", one_line, "config" },
+  { "runtime", nil, "config" },
+  { "overwrite", boolean, "call import", false },
+  { "deadline", number(0.001, 31536000, "seconds"), "call check" },
+  { "on_item", hook, "import" },
+  { "on_progress", hook, "import" },
+  { "max_failures", whole(1, 2 ^ 53), "import" },
+  { "journal", one_line, "import" },
+  { "should_stop", hook, "import" },
+}
+
+local SCOPES = {
+  config = { "config" },
+  call = { "call" },
+  import = { "call", "import" },
+  contact = { "contact" },
+  check = { "check" },
+}
+
+local function names_of(scope)
+  local known, list = {}, {}
+  for _, entry in ipairs(KNOWN) do
+    for _, word in ipairs(SCOPES[scope]) do
+      if not known[entry[1]] and (" " .. entry[3] .. " "):find(" " .. word .. " ", 1, true) then
+        known[entry[1]] = entry
+        list[#list + 1] = entry[1]
+      end
+    end
+  end
+  return known, list
+end
+
+--- Checks options and reports all mistakes at once.
+---@param scope "config"|"call"|"import"|"contact" where they were given
+---@param given table? what the user gave
+---@param fallback table? where values come from that were not given: the client's config
+---@return table? options every known name with its value
+---@return heymarket.Issue[]? issues
+function options.read(scope, given, fallback)
+  local known, list = names_of(scope)
+  local issues, values = {}, {}
+  given = given or {}
+  for _, name in ipairs(list) do
+    local entry = known[name]
+    local value = given[name]
+    if value ~= nil then
+      local problem = entry[2] and entry[2](value)
+      if problem then
+        issues[#issues + 1] = { field = name, message = problem }
+      end
+    elseif fallback and fallback[name] ~= nil then
+      value = fallback[name]
+    else
+      value = entry[4]
+    end
+    values[name] = value
+  end
+  local unknown = {}
+  for name in pairs(given) do
+    if not known[name] then
+      unknown[#unknown + 1] = name
+    end
+  end
+  table.sort(unknown, function(a, b)
+    return tostring(a) < tostring(b)
+  end)
+  for _, name in ipairs(unknown) do
+    issues[#issues + 1] = {
+      field = tostring(name):sub(1, 60),
+      message = "is not an option here" .. text.did_you_mean(name, list),
+    }
+  end
+  if #issues > 0 then
+    return nil, issues
+  end
+  return values
+end
+
+--- Raises when an argument has the wrong Lua type: a mistake in the program, not in its data.
+---@param value any
+---@param wanted string "table", or "table?" where nil will do
+---@param where string function and argument, such as 'heymarket.new: argument "config"'
+---@param level integer stack level for `error`
+function options.expect(value, wanted, where, level)
+  local kind, optional = wanted:match "^(%a+)(%??)$"
+  if type(value) ~= kind and not (optional == "?" and value == nil) then
+    error(("%s must be a %s, not %s"):format(where, kind, value == nil and "nil" or "a " .. type(value)), level + 1)
+  end
+end
+
+--- Is this value a function, or an object that can be called like one?
+options.is_function = is_function
+
+--- The failure for mistakes that options.read found.
+---@param issues heymarket.Issue[]
+---@return heymarket.Failure
+function options.failure(issues)
+  return failure.invalid(issues)
+end
+
+return options

@@ -1,0 +1,92 @@
+--- The pace of a client: never more requests in a minute than allowed, and slower for a while after a 429.
+local pacer = {}
+
+local Pacer = {}
+Pacer.__index = Pacer
+
+local WINDOW = 60 -- seconds, the window in which the API counts
+local GAP_MAX = 10 -- seconds between two requests at the slowest
+local GAP_FIRST = 0.12 -- a minute divided by the API's 500 requests
+local SPEED_UP = 0.8 -- what an answered request leaves of the gap
+
+--- Makes a pacer.
+---@param monotonic fun():number clock in seconds
+function pacer.new(monotonic)
+  return setmetatable({
+    monotonic = monotonic,
+    active = 0, -- requests on their way
+    first = 1, -- the finished ones of the last minute are finished[first] to finished[last], oldest first
+    last = 0,
+    finished = {},
+    pause_until = 0,
+    gap = 0,
+    last_start = -math.huge,
+    slowed_at = -math.huge,
+  }, Pacer)
+end
+
+--- May a request start now? If so it counts from here on, and `finish` must follow.
+---
+--- The server counts when a request arrives, which is after its start here and before its end. So a request keeps its
+--- place from its start until a minute after its end: then no minute at the server can hold more than the limit.
+---@param limit integer|false requests per minute
+---@return boolean
+---@return number? seconds after which to ask again; nil when that depends on a request that is on its way
+function Pacer:reserve(limit)
+  self.limited = self.limited or limit
+  local now = self.monotonic()
+  local earliest = math.max(self.pause_until, self.last_start + self.gap)
+  if now < earliest then
+    return false, earliest - now
+  end
+  local finished = self.finished
+  while self.first <= self.last and finished[self.first] + WINDOW <= now do
+    finished[self.first] = nil
+    self.first = self.first + 1
+  end
+  if limit and self.active + self.last - self.first + 1 >= limit then
+    -- With a limit below what is already out, more than one of the finished must leave the window.
+    local leaving = self.first + (self.active + self.last - self.first + 1 - limit)
+    local oldest = finished[leaving]
+    return false, oldest and oldest + WINDOW - now
+  end
+  self.active = self.active + 1
+  self.last_start = now
+  return true
+end
+
+--- A request has ended, however it ended.
+function Pacer:finish()
+  self.active = self.active - 1
+  -- Without a limit nothing asks, and the log of a fast import would only grow.
+  if not self.limited then
+    return
+  end
+  self.last = self.last + 1
+  self.finished[self.last] = self.monotonic()
+end
+
+--- A 429: every request of the client waits, and they keep a distance afterwards.
+---@param delay number seconds
+---@param started number monotonic time at which the refused request started
+function Pacer:slow_down(delay, started)
+  local now = self.monotonic()
+  self.pause_until = math.max(self.pause_until, now + delay)
+  -- Requests that were on their way together are refused together; that is one reason to slow down, not several.
+  if started >= self.slowed_at then
+    self.gap = math.min(GAP_MAX, math.max(GAP_FIRST, self.gap * 2))
+    self.slowed_at = now
+  end
+end
+
+--- A request was answered: the distance shrinks step by step.
+function Pacer:speed_up()
+  if self.gap > 0 then
+    self.gap = self.gap * SPEED_UP
+    if self.gap < GAP_FIRST / 10 then
+      self.gap = 0
+    end
+  end
+end
+
+return pacer

@@ -1,0 +1,66 @@
+--- When to try again: backoff, Retry-After and HTTP dates.
+local retry = {}
+
+local BASE, CAP = 0.5, 30 -- seconds
+-- The API counts requests by the minute, so a 429 needs more patience than a dropped connection.
+local BASE_RATE_LIMITED = 1
+
+local MONTHS = {}
+for number, name in ("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"):gmatch "()(%a+)" do
+  MONTHS[name] = (number + 3) / 4
+end
+
+-- Days since 1970-01-01 of a date in the Gregorian calendar; os.time would read it in the local time zone.
+local function days(year, month, day)
+  if month <= 2 then
+    year, month = year - 1, month + 12
+  end
+  return 365 * year
+    + math.floor(year / 4)
+    - math.floor(year / 100)
+    + math.floor(year / 400)
+    + math.floor((153 * (month - 3) + 2) / 5)
+    + day
+    - 1
+    - 719468
+end
+
+--- Reads a date of HTTP (RFC 9110, section 5.6.7, the preferred form).
+---@param value string? such as "Sun, 06 Nov 1994 08:49:37 GMT"
+---@return number? seconds Unix time
+function retry.http_date(value)
+  local day, month, year, h, m, s = (value or ""):match "^%a+, (%d%d) (%a%a%a) (%d%d%d%d) (%d%d):(%d%d):(%d%d) GMT$"
+  month = MONTHS[month]
+  if not month then
+    return nil
+  end
+  return days(tonumber(year), month, tonumber(day)) * 86400 + tonumber(h) * 3600 + tonumber(m) * 60 + tonumber(s)
+end
+
+--- Reads Retry-After: seconds or a date (RFC 9110, section 10.2.3).
+---@param value string?
+---@param now number Unix time, by the server's clock where the answer tells it
+---@return number? seconds from now, 0 or more
+function retry.after(value, now)
+  if not value then
+    return nil
+  end
+  local seconds = value:match "^%s*(%d+%.?%d*)%s*$"
+  if seconds then
+    return tonumber(seconds)
+  end
+  local date = retry.http_date(value)
+  return date and math.max(0, date - now)
+end
+
+--- Exponential backoff with full jitter.
+---@param attempt integer tries made so far, 1 or more
+---@param random fun():number uniform in [0, 1)
+---@param kind string kind of the failure
+---@return number seconds
+function retry.backoff(attempt, random, kind)
+  local base = kind == "rate_limited" and BASE_RATE_LIMITED or BASE
+  return random() * math.min(CAP, base * 2 ^ (attempt - 1))
+end
+
+return retry

@@ -1,0 +1,45 @@
+--- Bearer tokens: signed when needed, kept for a while, set right when this machine's clock is wrong.
+local token = {}
+
+local Tokens = {}
+Tokens.__index = Tokens
+
+-- Below this the clocks agree: a Date header has whole seconds and the answer takes time to come.
+local TOLERANCE = 5
+
+--- Makes the keeper of a client's tokens.
+---@param signer userdata core signer
+---@param ttl number seconds for which a token is used again; the API takes it for 300 s after `iat`
+---@param time fun():number wall clock, Unix seconds
+function token.new(signer, ttl, time)
+  return setmetatable({ signer = signer, ttl = ttl, time = time, offset = 0 }, Tokens)
+end
+
+--- A token that is good now.
+---@return string
+function Tokens:get()
+  local now = self.time() + self.offset
+  -- A clock that was set back would otherwise keep a token for ever.
+  if not self.current or now - self.signed_at >= self.ttl or now < self.signed_at then
+    self.signed_at = now
+    self.current = self.signer:sign(math.floor(now))
+  end
+  return self.current
+end
+
+--- The server did not take this token: the next one is signed anew, by the server's clock where that is known.
+--- Several requests may be refused with one token; only the first changes anything.
+---@param refused string
+---@param server_time number? Unix seconds of the answer's Date header
+function Tokens:refuse(refused, server_time)
+  if refused ~= self.current then
+    return
+  end
+  self.current = nil
+  if server_time then
+    local offset = server_time - self.time()
+    self.offset = math.abs(offset) > TOLERANCE and offset or 0
+  end
+end
+
+return token

@@ -1,0 +1,127 @@
+--- The two ways of waiting: a plain program sleeps in libcurl's poll; an nginx handler yields to the worker.
+---
+--- An inbox is where the results of one call arrive. Whoever waits on an inbox returns when a result is there.
+local waiting = {}
+
+local failure = require "heymarket.failure"
+
+local Plain = {}
+
+function Plain.problem() end
+
+function Plain.inbox()
+  return { first = 1, last = 0 }
+end
+
+function Plain.started() end
+
+function Plain.arrived() end
+
+-- Everything happens here: the transfers of all calls that share this transport go on while one of them waits.
+function Plain.wait(transport, inbox, seconds)
+  transport:pump()
+  if inbox.first <= inbox.last then
+    return
+  end
+  if transport:running() > 0 then
+    transport.pool:wait(seconds)
+    transport:pump()
+  else
+    transport.runtime.sleep(seconds)
+  end
+end
+
+function Plain.rest() end
+
+local Nginx = {}
+
+-- Where ngx.sleep and ngx.semaphore can yield.
+local YIELDABLE = {
+  rewrite = true,
+  server_rewrite = true,
+  access = true,
+  content = true,
+  timer = true,
+  ssl_cert = true,
+  ssl_session_fetch = true,
+  ssl_client_hello = true,
+  preread = true,
+}
+
+function Nginx.problem()
+  local phase = ngx.get_phase()
+  if YIELDABLE[phase] then
+    return nil
+  end
+  return failure.new(
+    "context",
+    ("nginx cannot wait in the %s phase: make the call in rewrite, access, content or a timer; from here, "):format(phase)
+      .. "ngx.timer.at(0, …) starts one"
+  )
+end
+
+function Nginx.inbox()
+  return { first = 1, last = 0, semaphore = require("ngx.semaphore").new(0) }
+end
+
+-- How long the driver sleeps between two looks at libcurl: short while something happens, longer when nothing does.
+local LOOK_MIN, LOOK_MAX = 0.001, 0.004
+local LOOKS_SHORT = 40
+
+-- One light thread per transport and worker moves the bytes of all calls. It runs in a timer, so that it does not end
+-- with the request that happened to start it.
+local function drive(_, transport)
+  local idle = 0
+  while transport:running() > 0 do
+    idle = transport:pump() > 0 and 0 or idle + 1
+    if transport:running() == 0 then
+      break
+    end
+    ngx.sleep(idle < LOOKS_SHORT and LOOK_MIN or LOOK_MAX)
+  end
+  transport.driver = nil
+end
+
+function Nginx.started(transport)
+  if transport.driver ~= ngx.worker.pid() then
+    local pid = ngx.worker.pid()
+    transport.driver = ngx.timer.at(0, drive, transport) and pid or nil
+  end
+end
+
+function Nginx.arrived(inbox)
+  inbox.semaphore:post(1)
+end
+
+function Nginx.wait(transport, inbox, seconds)
+  if inbox.first <= inbox.last then
+    return
+  end
+  if transport.driver or transport:running() == 0 then
+    inbox.semaphore:wait(seconds)
+  else
+    -- No timer was to be had (nginx limits them): the handler drives its own transfers.
+    transport:pump()
+    if inbox.first > inbox.last then
+      ngx.sleep(math.min(seconds, LOOK_MIN))
+    end
+  end
+end
+
+function Nginx.rest()
+  ngx.sleep(0)
+end
+
+--- The way of waiting that fits where this code runs. It is asked at each call, for a client may be made in one place
+--- and used in another.
+---@return table
+function waiting.here()
+  -- A VM of ngx.run_worker_thread has an `ngx` too, but nothing in it that waits; it may block.
+  local ngx = rawget(_G, "ngx")
+  if type(ngx) == "table" and ngx.get_phase and ngx.sleep and ngx.timer and ngx.worker then
+    return Nginx
+  end
+  return Plain
+end
+
+return waiting
