@@ -7,9 +7,9 @@ local contact = {}
 local json = require "heymarket.json"
 local text = require "heymarket.text"
 
-local concat = table.concat
+local concat, sort = table.concat, table.sort
 local find, gsub, sub = string.find, string.gsub, string.sub
-local integer = json.integer
+local integer, quote = json.integer, json.string
 
 local FIELDS = {
   "phone",
@@ -94,68 +94,79 @@ function contact.phone(value, default_country)
   return digits
 end
 
--- Printable ASCII without quotation mark and backslash goes to the wire as it is; this is nearly every value.
-local ORDINARY = "^[ !#-%[%]-~]*$"
+-- What json.string says of the characters: its second result is a sum of these.
+local HAS_CONTROL, HAS_SPACE, HAS_DELIMITER = 1, 2, 4
 
-local function utf8_problem(value)
-  local position, c1 = text.invalid_utf8(value)
-  if position then
-    return ("is not valid UTF-8 (byte %d): save the source as UTF-8"):format(position)
-  end
-  return nil, c1
+local function has(sum, sort)
+  return sum % (2 * sort) >= sort
+end
+
+local function not_utf8(position)
+  return ("is not valid UTF-8 (byte %d): save the source as UTF-8"):format(position)
 end
 
 -- A name or an address: UTF-8 without control characters. "" is omitted, for a blank must not clear a stored value.
-local function line(value)
+local function line(value, prefix)
   if type(value) ~= "string" then
     return nil, "must be a string, not " .. describe(value)
-  elseif find(value, ORDINARY) then
-    return value ~= "" and '"' .. value .. '"' or ""
+  elseif value == "" then
+    return ""
   end
-  local problem, c1 = utf8_problem(value)
-  if problem then
-    return nil, problem
-  elseif c1 or find(value, "%c") then
+  local written, holds = quote(value, prefix)
+  if not written then
+    return nil, not_utf8(holds)
+  elseif holds % 2 == HAS_CONTROL then
     return nil, "holds a control character (a line break or a tab, for example): take it out"
   end
-  return json.string(value)
+  return written, holds
 end
 
-local function email(value)
-  local written, problem = line(value)
-  if written and written ~= "" and not find(value, "^[^%s@<>,;]+@[^%s@<>,;]+%.[^%s@<>,;%.]+$") then
+local function email(value, prefix)
+  local written, holds = line(value, prefix)
+  if not written or written == "" then
+    return written, holds
+  end
+  local at = find(value, "@", 2, true)
+  if
+    holds ~= 0
+    or not at
+    or find(value, "@", at + 1, true)
+    or sub(value, at + 1, at + 1) == "."
+    or not find(value, ".", at + 2, true)
+    or sub(value, -1) == "."
+  then
     return nil, "does not look like an email address, such as ann@example.com"
   end
-  return written, problem
+  return written
 end
 
-local function avatar(value)
-  local written, problem = line(value)
-  if problem then
-    return nil, problem
-  elseif not find(value, "^[hH][tT][tT][pP][sS]?://[^%s/?#][^%s]*$") then
+local function avatar(value, prefix)
+  local written, holds = line(value, prefix)
+  if not written then
+    return nil, holds
+  elseif written == "" or has(holds, HAS_SPACE) or not find(value, "^[hH][tT][tT][pP][sS]?://[^/?#]") then
     return nil, "must be the URL of an image that starts with http:// or https://"
   end
   return written
 end
 
-local function assignee_id(value)
+local function assignee_id(value, prefix)
   local digits = integer(value)
   if not digits then
     return nil, integer_problem(value, "an integer")
   elseif value <= 0 and value ~= -1 then
     return nil, "must be a user id (greater than 0), or -1 for nobody"
   end
-  return digits
+  return prefix .. digits
 end
 
 -- Number of items when a table is an array without holes, otherwise nil.
 local function array_length(value)
-  local count = 0
-  for _ in pairs(value) do
+  local length, count = #value, 0
+  for _ in next, value do
     count = count + 1
   end
-  return count == #value and count or nil
+  return count == length and count or nil
 end
 
 -- The id in one item of `tags`: an integer, or {tag_id = integer}.
@@ -163,7 +174,7 @@ local function tag_id(item)
   if type(item) == "table" then
     for key in pairs(item) do
       if key ~= "tag_id" then
-        return nil, ("has the field %q: a tag is an id, or {tag_id = id}"):format(tostring(key))
+        return nil, ('has the field "%s": a tag is an id, or {tag_id = id}'):format(sub(tostring(key), 1, 40))
       end
     end
     item = item.tag_id
@@ -182,7 +193,10 @@ local function also(problems, problem)
   return problems and problems .. "; " .. problem or problem
 end
 
-local function tags(value)
+-- Reused for every list of tags, as `slots` below is for every contact.
+local ids = {}
+
+local function tags(value, prefix)
   if type(value) ~= "table" then
     return nil, "must be an array of tag ids, not " .. describe(value)
   end
@@ -192,24 +206,25 @@ local function tags(value)
   elseif count > MAX_TAGS then
     return nil, ("has %d tags: a contact has at most %d"):format(count, MAX_TAGS)
   elseif count == 0 then
-    return "[]"
+    return prefix .. "[]"
   end
-  local seen, parts, problems = {}, {}, nil
+  local problems
   for i = 1, count do
     local digits, problem = tag_id(value[i])
     if not digits then
       problems = also(problems, ("item %d %s"):format(i, problem))
-    elseif seen[digits] then
-      problems = also(problems, ("has the tag %s twice"):format(digits))
-    else
-      seen[digits] = true
-      parts[i] = digits
     end
+    for j = 1, i - 1 do
+      if digits and ids[j] == digits then
+        problems = also(problems, ("has the tag %s twice"):format(digits))
+      end
+    end
+    ids[i] = digits or ""
   end
   if problems then
     return nil, problems
   end
-  return '[{"tag_id":' .. concat(parts, '},{"tag_id":') .. "}]"
+  return prefix .. '[{"tag_id":' .. concat(ids, '},{"tag_id":', 1, count) .. "}]"
 end
 
 -- The id of a custom field as a string of digits.
@@ -221,23 +236,21 @@ local function custom_id(key)
   return digits and key > 0 and digits or nil
 end
 
-local function custom_value(value)
+-- Unlike a name, a custom value may hold line breaks: it is free text.
+local function custom_value(value, prefix)
   local kind = type(value)
   if kind == "string" then
-    if find(value, ORDINARY) then
-      return '"' .. value .. '"'
+    local written, position = quote(value, prefix)
+    if not written then
+      return nil, not_utf8(position)
     end
-    local problem = utf8_problem(value)
-    if problem then
-      return nil, problem
-    end
-    return json.string(value)
+    return written
   elseif kind == "boolean" then
-    return tostring(value)
+    return prefix .. tostring(value)
   elseif kind == "number" then
     local digits = json.number(value)
     if digits then
-      return digits
+      return prefix .. digits
     end
     return nil, value % 1 == 0 and INEXACT or "must be a finite number"
   end
@@ -251,12 +264,12 @@ local function by_number(a, b)
   return a < b
 end
 
-local function custom(value)
+local function custom(value, prefix)
   if type(value) ~= "table" then
     return nil, "must be a table of custom field ids and values, not " .. describe(value)
   end
-  local ids, written, problems = {}, {}, nil
-  for key, item in pairs(value) do
+  local names, written, count, problems = {}, {}, 0, nil
+  for key, item in next, value do
     local id = custom_id(key)
     if not id then
       local shown = type(key) == "string" and ('"%s"'):format(sub(key, 1, 40)) or describe(key)
@@ -264,9 +277,10 @@ local function custom(value)
     elseif written[id] then
       problems = also(problems, ("has the field %s twice, as a number and as a string"):format(id))
     else
-      local fragment, problem = custom_value(item)
+      local fragment, problem = custom_value(item, '"' .. id .. '":')
       if fragment then
-        ids[#ids + 1] = id
+        count = count + 1
+        names[count] = id
         written[id] = fragment
       else
         problems = also(problems, ("field %s %s"):format(id, problem))
@@ -275,26 +289,25 @@ local function custom(value)
   end
   if problems then
     return nil, problems
+  elseif count > 1 then
+    sort(names, by_number)
   end
-  if ids[2] then
-    table.sort(ids, by_number)
+  for i = 1, count do
+    names[i] = written[names[i]]
   end
-  for i = 1, #ids do
-    ids[i] = '"' .. ids[i] .. '":' .. written[ids[i]]
-  end
-  return "{" .. concat(ids, ",") .. "}"
+  return prefix .. "{" .. concat(names, ",") .. "}"
 end
 
-local function is_opted_out(value)
+local function is_opted_out(value, prefix)
   if value == true then
-    return "true"
+    return prefix .. "true"
   elseif value == false then
-    return "false"
+    return prefix .. "false"
   end
   return nil, "must be true or false, not " .. describe(value)
 end
 
-local function email_suppressions(value)
+local function email_suppressions(value, prefix)
   if type(value) ~= "table" then
     return nil, "must be an array of integers, not " .. describe(value)
   end
@@ -312,7 +325,7 @@ local function email_suppressions(value)
   if problems then
     return nil, problems
   end
-  return "[" .. concat(parts, ",") .. "]"
+  return prefix .. "[" .. concat(parts, ",") .. "]"
 end
 
 local rules = {
@@ -355,7 +368,7 @@ function contact.encode(fields, index, default_country, issues)
   end
   local phone
   local before = #issues
-  for name, value in pairs(fields) do
+  for name, value in next, fields do
     local i = place[name]
     if i == 1 then
       local problem
@@ -364,11 +377,11 @@ function contact.encode(fields, index, default_country, issues)
         issues[#issues + 1] = { index = index, field = name, message = problem }
       end
     elseif i then
-      local written, problem = rule_at[i](value)
+      local written, problem = rule_at[i](value, prefix[i])
       if not written then
         issues[#issues + 1] = { index = index, field = name, message = problem }
-      elseif written ~= "" then
-        slots[i] = prefix[i] .. written
+      else
+        slots[i] = written
       end
     else
       local shown = type(name) == "string" and sub(name, 1, 60) or tostring(name)
@@ -394,7 +407,7 @@ function contact.encode(fields, index, default_country, issues)
       mine[#mine + 1] = issues[i]
       issues[i] = nil
     end
-    table.sort(mine, function(a, b)
+    sort(mine, function(a, b)
       local pa, pb = place[a.field] or 99, place[b.field] or 99
       if pa ~= pb then
         return pa < pb

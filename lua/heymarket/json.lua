@@ -1,9 +1,10 @@
 --- JSON as this API needs it: exact integers both ways, the same bytes from every Lua and every build of lua-cjson.
 local json = {}
 
-local text = require "heymarket.text"
+local core = require "heymarket.core"
 
-local find, format, gsub = string.find, string.format, string.gsub
+local format, gsub = string.format, string.gsub
+local quote = core.quote
 local tointeger = math.tointeger
 local math_type = math.type
 
@@ -26,20 +27,14 @@ end
 -- Doubles beyond this cannot tell one whole number from the next: 2^53 itself may stand for 2^53 + 1.
 local EXACT = 2 ^ 53
 
-local escapes = { ['"'] = '\\"', ["\\"] = "\\\\" }
-for code = 0, 31 do
-  escapes[string.char(code)] = format("\\u%04x", code)
-end
-escapes["\127"] = "\\u007f"
-
---- A string as a JSON string. cjson escapes "/" in one build and not in the other; the wire form must not depend on it.
----@param s string well-formed UTF-8
----@return string
-function json.string(s)
-  if find(s, '[%c"\\]') then
-    s = gsub(s, '[%c"\\]', escapes)
-  end
-  return '"' .. s .. '"'
+--- A string as a JSON string. cjson escapes "/" in one build and not in the other, and passes invalid UTF-8 on; the wire
+--- form must do neither.
+---@param s string
+---@param prefix string? what stands before it
+---@return string? written prefix and JSON string; nil when `s` is not well-formed UTF-8
+---@return integer what what it holds (see HAS_… below), or where it stops being UTF-8
+function json.string(s, prefix)
+  return quote(s, prefix or "")
 end
 
 --- A whole number as exactly its digits.
@@ -113,7 +108,7 @@ end
 function json.encode(value)
   local kind = type(value)
   if kind == "string" then
-    return json.string(text.invalid_utf8(value) and gsub(value, "[\128-\255]", "?") or value)
+    return (quote(value, "") or quote(gsub(value, "[\128-\255]", "?"), ""))
   elseif kind == "number" then
     return json.number(value) or "null"
   elseif kind == "table" then
@@ -132,7 +127,7 @@ function json.encode(value)
       return tostring(a) < tostring(b)
     end)
     for i, name in ipairs(names) do
-      parts[i] = json.string(tostring(name)) .. ":" .. json.encode(value[name])
+      parts[i] = json.encode(tostring(name)) .. ":" .. json.encode(value[name])
     end
     return "{" .. table.concat(parts, ",") .. "}"
   elseif kind == "boolean" then

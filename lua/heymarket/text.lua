@@ -1,47 +1,7 @@
---- Text: is it well-formed UTF-8, does it hold control characters, and which known name is nearest to a misspelt one.
+--- Names: which known one is nearest to a misspelt one.
 local text = {}
 
 local byte, find = string.byte, string.find
-
-local function is_tail(b)
-  return b and b >= 0x80 and b <= 0xBF
-end
-
--- Length of the well-formed UTF-8 sequence at `i` (RFC 3629, table in section 4), or nil. Overlong forms, surrogates and
--- code points above U+10FFFF are not well-formed.
-local function sequence_length(s, i)
-  local a, b, c, d = byte(s, i, i + 3)
-  if a >= 0xC2 and a <= 0xDF then
-    return is_tail(b) and 2
-  elseif a >= 0xE0 and a <= 0xEF then
-    local low, high = a == 0xE0 and 0xA0 or 0x80, a == 0xED and 0x9F or 0xBF
-    return b and b >= low and b <= high and is_tail(c) and 3
-  elseif a >= 0xF0 and a <= 0xF4 then
-    local low, high = a == 0xF0 and 0x90 or 0x80, a == 0xF4 and 0x8F or 0xBF
-    return b and b >= low and b <= high and is_tail(c) and is_tail(d) and 4
-  end
-  return nil
-end
-
---- Where does a string stop being well-formed UTF-8?
----@param s string
----@return integer? position first byte that is not part of a well-formed sequence; nil when there is none
----@return boolean c1 does it hold a C1 control character (U+0080 to U+009F)?
-function text.invalid_utf8(s)
-  local c1 = false
-  local i = find(s, "[\128-\255]")
-  while i do
-    local length = sequence_length(s, i)
-    if not length then
-      return i, c1
-    end
-    if length == 2 and byte(s, i) == 0xC2 and byte(s, i + 1) < 0xA0 then
-      c1 = true
-    end
-    i = find(s, "[\128-\255]", i + length)
-  end
-  return nil, c1
-end
 
 -- Levenshtein distance of two short words, transpositions counted as one (optimal string alignment), since that is the
 -- commonest slip of a typist.

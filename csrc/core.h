@@ -1,0 +1,84 @@
+/* What the parts of heymarket.core share: the oldest supported libraries, one API for five Luas,
+ * one-time setup. */
+#ifndef HEYMARKET_CORE_H
+#define HEYMARKET_CORE_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <curl/curl.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <sodium.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#if LIBCURL_VERSION_NUM < 0x075500
+#error "heymarket needs libcurl 7.85 or later: install its newer development package"
+#endif
+#if LUA_VERSION_NUM < 501 || LUA_VERSION_NUM > 504
+#error "heymarket is for Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT"
+#endif
+
+#define HIDDEN __attribute__((visibility("hidden")))
+
+/* Functions that not every Lua has are weak, so that a build for another Lua still loads and
+ * luaopen can say in a plain sentence what is wrong, where the linker would only name a symbol. */
+#if LUA_VERSION_NUM >= 504
+#pragma weak lua_newuserdatauv
+#define core_newuserdata(L, size) lua_newuserdatauv((L), (size), 0)
+#else
+#pragma weak lua_newuserdata
+#define core_newuserdata(L, size) lua_newuserdata((L), (size))
+#endif
+#if LUA_VERSION_NUM >= 502
+#pragma weak lua_getglobal
+#pragma weak lua_rawlen
+#pragma weak lua_tonumberx
+#pragma weak luaL_prepbuffsize
+#define core_rawlen(L, index) lua_rawlen((L), (index))
+#else
+#pragma weak lua_objlen
+#pragma weak lua_tonumber
+#pragma weak luaL_prepbuffer
+#define core_rawlen(L, index) lua_objlen((L), (index))
+#endif
+
+/* Live objects of this process. */
+struct core_counts {
+    atomic_int signers;
+    atomic_int pools;
+    atomic_int transfers;
+};
+extern HIDDEN struct core_counts core_counts;
+
+/* Sets up libcurl and libsodium once per process; raises a Lua error where that fails. */
+HIDDEN void core_setup(lua_State *L);
+
+/* Keeps this library mapped until the process ends. Resolver threads and signal handlers may
+ * outlive the Lua state that loaded it. */
+HIDDEN void core_pin(void);
+
+/* Sets the functions in the table on top of the stack. */
+HIDDEN void core_setfuncs(lua_State *L, const luaL_Reg *functions);
+
+/* Makes the metatable of a userdata type: methods by name, `release` for close, __gc and __close.
+ */
+HIDDEN void core_newtype(lua_State *L, const char *name, const luaL_Reg *methods,
+                         lua_CFunction release);
+
+/* A new userdata of that type, zeroed; zero owns nothing. */
+HIDDEN void *core_newobject(lua_State *L, const char *name, size_t size);
+
+/* A whole number from 0 to 2^53 - 1 at this index, else an argument error. */
+HIDDEN double core_checkwhole(lua_State *L, int index);
+
+/* Each adds its functions to the module's table on top of the stack. */
+HIDDEN void core_open_signer(lua_State *L);
+HIDDEN void core_open_http(lua_State *L);
+HIDDEN void core_open_system(lua_State *L);
+HIDDEN void core_open_text(lua_State *L);
+
+#endif

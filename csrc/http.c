@@ -1,0 +1,1046 @@
+/* HTTP transfers that never block: a pool is one curl multi handle. Callbacks of libcurl touch only
+ * our own memory, never Lua's; Lua sees a transfer when it is started and again when it is taken.
+ */
+#include "core.h"
+
+#include <arpa/inet.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#define TYPE "heymarket.pool"
+
+#define DEFAULT_MAX_BODY (8.0 * 1024 * 1024)
+#define DEFAULT_MAX_HEADER (256.0 * 1024)
+#define DEFAULT_MAX_AGE 50.0
+#define ERROR_BODY 2048 /* how much of a body is worth keeping beside an error */
+#define KEPT_EASIES                                                                                \
+    32 /* idle easy handles: they keep TLS sessions, so a new connection is cheaper */
+#define KEPT_CONNECTIONS 64L
+
+struct buffer {
+    char *data;
+    size_t length;
+    size_t capacity;
+};
+
+struct transfer {
+    struct transfer *next;
+    struct transfer *previous;
+    CURL *easy;                 /* NULL once finished */
+    struct curl_slist *headers; /* of the request */
+    long long id;
+    struct buffer head; /* of the final response */
+    struct buffer body;
+    size_t max_head;
+    size_t max_body;
+    size_t head_received; /* of all responses, interim ones included */
+    size_t body_received;
+    int block_status; /* of the header block being read; 0 before the first */
+    bool block_open;
+    bool sent;   /* the request was about to be written on a ready connection */
+    bool resent; /* libcurl was about to write it once more */
+    bool too_long;
+    bool no_memory;
+    bool new_connection;
+    int status;
+    double version;
+    double elapsed;
+    const char *code; /* NULL: an answer came */
+    char code_text[24];
+    char message[CURL_ERROR_SIZE];
+};
+
+struct list {
+    struct transfer *first;
+    struct transfer *last;
+};
+
+struct pool {
+    bool open;
+    CURLM *multi; /* made by the first start in this process */
+    pid_t pid;    /* that made it */
+    long long last_id;
+    struct list running;
+    struct list finished;
+    int running_count;
+    CURL *easies[KEPT_EASIES];
+    int easy_count;
+    size_t max_body;
+    size_t max_header;
+    long max_age;
+    char *ca_file;
+    char *proxy;
+    char *user_agent;
+};
+
+struct problem {
+    const char *code;
+    char message[200];
+};
+
+/* With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE to its user, and some TLS libraries write without
+ * MSG_NOSIGNAL. A lost connection must not end the process. */
+struct pipe_guard {
+    sigset_t former;
+    bool pending;
+};
+
+static void guard_pipe(struct pipe_guard *guard) {
+    sigset_t pipe_only, pending;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    sigemptyset(&pending);
+    sigpending(&pending);
+    guard->pending = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe_only, &guard->former);
+}
+
+static void unguard_pipe(const struct pipe_guard *guard) {
+    sigset_t pending;
+    sigemptyset(&pending);
+    if (!guard->pending && sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1) {
+        sigset_t pipe_only;
+        int number;
+        sigemptyset(&pipe_only);
+        sigaddset(&pipe_only, SIGPIPE);
+        sigwait(&pipe_only, &number);
+    }
+    pthread_sigmask(SIG_SETMASK, &guard->former, NULL);
+}
+
+static void append(struct list *list, struct transfer *transfer) {
+    transfer->next = NULL;
+    transfer->previous = list->last;
+    *(list->last != NULL ? &list->last->next : &list->first) = transfer;
+    list->last = transfer;
+}
+
+static void unlink_from(struct list *list, struct transfer *transfer) {
+    *(transfer->previous != NULL ? &transfer->previous->next : &list->first) = transfer->next;
+    *(transfer->next != NULL ? &transfer->next->previous : &list->last) = transfer->previous;
+    transfer->next = transfer->previous = NULL;
+}
+
+static bool buffer_add(struct buffer *buffer, const char *data, size_t length) {
+    if (length > buffer->capacity - buffer->length) {
+        if (length > SIZE_MAX / 4 || buffer->length > SIZE_MAX / 4) {
+            return false;
+        }
+        size_t capacity = buffer->capacity < 2048 ? 2048 : buffer->capacity * 2;
+        if (capacity < buffer->length + length) {
+            capacity = buffer->length + length;
+        }
+        char *grown = realloc(buffer->data, capacity);
+        if (grown == NULL) {
+            return false;
+        }
+        buffer->data = grown;
+        buffer->capacity = capacity;
+    }
+    memcpy(buffer->data + buffer->length, data, length);
+    buffer->length += length;
+    return true;
+}
+
+/* ---- callbacks of libcurl ---- */
+
+static int on_ready(void *context, char *remote_ip, char *local_ip, int remote_port,
+                    int local_port) {
+    struct transfer *transfer = context;
+    (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
+    if (transfer->sent) {
+        /* libcurl repeats a request by itself where a reused connection died without an answer. The
+         * server may have acted on the first copy: whether to repeat is for our caller to decide.
+         */
+        transfer->resent = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
+    transfer->sent = true;
+    return CURL_PREREQFUNC_OK;
+}
+
+/* The three digits of "HTTP/1.1 200 OK"; 0 where the line is something else. */
+static int status_of(const char *line, size_t length) {
+    if (length < 9 || memcmp(line, "HTTP/", 5) != 0) {
+        return 0;
+    }
+    const char *space = memchr(line, ' ', length);
+    if (space == NULL || line + length - space < 4) {
+        return 0;
+    }
+    int status = 0;
+    for (int i = 1; i <= 3; i++) {
+        if (space[i] < '0' || space[i] > '9') {
+            return 0;
+        }
+        status = status * 10 + (space[i] - '0');
+    }
+    return status;
+}
+
+static bool interim(int status) {
+    return status >= 100 && status < 200 && status != 101;
+}
+
+static size_t on_header(char *line, size_t size, size_t count, void *context) {
+    struct transfer *transfer = context;
+    size_t length = size * count;
+    transfer->head_received += length;
+    if (transfer->head_received > transfer->max_head) {
+        transfer->too_long = true;
+        return 0;
+    }
+    if (!transfer->block_open) {
+        if (transfer->block_status != 0 && !interim(transfer->block_status)) {
+            return length; /* a trailer: it comes after the body and is nothing of ours */
+        }
+        transfer->block_open = true;
+        transfer->block_status = status_of(line, length);
+        transfer->head.length = 0;
+    }
+    if (line[0] == '\n' || (length >= 2 && line[0] == '\r' && line[1] == '\n')) {
+        transfer->block_open = false;
+    }
+    if (!buffer_add(&transfer->head, line, length)) {
+        transfer->no_memory = true;
+        return 0;
+    }
+    return length;
+}
+
+static size_t on_body(char *data, size_t size, size_t count, void *context) {
+    struct transfer *transfer = context;
+    size_t length = size * count;
+    transfer->body_received += length;
+    if (length > transfer->max_body - transfer->body.length) {
+        transfer->too_long = true;
+        return 0;
+    }
+    if (!buffer_add(&transfer->body, data, length)) {
+        transfer->no_memory = true;
+        return 0;
+    }
+    return length;
+}
+
+/* ---- names of errors ---- */
+
+static const struct {
+    int number;
+    const char *name;
+} code_names[] = {
+    {CURLE_UNSUPPORTED_PROTOCOL, "UNSUPPORTED_PROTOCOL"},
+    {CURLE_FAILED_INIT, "FAILED_INIT"},
+    {CURLE_URL_MALFORMAT, "URL_MALFORMAT"},
+    {CURLE_NOT_BUILT_IN, "NOT_BUILT_IN"},
+    {CURLE_COULDNT_RESOLVE_PROXY, "COULDNT_RESOLVE_PROXY"},
+    {CURLE_COULDNT_RESOLVE_HOST, "COULDNT_RESOLVE_HOST"},
+    {CURLE_COULDNT_CONNECT, "COULDNT_CONNECT"},
+    {CURLE_WEIRD_SERVER_REPLY, "WEIRD_SERVER_REPLY"},
+    {CURLE_REMOTE_ACCESS_DENIED, "REMOTE_ACCESS_DENIED"},
+    {CURLE_HTTP2, "HTTP2"},
+    {CURLE_PARTIAL_FILE, "PARTIAL_FILE"},
+    {CURLE_HTTP_RETURNED_ERROR, "HTTP_RETURNED_ERROR"},
+    {CURLE_WRITE_ERROR, "WRITE_ERROR"},
+    {CURLE_UPLOAD_FAILED, "UPLOAD_FAILED"},
+    {CURLE_READ_ERROR, "READ_ERROR"},
+    {CURLE_OUT_OF_MEMORY, "OUT_OF_MEMORY"},
+    {CURLE_OPERATION_TIMEDOUT, "OPERATION_TIMEDOUT"},
+    {CURLE_RANGE_ERROR, "RANGE_ERROR"},
+    {CURLE_HTTP_POST_ERROR, "HTTP_POST_ERROR"},
+    {CURLE_SSL_CONNECT_ERROR, "SSL_CONNECT_ERROR"},
+    {CURLE_FUNCTION_NOT_FOUND, "FUNCTION_NOT_FOUND"},
+    {CURLE_ABORTED_BY_CALLBACK, "ABORTED_BY_CALLBACK"},
+    {CURLE_BAD_FUNCTION_ARGUMENT, "BAD_FUNCTION_ARGUMENT"},
+    {CURLE_INTERFACE_FAILED, "INTERFACE_FAILED"},
+    {CURLE_TOO_MANY_REDIRECTS, "TOO_MANY_REDIRECTS"},
+    {CURLE_UNKNOWN_OPTION, "UNKNOWN_OPTION"},
+    {CURLE_GOT_NOTHING, "GOT_NOTHING"},
+    {CURLE_SSL_ENGINE_NOTFOUND, "SSL_ENGINE_NOTFOUND"},
+    {CURLE_SSL_ENGINE_SETFAILED, "SSL_ENGINE_SETFAILED"},
+    {CURLE_SEND_ERROR, "SEND_ERROR"},
+    {CURLE_RECV_ERROR, "RECV_ERROR"},
+    {CURLE_SSL_CERTPROBLEM, "SSL_CERTPROBLEM"},
+    {CURLE_SSL_CIPHER, "SSL_CIPHER"},
+    {CURLE_PEER_FAILED_VERIFICATION, "PEER_FAILED_VERIFICATION"},
+    {CURLE_BAD_CONTENT_ENCODING, "BAD_CONTENT_ENCODING"},
+    {CURLE_FILESIZE_EXCEEDED, "FILESIZE_EXCEEDED"},
+    {CURLE_USE_SSL_FAILED, "USE_SSL_FAILED"},
+    {CURLE_SEND_FAIL_REWIND, "SEND_FAIL_REWIND"},
+    {CURLE_SSL_ENGINE_INITFAILED, "SSL_ENGINE_INITFAILED"},
+    {CURLE_LOGIN_DENIED, "LOGIN_DENIED"},
+    {CURLE_SSL_CACERT_BADFILE, "SSL_CACERT_BADFILE"},
+    {CURLE_SSL_SHUTDOWN_FAILED, "SSL_SHUTDOWN_FAILED"},
+    {CURLE_AGAIN, "AGAIN"},
+    {CURLE_SSL_CRL_BADFILE, "SSL_CRL_BADFILE"},
+    {CURLE_SSL_ISSUER_ERROR, "SSL_ISSUER_ERROR"},
+    {CURLE_CHUNK_FAILED, "CHUNK_FAILED"},
+    {CURLE_NO_CONNECTION_AVAILABLE, "NO_CONNECTION_AVAILABLE"},
+    {CURLE_SSL_PINNEDPUBKEYNOTMATCH, "SSL_PINNEDPUBKEYNOTMATCH"},
+    {CURLE_SSL_INVALIDCERTSTATUS, "SSL_INVALIDCERTSTATUS"},
+    {CURLE_HTTP2_STREAM, "HTTP2_STREAM"},
+    {CURLE_RECURSIVE_API_CALL, "RECURSIVE_API_CALL"},
+    {CURLE_AUTH_ERROR, "AUTH_ERROR"},
+    {CURLE_HTTP3, "HTTP3"},
+    {CURLE_QUIC_CONNECT_ERROR, "QUIC_CONNECT_ERROR"},
+    {CURLE_PROXY, "PROXY"},
+    {CURLE_SSL_CLIENTCERT, "SSL_CLIENTCERT"},
+    {CURLE_UNRECOVERABLE_POLL, "UNRECOVERABLE_POLL"},
+    {100, "TOO_LARGE"}, /* since 8.6 */
+};
+
+/* The mnemonic; `text` is room for a number that has none. */
+static const char *code_name(int number, char *text, size_t size) {
+    for (size_t i = 0; i < sizeof code_names / sizeof *code_names; i++) {
+        if (code_names[i].number == number) {
+            return code_names[i].name;
+        }
+    }
+    snprintf(text, size, "CURLE_%d", number);
+    return text;
+}
+
+/* ---- the life of a transfer ---- */
+
+static void transfer_free(struct transfer *transfer) {
+    curl_slist_free_all(transfer->headers);
+    free(transfer->head.data);
+    free(transfer->body.data);
+    free(transfer);
+    atomic_fetch_sub(&core_counts.transfers, 1);
+}
+
+/* Takes the easy handle out of the multi handle and keeps it for another transfer. */
+static void detach(struct pool *pool, struct transfer *transfer) {
+    CURL *easy = transfer->easy;
+    transfer->easy = NULL;
+    curl_multi_remove_handle(pool->multi, easy);
+    if (pool->easy_count < KEPT_EASIES) {
+        curl_easy_reset(easy);
+        pool->easies[pool->easy_count++] = easy;
+    } else {
+        curl_easy_cleanup(easy);
+    }
+    curl_slist_free_all(transfer->headers);
+    transfer->headers = NULL;
+}
+
+static void describe(struct transfer *transfer, CURLcode result) {
+    long number = 0, version = 0, connects = 0;
+    curl_off_t elapsed = 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &number);
+    curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
+    curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects);
+    curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &elapsed);
+    /* An interim status is no answer; beside an error it would look like one. */
+    int seen = transfer->block_status;
+    transfer->status = interim(seen) ? 0 : seen != 0 ? seen : result == CURLE_OK ? (int)number : 0;
+    transfer->version = version == CURL_HTTP_VERSION_1_0   ? 1.0
+                        : version == CURL_HTTP_VERSION_1_1 ? 1.1
+                        : version == CURL_HTTP_VERSION_2_0 ? 2
+                        : version == CURL_HTTP_VERSION_3   ? 3
+                                                           : 0;
+    transfer->new_connection = connects > 0;
+    transfer->elapsed = (double)elapsed / 1e6;
+    if (result == CURLE_OK) {
+        return;
+    }
+    if (transfer->resent) {
+        result = CURLE_SEND_ERROR;
+        snprintf(transfer->message, sizeof transfer->message,
+                 "the connection was lost before an answer came; the request was not repeated");
+    } else if (transfer->too_long) {
+        result = CURLE_FILESIZE_EXCEEDED;
+        snprintf(transfer->message, sizeof transfer->message,
+                 "the answer is longer than %.0f bytes of headers or %.0f bytes of body",
+                 (double)transfer->max_head, (double)transfer->max_body);
+    } else if (transfer->no_memory) {
+        result = CURLE_OUT_OF_MEMORY;
+        snprintf(transfer->message, sizeof transfer->message, "not enough memory for the answer");
+    } else if (transfer->sent &&
+               (result == CURLE_BAD_FUNCTION_ARGUMENT || result == CURLE_UNSUPPORTED_PROTOCOL)) {
+        /* What older libcurls call a malformed header line and an answer without headers. The names
+         * speak of our mistakes before sending: whoever goes by the name would take it for "never
+         * sent". */
+        result = CURLE_WEIRD_SERVER_REPLY;
+    }
+    if (transfer->message[0] == '\0') {
+        snprintf(transfer->message, sizeof transfer->message, "%s", curl_easy_strerror(result));
+    }
+    transfer->code = code_name((int)result, transfer->code_text, sizeof transfer->code_text);
+    if (transfer->body.length > ERROR_BODY) {
+        transfer->body.length = ERROR_BODY;
+    }
+}
+
+static void finish(struct pool *pool, struct transfer *transfer, CURLcode result) {
+    describe(transfer, result);
+    detach(pool, transfer);
+    unlink_from(&pool->running, transfer);
+    pool->running_count--;
+    append(&pool->finished, transfer);
+}
+
+static void harvest(struct pool *pool) {
+    int left;
+    CURLMsg *message;
+    while ((message = curl_multi_info_read(pool->multi, &left)) != NULL) {
+        if (message->msg == CURLMSG_DONE) {
+            char *transfer = NULL;
+            CURLcode result = message->data.result;
+            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+            finish(pool, (struct transfer *)(void *)transfer, result);
+        }
+    }
+}
+
+/* Nothing that was made before a fork works after it: the connections belong to the parent, and to
+ * clean up would send on them. Only plain memory of our own is given back. */
+static void forget(struct pool *pool) {
+    struct list *lists[] = {&pool->running, &pool->finished};
+    for (int i = 0; i < 2; i++) {
+        struct transfer *next;
+        for (struct transfer *transfer = lists[i]->first; transfer != NULL; transfer = next) {
+            next = transfer->next;
+            transfer_free(transfer);
+        }
+        lists[i]->first = lists[i]->last = NULL;
+    }
+    pool->running_count = 0;
+    pool->easy_count = 0;
+    pool->multi = NULL;
+}
+
+static void forget_if_forked(struct pool *pool) {
+    if (pool->multi != NULL && pool->pid != getpid()) {
+        forget(pool);
+    }
+}
+
+static struct pool *check_pool(lua_State *L) {
+    struct pool *pool = luaL_checkudata(L, 1, TYPE);
+    if (!pool->open) {
+        luaL_error(L, "this client is closed");
+    }
+    forget_if_forked(pool);
+    return pool;
+}
+
+/* ---- checks before a request ---- */
+
+static bool clean_text(const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '\r' || text[i] == '\n' || text[i] == '\0') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Length of the leading token, in the sense of HTTP. */
+static size_t token_length(const char *text) {
+    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                        "!#$%&'*+-.^_`|~");
+}
+
+static void set_problem(struct problem *problem, const char *code, const char *message) {
+    problem->code = code;
+    snprintf(problem->message, sizeof problem->message, "%s", message);
+}
+
+static void set_code_problem(struct problem *problem, CURLcode result) {
+    char text[24];
+    const char *name = code_name((int)result, text, sizeof text);
+    set_problem(problem, name == text ? "FAILED_INIT" : name, curl_easy_strerror(result));
+}
+
+static bool check_header(const char *header, size_t length, int index, struct problem *problem) {
+    size_t name = token_length(header);
+    const char *mistake = NULL;
+    if (!clean_text(header, length)) {
+        mistake = "holds a line break or a NUL byte";
+    } else if (name == 0 || header[name] != ':') {
+        mistake = "is not of the form \"Name: value\"";
+    } else if (strspn(header + name + 1, " \t") == length - name - 1) {
+        mistake = "has no value";
+    }
+    if (mistake == NULL) {
+        return true;
+    }
+    problem->code = "BAD_FUNCTION_ARGUMENT";
+    /* Never the value: it may be a secret. Text without a colon may be a bare value, too. */
+    if (name > 0 && name <= 64 && header[name] == ':') {
+        snprintf(problem->message, sizeof problem->message, "the header %.*s %s", (int)name, header,
+                 mistake);
+    } else {
+        snprintf(problem->message, sizeof problem->message, "header number %d %s", index, mistake);
+    }
+    return false;
+}
+
+static bool loopback(const char *host) {
+    struct in_addr four;
+    struct in6_addr six;
+    char bare[64];
+    size_t length = strlen(host);
+    if (strcasecmp(host, "localhost") == 0) {
+        return true;
+    }
+    if (inet_pton(AF_INET, host, &four) == 1) {
+        return ntohl(four.s_addr) >> 24 == 127;
+    }
+    if (length < 3 || length - 2 >= sizeof bare || host[0] != '[' || host[length - 1] != ']') {
+        return false;
+    }
+    memcpy(bare, host + 1, length - 2);
+    bare[length - 2] = '\0';
+    return inet_pton(AF_INET6, bare, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}
+
+static bool has_part(CURLU *url, CURLUPart part) {
+    char *text = NULL;
+    bool there = curl_url_get(url, part, &text, 0) == CURLUE_OK;
+    curl_free(text);
+    return there;
+}
+
+static void judge_parts(CURLU *url, bool *secure, struct problem *problem) {
+    char *scheme = NULL;
+    char *host = NULL;
+    if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK) {
+        set_problem(problem, "URL_MALFORMAT", "the URL has no scheme");
+    } else if (strcasecmp(scheme, "https") != 0 && strcasecmp(scheme, "http") != 0) {
+        set_problem(problem, "UNSUPPORTED_PROTOCOL", "only https URLs can be used");
+    } else if (curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK) {
+        set_problem(problem, "URL_MALFORMAT", "the URL has no host");
+    } else if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD) ||
+               has_part(url, CURLUPART_OPTIONS)) {
+        set_problem(problem, "URL_MALFORMAT", "the URL must not hold a user name or a password");
+    } else if (strcasecmp(scheme, "https") == 0) {
+        *secure = true;
+    } else if (!loopback(host)) {
+        set_problem(problem, "UNSUPPORTED_PROTOCOL",
+                    "plain http is for loopback hosts only: use https");
+    }
+    curl_free(scheme);
+    curl_free(host);
+}
+
+/* libcurl's own parser decides, so that the host checked here is the host connected to. */
+static bool check_url(const char *text, bool *secure, struct problem *problem) {
+    *secure = false;
+    CURLU *url = curl_url();
+    CURLUcode result =
+        url != NULL ? curl_url_set(url, CURLUPART_URL, text, 0) : CURLUE_OUT_OF_MEMORY;
+    if (result == CURLUE_OUT_OF_MEMORY) {
+        set_problem(problem, "OUT_OF_MEMORY", "not enough memory for the URL");
+    } else if (result == CURLUE_UNSUPPORTED_SCHEME) {
+        set_problem(problem, "UNSUPPORTED_PROTOCOL", "only https URLs can be used");
+    } else if (result != CURLUE_OK) {
+        problem->code = "URL_MALFORMAT";
+        snprintf(problem->message, sizeof problem->message, "the URL cannot be read: %s",
+                 curl_url_strerror(result));
+    } else {
+        judge_parts(url, secure, problem);
+    }
+    curl_url_cleanup(url);
+    return problem->code == NULL;
+}
+
+/* ---- the methods of a pool ---- */
+
+struct request {
+    const char *method;
+    const char *url;
+    const char *body; /* NULL: none */
+    size_t body_length;
+    long timeout;         /* ms */
+    long connect_timeout; /* ms */
+    bool secure;
+};
+
+/* Every option that is set must be taken: a protection that an old library does not know is none.
+ */
+#define SET(option, value)                                                                         \
+    do {                                                                                           \
+        if (result == CURLE_OK) {                                                                  \
+            result = curl_easy_setopt(easy, (option), (value));                                    \
+        }                                                                                          \
+    } while (0)
+
+static CURLcode set_method(CURL *easy, const struct request *request) {
+    CURLcode result = CURLE_OK;
+    bool post = strcmp(request->method, "POST") == 0;
+    if (request->body != NULL || post) {
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_length);
+        SET(CURLOPT_COPYPOSTFIELDS, request->body != NULL ? request->body : "");
+        if (!post) {
+            SET(CURLOPT_CUSTOMREQUEST, request->method);
+        }
+    } else if (strcmp(request->method, "HEAD") == 0) {
+        SET(CURLOPT_NOBODY, 1L);
+    } else {
+        SET(CURLOPT_HTTPGET, 1L);
+        if (strcmp(request->method, "GET") != 0) {
+            SET(CURLOPT_CUSTOMREQUEST, request->method);
+        }
+    }
+    return result;
+}
+
+static CURLcode set_protection(CURL *easy, const struct pool *pool, const struct request *request) {
+    CURLcode result = CURLE_OK;
+    const char *scheme = request->secure ? "https" : "http";
+    SET(CURLOPT_PROTOCOLS_STR, scheme);
+    SET(CURLOPT_REDIR_PROTOCOLS_STR, scheme);
+    SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    SET(CURLOPT_SSL_VERIFYPEER, 1L);
+    SET(CURLOPT_SSL_VERIFYHOST, 2L);
+    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    SET(CURLOPT_HTTP09_ALLOWED, 0L);
+    if (pool->ca_file != NULL) {
+        SET(CURLOPT_CAINFO, pool->ca_file);
+        /* Whoever names the authorities means these and no others. Not every TLS library knows a
+         * folder of them. */
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    }
+    if (pool->proxy != NULL) {
+        SET(CURLOPT_PROXY, pool->proxy);
+        SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
+        SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    } else if (!request->secure) {
+        SET(CURLOPT_PROXY, "");
+    } else {
+        SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    }
+    return result;
+}
+
+static CURLcode set_options(struct pool *pool, struct transfer *transfer,
+                            const struct request *request) {
+    CURL *easy = transfer->easy;
+    CURLcode result = CURLE_OK;
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_NOPROGRESS, 1L);
+    SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_PRIVATE, transfer);
+    SET(CURLOPT_ERRORBUFFER, transfer->message);
+    SET(CURLOPT_HTTPHEADER, transfer->headers);
+    SET(CURLOPT_HTTP_VERSION,
+        request->secure ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
+    SET(CURLOPT_PIPEWAIT, 0L);
+    SET(CURLOPT_TCP_KEEPALIVE, 1L);
+    SET(CURLOPT_MAXAGE_CONN, pool->max_age);
+    SET(CURLOPT_TIMEOUT_MS, request->timeout);
+    SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout);
+    if (pool->user_agent != NULL) {
+        SET(CURLOPT_USERAGENT, pool->user_agent);
+    }
+    SET(CURLOPT_PREREQFUNCTION, on_ready);
+    SET(CURLOPT_PREREQDATA, transfer);
+    SET(CURLOPT_HEADERFUNCTION, on_header);
+    SET(CURLOPT_HEADERDATA, transfer);
+    SET(CURLOPT_WRITEFUNCTION, on_body);
+    SET(CURLOPT_WRITEDATA, transfer);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* Without it a timeout or a cancel during name resolution waits for the resolver: for seconds,
+     * in the middle of someone's event loop. What is left behind is freed by the resolver thread
+     * itself. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+    if (result == CURLE_OK) {
+        result = set_protection(easy, pool, request);
+    }
+    return result == CURLE_OK ? set_method(easy, request) : result;
+}
+
+static bool add_header(struct transfer *transfer, const char *header) {
+    struct curl_slist *longer = curl_slist_append(transfer->headers, header);
+    if (longer != NULL) {
+        transfer->headers = longer;
+    }
+    return longer != NULL;
+}
+
+/* The request's headers: the table at this index, already checked, and what keeps libcurl from
+ * adding its own. */
+static bool add_headers(lua_State *L, int index, struct transfer *transfer, bool body) {
+    bool good = add_header(transfer, "Expect:"); /* waiting for "100 Continue" can stall */
+    bool typed = false;
+    int count = (int)core_rawlen(L, index);
+    for (int i = 1; good && i <= count; i++) {
+        lua_rawgeti(L, index, i);
+        const char *header = lua_tolstring(L, -1, NULL);
+        typed = typed || strncasecmp(header, "Content-Type:", 13) == 0;
+        good = add_header(transfer, header);
+        lua_settop(L, -2);
+    }
+    if (good && body && !typed) {
+        good = add_header(transfer, "Content-Type:");
+    }
+    return good;
+}
+
+static bool ready(struct pool *pool, struct problem *problem) {
+    if (pool->multi == NULL) {
+        pool->multi = curl_multi_init();
+        if (pool->multi == NULL) {
+            set_problem(problem, "OUT_OF_MEMORY", "not enough memory for connections");
+            return false;
+        }
+        pool->pid = getpid();
+        curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, KEPT_CONNECTIONS);
+        /* One request at a time on each connection, with HTTP/2 too: a connection that is lost then
+         * leaves one request in doubt, and not all that were in flight. */
+        curl_multi_setopt(pool->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    }
+    return true;
+}
+
+static struct transfer *new_transfer(struct pool *pool, struct problem *problem) {
+    struct transfer *transfer = calloc(1, sizeof *transfer);
+    CURL *easy = NULL;
+    if (transfer != NULL) {
+        easy = pool->easy_count > 0 ? pool->easies[--pool->easy_count] : curl_easy_init();
+    }
+    if (easy == NULL) {
+        free(transfer);
+        set_problem(problem, "OUT_OF_MEMORY", "not enough memory for a request");
+        return NULL;
+    }
+    transfer->easy = easy;
+    transfer->max_body = pool->max_body;
+    transfer->max_head = pool->max_header;
+    atomic_fetch_add(&core_counts.transfers, 1);
+    return transfer;
+}
+
+/* Raises no Lua error, so that nothing of what it acquires can be lost. */
+static struct transfer *launch(lua_State *L, struct pool *pool, const struct request *request,
+                               struct problem *problem) {
+    struct transfer *transfer = ready(pool, problem) ? new_transfer(pool, problem) : NULL;
+    if (transfer == NULL) {
+        return NULL;
+    }
+    if (!add_headers(L, 4, transfer, request->body != NULL)) {
+        set_problem(problem, "OUT_OF_MEMORY", "not enough memory for the headers");
+    } else {
+        CURLcode result = set_options(pool, transfer, request);
+        if (result != CURLE_OK) {
+            set_code_problem(problem, result);
+        } else if (curl_multi_add_handle(pool->multi, transfer->easy) != CURLM_OK) {
+            set_problem(problem, "OUT_OF_MEMORY", "the request cannot be started");
+        }
+    }
+    if (problem->code != NULL) {
+        curl_easy_cleanup(transfer->easy);
+        transfer_free(transfer);
+        return NULL;
+    }
+    transfer->id = ++pool->last_id;
+    append(&pool->running, transfer);
+    pool->running_count++;
+    return transfer;
+}
+
+/* Rounded up: a fraction of a millisecond is still some time. */
+static int milliseconds_of(double seconds) {
+    if (!(seconds > 0)) {
+        return 0;
+    }
+    if (seconds >= INT_MAX / 1000) {
+        return INT_MAX;
+    }
+    int whole = (int)(seconds * 1000);
+    return whole < seconds * 1000 ? whole + 1 : whole;
+}
+
+static long check_milliseconds(lua_State *L, int index) {
+    double seconds = (double)luaL_checknumber(L, index);
+    luaL_argcheck(L, seconds > 0, index, "must be a positive number of seconds");
+    return milliseconds_of(seconds);
+}
+
+static bool check_request(lua_State *L, struct request *request, struct problem *problem) {
+    size_t method_length, url_length;
+    request->method = luaL_checklstring(L, 2, &method_length);
+    request->url = luaL_checklstring(L, 3, &url_length);
+    luaL_checktype(L, 4, LUA_TTABLE);
+    if (!lua_isnoneornil(L, 5)) {
+        request->body = luaL_checklstring(L, 5, &request->body_length);
+    }
+    request->timeout = check_milliseconds(L, 6);
+    request->connect_timeout = check_milliseconds(L, 7);
+
+    int count = (int)core_rawlen(L, 4);
+    for (int i = 1; i <= count; i++) {
+        size_t length;
+        lua_rawgeti(L, 4, i);
+        luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 4, "headers must be strings");
+        const char *header = lua_tolstring(L, -1, &length);
+        bool good = check_header(header, length, i, problem);
+        lua_settop(L, -2);
+        if (!good) {
+            return false;
+        }
+    }
+    if (method_length == 0 || token_length(request->method) != method_length) {
+        set_problem(problem, "BAD_FUNCTION_ARGUMENT", "the method is not an HTTP method");
+        return false;
+    }
+    if (!clean_text(request->url, url_length)) {
+        set_problem(problem, "BAD_FUNCTION_ARGUMENT", "the URL holds a line break or a NUL byte");
+        return false;
+    }
+    return check_url(request->url, &request->secure, problem);
+}
+
+static int pool_start(lua_State *L) {
+    struct pool *pool = check_pool(L);
+    struct request request = {NULL, NULL, NULL, 0, 0, 0, false};
+    struct problem problem = {NULL, ""};
+    struct transfer *transfer = NULL;
+    if (check_request(L, &request, &problem)) {
+        struct pipe_guard guard;
+        guard_pipe(&guard);
+        transfer = launch(L, pool, &request, &problem);
+        unguard_pipe(&guard);
+    }
+    if (transfer == NULL) {
+        lua_pushnil(L);
+        lua_pushstring(L, problem.code);
+        lua_pushstring(L, problem.message);
+        return 3;
+    }
+    lua_pushinteger(L, (lua_Integer)transfer->id);
+    return 1;
+}
+
+static int pool_perform(lua_State *L) {
+    struct pool *pool = check_pool(L);
+    if (pool->multi != NULL && pool->running_count > 0) {
+        struct pipe_guard guard;
+        int running;
+        guard_pipe(&guard);
+        CURLMcode result = curl_multi_perform(pool->multi, &running);
+        harvest(pool);
+        /* Where the multi handle itself fails no transfer will ever end: end them here, or the
+         * caller waits for ever. */
+        while (result != CURLM_OK && pool->running.first != NULL) {
+            finish(pool, pool->running.first,
+                   result == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY : CURLE_RECV_ERROR);
+        }
+        unguard_pipe(&guard);
+    }
+    lua_pushinteger(L, pool->running_count);
+    return 1;
+}
+
+static int pool_wait(lua_State *L) {
+    struct pool *pool = check_pool(L);
+    int milliseconds = milliseconds_of((double)luaL_checknumber(L, 2));
+    if (pool->multi != NULL) {
+        curl_multi_poll(pool->multi, NULL, 0, milliseconds, NULL);
+    } else {
+        poll(NULL, 0, milliseconds);
+    }
+    return 0;
+}
+
+static void set_string(lua_State *L, const char *name, const char *text, size_t length) {
+    lua_pushlstring(L, text != NULL ? text : "", length);
+    lua_setfield(L, -2, name);
+}
+
+static void set_number(lua_State *L, const char *name, double number) {
+    lua_pushnumber(L, number);
+    lua_setfield(L, -2, name);
+}
+
+static void set_integer(lua_State *L, const char *name, long long number) {
+    lua_pushinteger(L, (lua_Integer)number);
+    lua_setfield(L, -2, name);
+}
+
+static void set_boolean(lua_State *L, const char *name, bool value) {
+    lua_pushboolean(L, value);
+    lua_setfield(L, -2, name);
+}
+
+static int pool_take(lua_State *L) {
+    struct pool *pool = check_pool(L);
+    struct transfer *transfer = pool->finished.first;
+    if (transfer == NULL) {
+        lua_pushnil(L);
+        return 1;
+    }
+    /* Until the table is whole the transfer stays in the list: a memory error of Lua's then loses
+     * nothing. */
+    lua_createtable(L, 0, 12);
+    set_integer(L, "id", transfer->id);
+    if (transfer->code != NULL) {
+        set_string(L, "code", transfer->code, strlen(transfer->code));
+        set_string(L, "message", transfer->message, strlen(transfer->message));
+    }
+    if (transfer->status != 0) {
+        set_integer(L, "status", transfer->status);
+    }
+    set_string(L, "headers", transfer->head.data, transfer->head.length);
+    set_string(L, "body", transfer->body.data, transfer->body.length);
+    set_boolean(L, "sent", transfer->sent);
+    set_boolean(L, "new_connection", transfer->new_connection);
+    set_number(L, "elapsed", transfer->elapsed);
+    if (transfer->version != 0) {
+        set_number(L, "http_version", transfer->version);
+    }
+    set_integer(L, "received", (long long)(transfer->head_received + transfer->body_received));
+    unlink_from(&pool->finished, transfer);
+    transfer_free(transfer);
+    return 1;
+}
+
+static int pool_cancel(lua_State *L) {
+    struct pool *pool = check_pool(L);
+    double id = (double)luaL_checknumber(L, 2);
+    struct transfer *transfer = pool->running.first;
+    while (transfer != NULL && (double)transfer->id != id) {
+        transfer = transfer->next;
+    }
+    if (transfer != NULL) {
+        struct pipe_guard guard;
+        guard_pipe(&guard);
+        unlink_from(&pool->running, transfer);
+        pool->running_count--;
+        detach(pool, transfer);
+        transfer_free(transfer);
+        unguard_pipe(&guard);
+    }
+    lua_pushboolean(L, transfer != NULL);
+    return 1;
+}
+
+static int pool_running(lua_State *L) {
+    lua_pushinteger(L, check_pool(L)->running_count);
+    return 1;
+}
+
+static void disconnect(struct pool *pool) {
+    struct pipe_guard guard;
+    guard_pipe(&guard);
+    while (pool->running.first != NULL) {
+        struct transfer *transfer = pool->running.first;
+        unlink_from(&pool->running, transfer);
+        detach(pool, transfer);
+        transfer_free(transfer);
+    }
+    pool->running_count = 0;
+    while (pool->finished.first != NULL) {
+        struct transfer *transfer = pool->finished.first;
+        unlink_from(&pool->finished, transfer);
+        transfer_free(transfer);
+    }
+    while (pool->easy_count > 0) {
+        curl_easy_cleanup(pool->easies[--pool->easy_count]);
+    }
+    curl_multi_cleanup(pool->multi);
+    pool->multi = NULL;
+    unguard_pipe(&guard);
+}
+
+static int pool_release(lua_State *L) {
+    struct pool *pool = luaL_checkudata(L, 1, TYPE);
+    forget_if_forked(pool);
+    if (pool->multi != NULL) {
+        disconnect(pool);
+    }
+    free(pool->ca_file);
+    free(pool->proxy);
+    free(pool->user_agent);
+    pool->ca_file = pool->proxy = pool->user_agent = NULL;
+    if (pool->open) {
+        pool->open = false;
+        atomic_fetch_sub(&core_counts.pools, 1);
+    }
+    return 0;
+}
+
+/* ---- making a pool ---- */
+
+static int wrong_option(lua_State *L, const char *name, const char *mistake) {
+    lua_pushfstring(L, "%s %s", name, mistake);
+    return luaL_argerror(L, 1, lua_tolstring(L, -1, NULL));
+}
+
+static double number_option(lua_State *L, const char *name, double usual, double most) {
+    lua_getfield(L, 1, name);
+    double number = usual;
+    if (!lua_isnil(L, -1)) {
+        number = lua_type(L, -1) == LUA_TNUMBER ? (double)lua_tonumber(L, -1) : -1;
+        if (!(number >= 1 && (number >= most || number == (double)(long long)number))) {
+            wrong_option(L, name, "must be a positive whole number");
+        }
+    }
+    lua_settop(L, -2);
+    return number < most ? number : most;
+}
+
+static char *text_option(lua_State *L, const char *name) {
+    char *copy = NULL;
+    lua_getfield(L, 1, name);
+    if (!lua_isnil(L, -1)) {
+        size_t length = 0;
+        const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
+        if (text == NULL || !clean_text(text, length)) {
+            wrong_option(L, name, "must be a string without line breaks and NUL bytes");
+        }
+        copy = malloc(length + 1);
+        if (copy == NULL) {
+            luaL_error(L, "not enough memory");
+        } else {
+            memcpy(copy, text, length + 1);
+        }
+    }
+    lua_settop(L, -2);
+    return copy;
+}
+
+static int pool_new(lua_State *L) {
+    if (lua_isnoneornil(L, 1)) {
+        lua_settop(L, 0);
+        lua_createtable(L, 0, 0);
+    }
+    luaL_checktype(L, 1, LUA_TTABLE);
+    core_setup(L);
+    struct pool *pool = core_newobject(L, TYPE, sizeof *pool);
+    pool->max_body = (size_t)number_option(L, "max_body", DEFAULT_MAX_BODY, (double)(SIZE_MAX / 8));
+    pool->max_header =
+        (size_t)number_option(L, "max_header", DEFAULT_MAX_HEADER, (double)(SIZE_MAX / 8));
+    pool->max_age = (long)number_option(L, "max_age", DEFAULT_MAX_AGE, (double)(INT_MAX / 1000));
+    pool->ca_file = text_option(L, "ca_file");
+    pool->proxy = text_option(L, "proxy");
+    pool->user_agent = text_option(L, "user_agent");
+    pool->open = true;
+    atomic_fetch_add(&core_counts.pools, 1);
+    return 1;
+}
+
+void core_open_http(lua_State *L) {
+    static const luaL_Reg methods[] = {
+        {"start", pool_start}, {"perform", pool_perform}, {"wait", pool_wait},
+        {"take", pool_take},   {"cancel", pool_cancel},   {"running", pool_running},
+        {NULL, NULL},
+    };
+    static const luaL_Reg functions[] = {{"pool", pool_new}, {NULL, NULL}};
+    core_newtype(L, TYPE, methods, pool_release);
+    core_setfuncs(L, functions);
+}

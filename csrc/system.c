@@ -1,0 +1,197 @@
+/* Clocks, randomness, terminals, durable and exclusive files, interrupts. */
+#include "core.h"
+
+#include <errno.h>
+#include <lualib.h> /* LUA_FILEHANDLE on Lua 5.1 */
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+static double seconds_of(clockid_t clock) {
+    struct timespec now = {0, 0};
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static int core_monotonic(lua_State *L) {
+    lua_pushnumber(L, seconds_of(CLOCK_MONOTONIC));
+    return 1;
+}
+
+static int core_time(lua_State *L) {
+    lua_pushnumber(L, seconds_of(CLOCK_REALTIME));
+    return 1;
+}
+
+/* Not repeated after a signal: the caller wants to look at core.interrupts() then. */
+static int core_sleep(lua_State *L) {
+    double seconds = luaL_checknumber(L, 1);
+    if (seconds > 0) {
+        seconds = seconds < 1e9 ? seconds : 1e9;
+        struct timespec length = {(time_t)seconds, 0};
+        length.tv_nsec = (long)((seconds - (double)length.tv_sec) * 1e9);
+        nanosleep(&length, NULL);
+    }
+    return 0;
+}
+
+static int core_random(lua_State *L) {
+    uint64_t bits;
+    core_setup(L);
+    randombytes_buf(&bits, sizeof bits);
+    lua_pushnumber(L, (double)(bits >> 11) / 9007199254740992.0);
+    return 1;
+}
+
+static int core_pid(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)getpid());
+    return 1;
+}
+
+static int core_hash(lua_State *L) {
+    size_t length;
+    const char *text = luaL_checklstring(L, 1, &length);
+    unsigned char digest[16];
+    char hex[2 * sizeof digest + 1];
+    core_setup(L);
+    crypto_generichash(digest, sizeof digest, (const unsigned char *)text, length, NULL, 0);
+    sodium_bin2hex(hex, sizeof hex, digest, sizeof digest);
+    lua_pushlstring(L, hex, 2 * sizeof digest);
+    return 1;
+}
+
+static FILE *check_file(lua_State *L, int index) {
+#if LUA_VERSION_NUM >= 502
+    luaL_Stream *stream = luaL_checkudata(L, index, LUA_FILEHANDLE);
+    FILE *file = stream->closef != NULL ? stream->f : NULL;
+#else
+    FILE *file = *(FILE **)luaL_checkudata(L, index, LUA_FILEHANDLE);
+#endif
+    luaL_argcheck(L, file != NULL, index, "the file is closed");
+    return file;
+}
+
+/* true, or nil and the reason of the system call that just failed. */
+static int outcome(lua_State *L, bool good, int reason) {
+    if (good) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    char text[128];
+    text[0] = '\0';
+    lua_pushnil(L);
+    if (reason == EWOULDBLOCK) {
+        lua_pushstring(L, "in use by another process");
+    } else {
+        /* strerror alone may share its text between threads. */
+#if defined(__GLIBC__)
+        lua_pushstring(L, strerror_r(reason, text, sizeof text));
+#else
+        strerror_r(reason, text, sizeof text);
+        lua_pushstring(L, text);
+#endif
+    }
+    return 2;
+}
+
+static int core_isatty(lua_State *L) {
+    lua_pushboolean(L, isatty(fileno(check_file(L, 1))));
+    return 1;
+}
+
+static int core_columns(lua_State *L) {
+    struct winsize size;
+    memset(&size, 0, sizeof size);
+    if (ioctl(fileno(check_file(L, 1)), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+        lua_pushinteger(L, size.ws_col);
+    } else {
+        lua_pushnil(L);
+    }
+    return 1;
+}
+
+static int core_sync(lua_State *L) {
+    FILE *file = check_file(L, 1);
+#if defined(__APPLE__)
+    bool good = fflush(file) == 0 && fsync(fileno(file)) == 0;
+#else
+    bool good = fflush(file) == 0 && fdatasync(fileno(file)) == 0;
+#endif
+    return outcome(L, good, errno);
+}
+
+static int core_lock(lua_State *L) {
+    bool good = flock(fileno(check_file(L, 1)), LOCK_EX | LOCK_NB) == 0;
+    return outcome(L, good, errno);
+}
+
+static const int watched[2] = {SIGINT, SIGTERM};
+static struct sigaction former[2];
+static bool watching;
+static volatile sig_atomic_t interrupts;
+static volatile sig_atomic_t keyboard_interrupts;
+
+static void on_interrupt(int number) {
+    int saved = errno;
+    interrupts++;
+    if (number == SIGINT && ++keyboard_interrupts >= 2) {
+        struct sigaction end;
+        memset(&end, 0, sizeof end);
+        end.sa_handler = SIG_DFL;
+        sigaction(SIGINT, &end, NULL);
+        raise(SIGINT); /* takes effect as soon as this handler returns */
+    }
+    errno = saved;
+}
+
+static void watch(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_interrupt; /* no SA_RESTART: waiting calls shall return */
+    sigemptyset(&action.sa_mask);
+    interrupts = 0;
+    keyboard_interrupts = 0;
+    core_pin();
+    for (int i = 0; i < 2; i++) {
+        sigaction(watched[i], &action, &former[i]);
+    }
+    watching = true;
+}
+
+static int core_interrupts(lua_State *L) {
+    static const char *const requests[] = {"count", "restore", NULL};
+    bool restore = luaL_checkoption(L, 1, "count", requests) == 1;
+    if (!restore && !watching) {
+        watch();
+    } else if (restore && watching) {
+        for (int i = 0; i < 2; i++) {
+            sigaction(watched[i], &former[i], NULL);
+        }
+        watching = false;
+    }
+    lua_pushinteger(L, interrupts);
+    return 1;
+}
+
+void core_open_system(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"monotonic", core_monotonic},
+        {"time", core_time},
+        {"sleep", core_sleep},
+        {"random", core_random},
+        {"pid", core_pid},
+        {"hash", core_hash},
+        {"isatty", core_isatty},
+        {"columns", core_columns},
+        {"sync", core_sync},
+        {"lock", core_lock},
+        {"interrupts", core_interrupts},
+        {NULL, NULL},
+    };
+    core_setfuncs(L, functions);
+}
