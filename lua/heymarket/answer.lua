@@ -179,7 +179,7 @@ local function read_body(result, headers, body)
   if not ok then
     return nil, "the answer is not JSON", true
   elseif trimmed:sub(1, 1) ~= "[" then
-    return nil, "the answer is neither an array of contacts nor \"ok\""
+    return nil, 'the answer is neither an array of contacts nor "ok"'
   end
   return value
 end

@@ -43,7 +43,10 @@ local function environment(config)
 end
 
 local function missing(name, variable)
-  return { field = name, message = ("is missing: give it to heymarket.new, or set %s in the environment"):format(variable) }
+  return {
+    field = name,
+    message = ("is missing: give it to heymarket.new, or set %s in the environment"):format(variable),
+  }
 end
 
 --- Makes a client. Nothing is opened or sent before the first call.
@@ -117,7 +120,11 @@ end
 local function worst(items)
   local found
   for _, item in ipairs(items) do
-    if item.failure and item.outcome ~= "rejected" and (not found or item.outcome == "unknown" and found.outcome ~= "unknown") then
+    if
+      item.failure
+      and item.outcome ~= "rejected"
+      and (not found or item.outcome == "unknown" and found.outcome ~= "unknown")
+    then
       found = item
     end
   end
@@ -157,7 +164,8 @@ local function prepare_contacts(self, contacts, settings, issues)
     if #issues > before and last_bad ~= index then
       invalid, last_bad = invalid + 1, index
     end
-    entries[index] = body and { index = index, position = index, contact = contacts[index], phone = phone, body = body } or false
+    entries[index] = body and { index = index, position = index, contact = contacts[index], phone = phone, body = body }
+      or false
     if index % REST_EVERY == 0 then
       self.transport:rest()
     end
@@ -206,7 +214,8 @@ function Client:create_contacts(contacts, given)
   end
   issues = issues or {}
   local fallback = type(given) == "table" and given.default_country
-  local entries, size = prepare_contacts(self, contacts, settings or { default_country = fallback or self.config.default_country }, issues)
+  local entries, size =
+    prepare_contacts(self, contacts, settings or { default_country = fallback or self.config.default_country }, issues)
   if #issues > 0 then
     local problem = failure.invalid(issues)
     problem.report = refused_report(contacts, entries, size, issues)
@@ -239,7 +248,7 @@ local function reader(source)
 end
 
 -- Entries for the engine: reads, validates, and leaves out what an earlier run has done.
-local function entries_of(self, read, settings, running, notes)
+local function entries_of(read, settings, running, notes)
   local index = 0
   local encode, default_country = contact.encode, settings.default_country
 
@@ -351,7 +360,7 @@ function Client:import(source, given)
     end
   end
   local running = engine.new(self, settings, report.new(MAX_ITEMS), notes)
-  running.source = entries_of(self, reader(source), settings, running, notes)
+  running.source = entries_of(reader(source), settings, running, notes)
   local made, stopped = running:run()
   if notes then
     local _, unwritten = notes:close()

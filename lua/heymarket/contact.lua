@@ -95,11 +95,8 @@ function contact.phone(value, default_country)
 end
 
 -- What json.string says of the characters: its second result is a sum of these.
-local HAS_CONTROL, HAS_SPACE, HAS_DELIMITER = 1, 2, 4
-
-local function has(sum, sort)
-  return sum % (2 * sort) >= sort
-end
+-- (4, a delimiter of address lists, matters to emails only, in which none of the three may stand).
+local HAS_CONTROL, HAS_SPACE = 1, 2
 
 local function not_utf8(position)
   return ("is not valid UTF-8 (byte %d): save the source as UTF-8"):format(position)
@@ -144,7 +141,7 @@ local function avatar(value, prefix)
   local written, holds = line(value, prefix)
   if not written then
     return nil, holds
-  elseif written == "" or has(holds, HAS_SPACE) or not find(value, "^[hH][tT][tT][pP][sS]?://[^/?#]") then
+  elseif written == "" or holds % 4 >= HAS_SPACE or not find(value, "^[hH][tT][tT][pP][sS]?://[^/?#]") then
     return nil, "must be the URL of an image that starts with http:// or https://"
   end
   return written

@@ -204,14 +204,12 @@ function Dispatch:digest(result)
   end
   self:finish(request, nil, problem)
   if not again and self.fruitless >= MAX_FRUITLESS then
-    self:stop(
-      failure.with(problem, {
-        message = ("stopped after %d tries in a row without a usable answer; the last: %s"):format(
-          self.fruitless,
-          problem.message
-        ),
-      })
-    )
+    self:stop(failure.with(problem, {
+      message = ("stopped after %d tries in a row without a usable answer; the last: %s"):format(
+        self.fruitless,
+        problem.message
+      ),
+    }))
   end
 end
 

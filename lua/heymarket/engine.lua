@@ -1,6 +1,6 @@
 --- The engine: pulls contacts, cuts batches, and books what became of every contact.
 ---
---- create_contacts and import differ in where the entries come from and in what is done with the books; the rest is here.
+--- create_contacts and import differ in where the entries come from and in what becomes of the books; the rest is here.
 local engine = {}
 
 local answer = require "heymarket.answer"
@@ -47,7 +47,7 @@ end
 ---@param options table of the call
 ---@param books table see report.lua
 ---@param journal table? see journal.lua
----@return table engine its `source`, a function that gives the next entry and raises to stop the call, is still to be set
+---@return table engine its `source`, a function that gives the next entry (and raises to stop the call), is to be set
 function engine.new(client, options, books, journal)
   return setmetatable({
     client = client,
@@ -157,7 +157,7 @@ end
 function Engine:resume(entry, known)
   self.books.resumed = self.books.resumed + 1
   if known.outcome == "accepted" then
-    self.books:add("accepted")
+    self.books:add "accepted"
   else
     self:book {
       index = entry.index,
@@ -253,8 +253,8 @@ function Engine:is_suspicious()
   return not self.answered and self.refusals > 0
 end
 
--- The next part of a refused batch. Under suspicion the smallest and the largest part take turns: the small ones lead to
--- a single contact, the large ones show whether all the others are refused as well.
+-- The next part of a refused batch. Under suspicion the smallest and the largest part take turns: the small ones lead
+-- to a single contact, the large ones show whether all the others are refused as well.
 function Engine:next_part()
   local parts = self.parts
   local best = #parts
@@ -375,8 +375,10 @@ function Engine:settle_failure(batch, problem)
     self.singles = self.singles + (#batch.entries == 1 and 1 or 0)
     if not self.answered and self.refusals >= MAX_REFUSALS and self.singles >= MIN_SINGLES then
       self.dispatch:stop(failure.with(problem, {
-        message = ("stopped: %d requests in a row were refused alike and none was accepted, so the fault is most likely "
-          .. "not the contacts'; the last: %s"):format(self.refusals, problem.message),
+        message = (
+          "stopped: %d requests in a row were refused alike and none was accepted, so the fault is most likely "
+          .. "not the contacts'; the last: %s"
+        ):format(self.refusals, problem.message),
       }))
     elseif #batch.entries > 1 then
       self:split(batch, problem)
@@ -428,7 +430,7 @@ function Engine:settle_answer(batch, refused)
   if strangers > 0 then
     problem = failure.new(
       "unexpected",
-      ("the answer lists %d contacts that match no phone of the request, so nobody can say which ones were refused"):format(
+      ("the answer lists %d contacts that match no phone of the request, so nobody knows which were refused"):format(
         strangers
       ),
       { status = 200, delivered = "maybe", attempts = batch.attempts }

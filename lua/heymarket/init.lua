@@ -8,9 +8,15 @@ do
     local this = rawget(_G, "jit") and rawget(_G, "jit").version or _VERSION
     problem = tostring(problem)
     if problem:find("undefined symbol", 1, true) or problem:find("was built for", 1, true) then
-      error(("heymarket: its C core was built for another Lua than this one (%s): build it again for this Lua"):format(this), 0)
+      error(
+        ("heymarket: its C core was built for another Lua than this one (%s): build it for this one"):format(this),
+        0
+      )
     elseif problem:find("module 'heymarket.core' not found", 1, true) then
-      error(("heymarket: its C core for %s is not installed: build it for this Lua, or set package.cpath"):format(this), 0)
+      error(
+        ("heymarket: its C core for %s is not installed: build it for this Lua, or set package.cpath"):format(this),
+        0
+      )
     end
     error("heymarket: its C core cannot be loaded: " .. problem, 0)
   end

@@ -1,6 +1,6 @@
 --- The journal of an import: what has its outcome, so that the same call can go on after a death.
 ---
---- A text file that only grows, one line a fact, each with its own checksum: a line that was torn by a crash is no line.
+--- A text file that only grows, one line a fact, each with its own checksum: a line torn by a crash is no line.
 ---
 ---   heymarket-journal 1 <options as JSON>    first line: what the import was told
 ---   input <count> <sum>                      fingerprint of the first contacts of the source
@@ -107,13 +107,14 @@ function Journal:write(line)
   end
   local ok, problem = self.file:write(line .. " " .. checksum(line) .. "\n")
   if not ok then
-    self.problem = fail(self.path, "the journal could not be written, so the import stopped; make room and call again", problem)
+    self.problem =
+      fail(self.path, "the journal could not be written, so the import stopped; make room and call again", problem)
     return nil, self.problem
   end
   return true
 end
 
--- Waits for the disk, now and then: a death of the process loses nothing that was written, only one of the machine does.
+-- Waits for the disk, now and then. What was written survives the death of the process; this is for the machine's.
 function Journal:flush()
   local now = self.monotonic()
   if now - self.synced < SYNC_EVERY then
@@ -208,8 +209,9 @@ end
 function Journal:other_input(index)
   return failure.new(
     "journal",
-    ("this journal was made from another input (it differs at contact %d or before): use the same input, or another journal")
-      :format(index),
+    ("this journal was made from another input (contact %d or one before it differs): use that input, or another journal"):format(
+      index
+    ),
     { code = "OTHER_INPUT" }
   )
 end
@@ -288,7 +290,8 @@ local function replay(self, options)
         header = ok and stored or {}
         local different = compare_options(header, options)
         if #different > 0 then
-          return nil, "it was made with another " .. table.concat(different, ", ") .. ": use the same options, or another journal"
+          return nil,
+            "it was made with another " .. table.concat(different, ", ") .. ": use the same options, or another journal"
         end
       elseif kind == "input" then
         local count, total = rest:match "^(%d+) (%d+)$"

@@ -27,8 +27,8 @@ end
 -- Doubles beyond this cannot tell one whole number from the next: 2^53 itself may stand for 2^53 + 1.
 local EXACT = 2 ^ 53
 
---- A string as a JSON string. cjson escapes "/" in one build and not in the other, and passes invalid UTF-8 on; the wire
---- form must do neither.
+--- A string as a JSON string. cjson escapes "/" in one build and not in the other, and passes invalid UTF-8 on; the
+--- wire form must do neither.
 ---@param s string
 ---@param prefix string? what stands before it
 ---@return string? written prefix and JSON string; nil when `s` is not well-formed UTF-8

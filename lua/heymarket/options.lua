@@ -37,7 +37,7 @@ end
 local function one_line(value)
   if type(value) ~= "string" or value == "" then
     return "must be a string that is not empty"
-  elseif value:find("[%c\127]") then
+  elseif value:find "[%c\127]" then
     return "must not hold a line break or another control character"
   end
 end
@@ -56,7 +56,7 @@ local function rate(value)
 end
 
 local function country(value)
-  if value ~= false and not (type(value) == "string" and value:find("^[1-9]%d?%d?%d?$")) then
+  if value ~= false and not (type(value) == "string" and value:find "^[1-9]%d?%d?%d?$") then
     return 'must be the digits of a country code as a string, such as "1", or false'
   end
 end
@@ -67,7 +67,7 @@ end
 
 -- Cleartext is for a server on this very machine: a token must not cross a network in the open.
 local function is_loopback(host)
-  return host == "localhost" or host == "[::1]" or host:find("^127%.%d+%.%d+%.%d+$") ~= nil
+  return host == "localhost" or host == "[::1]" or host:find "^127%.%d+%.%d+%.%d+$" ~= nil
 end
 
 local function base_url(value)
@@ -76,7 +76,7 @@ local function base_url(value)
   end
   local scheme, authority, path = value:match "^(%a+)://([^/?#]+)([^?#]*)$"
   scheme = scheme and scheme:lower()
-  if not authority or value:find("[%c%s]") or authority:find("@", 1, true) or path:find("\\", 1, true) then
+  if not authority or value:find "[%c%s]" or authority:find("@", 1, true) or path:find("\\", 1, true) then
     return "must be a URL such as https://api.heymarket.com, without user name, query or fragment"
   elseif scheme ~= "https" and scheme ~= "http" then
     return "must start with https://"
@@ -88,8 +88,8 @@ local function base_url(value)
   if not host or port ~= "" and (tonumber(port) < 1 or tonumber(port) > 65535) then
     return "does not name a host and a port, as https://api.heymarket.com does"
   elseif scheme == "http" and not is_loopback(host:lower()) then
-    return "may be plain http only for a loopback host (localhost, 127.0.0.1, [::1]): the token would cross the network "
-      .. "in the open; use https://"
+    return "may be plain http only for a loopback host (localhost, 127.0.0.1, [::1]): the token would cross "
+      .. "the network in the open; use https://"
   end
 end
 

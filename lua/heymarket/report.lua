@@ -73,7 +73,8 @@ end
 ---@param with_items boolean false leaves the items out: for reports in between
 ---@return heymarket.Report
 function Books:report(facts, with_items)
-  local made = { total = self.accepted + self:not_accepted(), resumed = self.resumed, items = {}, items_truncated = false }
+  local made =
+    { total = self.accepted + self:not_accepted(), resumed = self.resumed, items = {}, items_truncated = false }
   for _, outcome in ipairs(OUTCOMES) do
     made[outcome] = self[outcome]
   end

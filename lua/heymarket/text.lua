@@ -6,12 +6,12 @@ local byte, find = string.byte, string.find
 -- Levenshtein distance of two short words, transpositions counted as one (optimal string alignment), since that is the
 -- commonest slip of a typist.
 local function distance(a, b)
-  local before, last, row = {}, {}, {}
+  local before, last = {}, {}
   for j = 0, #b do
     last[j] = j
   end
   for i = 1, #a do
-    row = { [0] = i }
+    local row = { [0] = i }
     for j = 1, #b do
       local cost = byte(a, i) == byte(b, j) and 0 or 1
       row[j] = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + cost)

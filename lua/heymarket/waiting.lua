@@ -55,8 +55,9 @@ function Nginx.problem()
   end
   return failure.new(
     "context",
-    ("nginx cannot wait in the %s phase: make the call in rewrite, access, content or a timer; from here, "):format(phase)
-      .. "ngx.timer.at(0, …) starts one"
+    ("nginx cannot wait in the %s phase: make the call in rewrite, access, content or a timer; from here, "):format(
+      phase
+    ) .. "ngx.timer.at(0, …) starts one"
   )
 end
 
