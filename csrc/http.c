@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TYPE "heymarket.pool"
@@ -21,8 +22,6 @@
 #define DEFAULT_MAX_HEADER (256.0 * 1024)
 #define DEFAULT_MAX_AGE 50.0
 #define ERROR_BODY 2048 /* how much of a body is worth keeping beside an error */
-#define KEPT_EASIES                                                                                \
-    32 /* idle easy handles: they keep TLS sessions, so a new connection is cheaper */
 #define KEPT_CONNECTIONS 64L
 
 struct buffer {
@@ -71,8 +70,6 @@ struct pool {
     struct list running;
     struct list finished;
     int running_count;
-    CURL *easies[KEPT_EASIES];
-    int easy_count;
     size_t max_body;
     size_t max_header;
     long max_age;
@@ -108,10 +105,15 @@ static void unguard_pipe(const struct pipe_guard *guard) {
     sigemptyset(&pending);
     if (!guard->pending && sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1) {
         sigset_t pipe_only;
-        int number;
         sigemptyset(&pipe_only);
         sigaddset(&pipe_only, SIGPIPE);
+#if defined(__APPLE__)
+        int number;
         sigwait(&pipe_only, &number);
+#else
+        struct timespec at_once = {0, 0};
+        sigtimedwait(&pipe_only, NULL, &at_once);
+#endif
     }
     pthread_sigmask(SIG_SETMASK, &guard->former, NULL);
 }
@@ -318,17 +320,11 @@ static void transfer_free(struct transfer *transfer) {
     atomic_fetch_sub(&core_counts.transfers, 1);
 }
 
-/* Takes the easy handle out of the multi handle and keeps it for another transfer. */
+/* Gives up what libcurl holds of a transfer; its connection stays in the multi handle. */
 static void detach(struct pool *pool, struct transfer *transfer) {
-    CURL *easy = transfer->easy;
+    curl_multi_remove_handle(pool->multi, transfer->easy);
+    curl_easy_cleanup(transfer->easy);
     transfer->easy = NULL;
-    curl_multi_remove_handle(pool->multi, easy);
-    if (pool->easy_count < KEPT_EASIES) {
-        curl_easy_reset(easy);
-        pool->easies[pool->easy_count++] = easy;
-    } else {
-        curl_easy_cleanup(easy);
-    }
     curl_slist_free_all(transfer->headers);
     transfer->headers = NULL;
 }
@@ -415,7 +411,6 @@ static void forget(struct pool *pool) {
         lists[i]->first = lists[i]->last = NULL;
     }
     pool->running_count = 0;
-    pool->easy_count = 0;
     pool->multi = NULL;
 }
 
@@ -636,8 +631,9 @@ static CURLcode set_options(struct pool *pool, struct transfer *transfer,
     SET(CURLOPT_PRIVATE, transfer);
     SET(CURLOPT_ERRORBUFFER, transfer->message);
     SET(CURLOPT_HTTPHEADER, transfer->headers);
-    SET(CURLOPT_HTTP_VERSION,
-        request->secure ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
+    /* Not every libcurl is built with HTTP/2; without it this is 1.1 anyway. */
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+                     request->secure ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_PIPEWAIT, 0L);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_MAXAGE_CONN, pool->max_age);
@@ -709,10 +705,7 @@ static bool ready(struct pool *pool, struct problem *problem) {
 
 static struct transfer *new_transfer(struct pool *pool, struct problem *problem) {
     struct transfer *transfer = calloc(1, sizeof *transfer);
-    CURL *easy = NULL;
-    if (transfer != NULL) {
-        easy = pool->easy_count > 0 ? pool->easies[--pool->easy_count] : curl_easy_init();
-    }
+    CURL *easy = transfer != NULL ? curl_easy_init() : NULL;
     if (easy == NULL) {
         free(transfer);
         set_problem(problem, "OUT_OF_MEMORY", "not enough memory for a request");
@@ -949,9 +942,6 @@ static void disconnect(struct pool *pool) {
         unlink_from(&pool->finished, transfer);
         transfer_free(transfer);
     }
-    while (pool->easy_count > 0) {
-        curl_easy_cleanup(pool->easies[--pool->easy_count]);
-    }
     curl_multi_cleanup(pool->multi);
     pool->multi = NULL;
     unguard_pipe(&guard);
@@ -1002,13 +992,14 @@ static char *text_option(lua_State *L, const char *name) {
         const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
         if (text == NULL || !clean_text(text, length)) {
             wrong_option(L, name, "must be a string without line breaks and NUL bytes");
+            return NULL; /* not reached */
         }
         copy = malloc(length + 1);
         if (copy == NULL) {
             luaL_error(L, "not enough memory");
-        } else {
-            memcpy(copy, text, length + 1);
+            return NULL; /* not reached */
         }
+        memcpy(copy, text, length + 1);
     }
     lua_settop(L, -2);
     return copy;

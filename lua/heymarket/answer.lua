@@ -193,7 +193,7 @@ end
 function answer.read(result, options)
   local headers = answer.headers(result.headers)
   local request_id = headers["x-request-id"]
-  request_id = request_id and request_id:gsub("[^%g]", ""):sub(1, 128)
+  request_id = request_id and request_id:gsub("[^\33-\126]", ""):sub(1, 128)
   if result.code then
     local problem = transport_failure(result)
     problem.request_id = request_id

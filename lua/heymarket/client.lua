@@ -69,6 +69,17 @@ function client.new(config)
       table.insert(issues, 1, missing(pair[1], pair[2]))
     end
   end
+  local dict
+  if type(given.shared_dict) == "string" then
+    local ngx = rawget(_G, "ngx")
+    dict = type(ngx) == "table" and ngx.shared and ngx.shared[given.shared_dict]
+    if not dict then
+      issues[#issues + 1] = {
+        field = "shared_dict",
+        message = "names no lua_shared_dict: declare it in nginx.conf (outside nginx there is none)",
+      }
+    end
+  end
   if #issues > 0 then
     return nil, failure.invalid(issues)
   end
@@ -92,7 +103,7 @@ function client.new(config)
     runtime = runtime,
     signer = signer,
     tokens = token.new(signer, settings.token_ttl, runtime.time),
-    pacer = pacer.new(runtime.monotonic),
+    pacer = dict and pacer.shared(dict, account, runtime.monotonic, runtime.time) or pacer.new(runtime.monotonic),
     transport = seams.transport or transport.new(settings, runtime),
   }, Client)
 end
@@ -235,7 +246,7 @@ function Client:create_contacts(contacts, given)
   return nil, with_report(stopped or worst(made.items), made)
 end
 
--- Turns what `import` was given into a function that returns contact, position, row.
+-- Turns what `import` was given into a function that returns contact, position, row; true where all is at hand.
 local function reader(source)
   if options.is_function(source) then
     return source
@@ -244,11 +255,11 @@ local function reader(source)
   return function()
     i = i + 1
     return source[i], i
-  end
+  end, true
 end
 
 -- Entries for the engine: reads, validates, and leaves out what an earlier run has done.
-local function entries_of(read, settings, running, notes)
+local function entries_of(read, whole, settings, running, notes)
   local index = 0
   local encode, default_country = contact.encode, settings.default_country
 
@@ -278,7 +289,7 @@ local function entries_of(read, settings, running, notes)
   end
 
   -- The first contacts are read before anything is sent, for the journal to know the input by them.
-  local ahead, ahead_first
+  local ahead, ahead_first, begun
   local function begin()
     ahead, ahead_first = {}, 1
     local bodies = {}
@@ -294,19 +305,20 @@ local function entries_of(read, settings, running, notes)
     if not ok then
       error(problem, 0)
     end
+    begun = true
   end
 
   return function()
     if notes and not ahead then
       begin()
     end
-    while not running.dispatch.stopped do
+    while true do
       local entry
       if ahead and ahead[ahead_first] then
         entry = ahead[ahead_first]
         ahead[ahead_first] = nil
         ahead_first = ahead_first + 1
-      else
+      elseif whole or not running.dispatch.stopped then
         entry = next_entry()
       end
       if not entry then
@@ -315,9 +327,12 @@ local function entries_of(read, settings, running, notes)
         running:refuse(entry.index, entry.position, entry.contact, entry.row, entry.problem)
       else
         local known, problem
-        if notes then
+        if begun then
           known, problem = notes:known(entry)
           if problem then
+            -- The contact was read: it stays in line, to be booked with the rest.
+            ahead_first, begun = ahead_first - 1, nil
+            ahead[ahead_first] = entry
             error(problem, 0)
           end
         end
@@ -327,7 +342,6 @@ local function entries_of(read, settings, running, notes)
         running:resume(entry, known)
       end
     end
-    return nil
   end
 end
 
@@ -360,7 +374,8 @@ function Client:import(source, given)
     end
   end
   local running = engine.new(self, settings, report.new(MAX_ITEMS), notes)
-  running.source = entries_of(reader(source), settings, running, notes)
+  local read, whole = reader(source)
+  running.source = entries_of(read, whole, settings, running, notes)
   local made, stopped = running:run()
   if notes then
     local _, unwritten = notes:close()

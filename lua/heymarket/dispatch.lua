@@ -213,7 +213,7 @@ function Dispatch:digest(result)
   end
 end
 
-function Dispatch:start(request)
+function Dispatch:start(request, ticket)
   local client, options = self.client, self.options
   local now = client.runtime.monotonic()
   request.attempts = request.attempts + 1
@@ -231,7 +231,7 @@ function Dispatch:start(request)
     request.body and "Content-Type: application/json",
   }
   request.ended = function()
-    client.pacer:finish()
+    client.pacer:finish(ticket)
   end
   self.requests = self.requests + 1
   if request.attempts > 1 then
@@ -241,7 +241,7 @@ function Dispatch:start(request)
   self:tell(event_of(request, "request"))
   local started, code, message = client.transport:start(request, self.inbox)
   if not started then
-    client.pacer:finish()
+    client.pacer:finish(ticket)
     self:digest { request = request, code = code, message = message, sent = false, elapsed = 0 }
   end
 end
@@ -257,8 +257,8 @@ function Dispatch:start_due()
       soonest = math.min(soonest or math.huge, request.due - now)
       i = i + 1
     else
-      local allowed, delay = self.client.pacer:reserve(self.options.requests_per_minute)
-      if not allowed then
+      local ticket, delay = self.client.pacer:reserve(self.options.requests_per_minute)
+      if not ticket then
         if delay then
           local event = event_of(request, "pace")
           event.url = self.client.config.base_url .. request.path
@@ -272,7 +272,7 @@ function Dispatch:start_due()
         break
       end
       table.remove(self.queue, i)
-      self:start(request)
+      self:start(request, ticket)
     end
   end
   return soonest
@@ -294,7 +294,9 @@ function Dispatch:next()
   while true do
     self:collect()
     if not self.stopped then
-      if self.deadline and self.client.runtime.monotonic() >= self.deadline then
+      if self.client.closed then
+        self:stop(failure.new("stopped", "the client was closed during the call"))
+      elseif self.deadline and self.client.runtime.monotonic() >= self.deadline then
         self:stop(self:deadline_failure())
       elseif self.options.should_stop and self.options.should_stop() then
         self:stop(failure.new("stopped", "stopped on request", { retryable = true }))

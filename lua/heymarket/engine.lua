@@ -484,6 +484,19 @@ function Engine:book_unsent()
     end)
     self:book_batch { entries = left, method = "POST" }
   end
+  -- What was handed in has an outcome, read or not: the source of a stopped call gives the rest of an array.
+  local ended = not self.dispatch.stopped
+  while not ended do
+    local rest = {}
+    while #rest < self.options.batch_size and not ended do
+      local ok, entry = pcall(self.source)
+      ended = not ok or not entry
+      if not ended then
+        rest[#rest + 1] = entry
+      end
+    end
+    self:book_batch { entries = rest, method = "POST" }
+  end
 end
 
 --- Runs the call to its end.

@@ -30,14 +30,14 @@ end
 --- The server counts when a request arrives, which is after its start here and before its end. So a request keeps its
 --- place from its start until a minute after its end: then no minute at the server can hold more than the limit.
 ---@param limit integer|false requests per minute
----@return boolean
+---@return any ticket for `finish`; nil when it may not
 ---@return number? seconds after which to ask again; nil when that depends on a request that is on its way
 function Pacer:reserve(limit)
   self.limited = self.limited or limit
   local now = self.monotonic()
   local earliest = math.max(self.pause_until, self.last_start + self.gap)
   if now < earliest then
-    return false, earliest - now
+    return nil, earliest - now
   end
   local finished = self.finished
   while self.first <= self.last and finished[self.first] + WINDOW <= now do
@@ -48,7 +48,7 @@ function Pacer:reserve(limit)
     -- With a limit below what is already out, more than one of the finished must leave the window.
     local leaving = self.first + (self.active + self.last - self.first + 1 - limit)
     local oldest = finished[leaving]
-    return false, oldest and oldest + WINDOW - now
+    return nil, oldest and oldest + WINDOW - now
   end
   self.active = self.active + 1
   self.last_start = now
@@ -86,6 +86,84 @@ function Pacer:speed_up()
     if self.gap < GAP_FIRST / 10 then
       self.gap = 0
     end
+  end
+end
+
+-- The pace of all workers of an nginx together: what is counted stands in a lua_shared_dict, by seconds.
+local Shared = setmetatable({}, { __index = Pacer })
+Shared.__index = Shared
+
+-- A second is in the window until a minute after its last moment.
+local SECONDS = WINDOW + 1
+
+--- Makes a pacer that counts in a lua_shared_dict.
+---
+--- Every entry there expires by itself, so that a worker which dies takes nothing with it. A pause after a 429 holds for
+--- all workers; the distance between requests afterwards is each worker's own.
+---@param dict table a lua_shared_dict
+---@param name string what the workers have in common: the account
+---@param monotonic fun():number this worker's clock
+---@param time fun():number the machine's clock, Unix seconds: the same in all workers
+function pacer.shared(dict, name, monotonic, time)
+  local self = pacer.new(monotonic)
+  self.dict, self.prefix, self.time = dict, "heymarket:" .. name .. ":", time
+  return setmetatable(self, Shared)
+end
+
+function Shared:reserve(limit)
+  local now = self.time()
+  local pause = self.dict:get(self.prefix .. "pause")
+  if pause and pause > now then
+    return nil, pause - now
+  end
+  -- The worker's own part: the distance between requests, and nothing else, for it never counts.
+  local ticket, delay = Pacer.reserve(self, false)
+  if not ticket or not limit then
+    return ticket, delay
+  end
+  local second = math.floor(now)
+  -- Counted first and looked at afterwards: two workers that ask at once may both wait, but never both go.
+  local counted, problem = self.dict:incr(self.prefix .. second, 1, 0, SECONDS + 1)
+  if not counted then
+    error("heymarket: the lua_shared_dict given as shared_dict cannot count: " .. tostring(problem))
+  end
+  local sum, counts = 0, {}
+  for s = second - WINDOW, second do
+    counts[s] = self.dict:get(self.prefix .. s) or 0
+    sum = sum + counts[s]
+  end
+  if sum <= limit then
+    return second
+  end
+  self.dict:incr(self.prefix .. second, -1)
+  self.active = self.active - 1
+  local surplus = sum - limit
+  for s = second - WINDOW, second do
+    surplus = surplus - counts[s]
+    if surplus <= 0 then
+      return nil, s + SECONDS - now
+    end
+  end
+  return nil, 1
+end
+
+function Shared:finish(second)
+  Pacer.finish(self)
+  if type(second) == "number" then
+    -- The server may have seen it as late as now.
+    local now = math.floor(self.time())
+    if now ~= second and self.dict:incr(self.prefix .. now, 1, 0, SECONDS + 1) then
+      self.dict:incr(self.prefix .. second, -1)
+    end
+  end
+end
+
+function Shared:slow_down(delay, started)
+  Pacer.slow_down(self, delay, started)
+  local until_time = self.time() + delay
+  local pause = self.dict:get(self.prefix .. "pause")
+  if delay > 0 and (not pause or pause < until_time) then
+    self.dict:set(self.prefix .. "pause", until_time, delay)
   end
 end
 

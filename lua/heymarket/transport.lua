@@ -34,6 +34,9 @@ end
 ---@return string? code libcurl's name of the error
 ---@return string? message
 function Transport:start(request, inbox)
+  if self.closed then
+    return nil, "ABORTED_BY_CALLBACK", "the client was closed"
+  end
   local id, code, message = self.pool:start(
     request.method,
     request.url,
@@ -50,9 +53,21 @@ function Transport:start(request, inbox)
   return true
 end
 
+local function deliver(flight, result)
+  local inbox = flight.inbox
+  result.request = flight.request
+  flight.request.ended(result)
+  inbox.last = inbox.last + 1
+  inbox[inbox.last] = result
+  waiting.here().arrived(inbox)
+end
+
 --- Moves what can be moved without blocking, and hands results to their inboxes.
 ---@return integer count results handed over
 function Transport:pump()
+  if self.closed then
+    return 0
+  end
   self.pool:perform()
   local count = 0
   local result = self.pool:take()
@@ -61,12 +76,7 @@ function Transport:pump()
     self.flights[result.id] = nil
     if flight then
       count = count + 1
-      result.request = flight.request
-      flight.request.ended(result)
-      local inbox = flight.inbox
-      inbox.last = inbox.last + 1
-      inbox[inbox.last] = result
-      waiting.here().arrived(inbox)
+      deliver(flight, result)
     end
     result = self.pool:take()
   end
@@ -76,7 +86,7 @@ end
 --- Number of requests on their way.
 ---@return integer
 function Transport:running()
-  return self.pool:running()
+  return self.closed and 0 or self.pool:running()
 end
 
 --- Waits until the inbox has a result, or for so long. It may return early.
@@ -97,9 +107,18 @@ function Transport:problem()
   return waiting.here().problem()
 end
 
---- Closes all connections.
+--- Closes all connections. Whoever waits for an answer is told that it will not come.
 function Transport:close()
+  if self.closed then
+    return
+  end
+  self.closed = true
   self.pool:close()
+  local flights = self.flights
+  self.flights = {}
+  for _, flight in pairs(flights) do
+    deliver(flight, { code = "ABORTED_BY_CALLBACK", message = "the client was closed", sent = true, elapsed = 0 })
+  end
 end
 
 return transport

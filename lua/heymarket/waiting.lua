@@ -84,6 +84,7 @@ local function drive(_, transport)
 end
 
 function Nginx.started(transport)
+  transport:pump()
   if transport.driver ~= ngx.worker.pid() then
     local pid = ngx.worker.pid()
     transport.driver = ngx.timer.at(0, drive, transport) and pid or nil

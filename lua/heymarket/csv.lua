@@ -1,0 +1,759 @@
+--- CSV files as a source of contacts: `client:import(csv.open("contacts.csv"))`.
+---
+--- Nothing is read leniently where that could change a customer's data: what is not clearly one thing is a mistake of
+--- its row, and the rows around it are still imported.
+local failure = require "heymarket.failure"
+local text = require "heymarket.text"
+
+local byte, find, lower, match, sub = string.byte, string.find, string.lower, string.match, string.sub
+local integer_type = rawget(math, "type") -- Lua 5.3 and later
+
+local csv = {}
+
+local CHUNK_SIZE = 64 * 1024
+local MAX_RECORD = 1024 * 1024
+-- A pattern for exactly this many cells leaves them all on the Lua stack, which holds 8,000 values on Lua 5.1.
+local MAX_FAST_COLUMNS = 200
+-- Doubles hold every integer up to here, and only on Lua 5.3 and later is there another number type.
+local MAX_EXACT = 2 ^ 53 - 1
+local COMMA = byte ","
+local UTF8_MARK = "\239\187\191"
+
+---------------------------------------------------------------------------------------------------------------------
+-- Row errors
+
+--- Is this value, given in place of a contact, the failure of a row that could not be read as one?
+---@param value any
+---@return boolean
+csv.is_row_error = failure.is
+
+---------------------------------------------------------------------------------------------------------------------
+-- Values of cells
+
+-- In linear time, even for a megabyte of spaces.
+local function trim(cell)
+  return match(cell, ".*%S", (match(cell, "^%s*()"))) or ""
+end
+
+-- A cell may be a megabyte long and hold anything; a message is one short line.
+local function shown(cell)
+  if #cell > 40 then
+    -- Not in the middle of a character.
+    cell = match(sub(cell, 1, 40), "^(.-)[\192-\255]?[\128-\191]*$") .. "…"
+  end
+  return '"' .. cell:gsub("%c", " ") .. '"'
+end
+
+-- An integer, or nothing: a number that this Lua would round is refused.
+local function exact_integer(digits)
+  if not find(digits, "^%-?%d+$") then
+    return nil
+  end
+  local number = tonumber(digits)
+  if integer_type then
+    return integer_type(number) == "integer" and number or nil
+  end
+  if number > MAX_EXACT or number < -MAX_EXACT then
+    return nil
+  end
+  return number + 0 -- turns "-0" into 0
+end
+
+local truth = {}
+for word in ("yes y true t 1"):gmatch "%S+" do
+  truth[word] = true
+end
+for word in ("no n false f 0"):gmatch "%S+" do
+  truth[word] = false
+end
+
+-- Each reader gives a value (nil: the cell is blank), or nil and what is wrong.
+
+local function read_boolean(cell)
+  local value = truth[cell]
+  if value == nil then
+    local word = lower(trim(cell))
+    value = truth[word]
+    if value == nil and word ~= "" then
+      return nil, "must be yes, y, true, t or 1, or no, n, false, f or 0, not " .. shown(cell)
+    end
+  end
+  return value
+end
+
+local function read_integer(cell)
+  local value = exact_integer(cell)
+  if not value then
+    local digits = trim(cell)
+    value = exact_integer(digits)
+    if not value and digits ~= "" then
+      return nil, "must be a whole number that is not too large, not " .. shown(cell)
+    end
+  end
+  return value
+end
+
+local function read_integers(cell)
+  local value = exact_integer(cell)
+  if value then
+    return { value }
+  end
+  if not find(cell, "%S") then
+    return nil
+  end
+  local list, count, from = {}, 0, 1
+  repeat
+    local semicolon = find(cell, ";", from, true)
+    local item = sub(cell, from, semicolon and semicolon - 1)
+    value = exact_integer(item) or exact_integer(trim(item))
+    if not value then
+      return nil, "must be whole numbers separated by ;, not " .. shown(cell)
+    end
+    count = count + 1
+    list[count] = value
+    from = semicolon and semicolon + 1
+  until not from
+  return list
+end
+
+---------------------------------------------------------------------------------------------------------------------
+-- Names of columns
+
+-- false: text, handed on as it stands.
+local readers = {
+  phone = false,
+  first = false,
+  last = false,
+  display_name = false,
+  email = false,
+  avatar = false,
+  assignee_id = read_integer,
+  tags = read_integers,
+  is_opted_out = read_boolean,
+  email_suppressions = read_integers,
+}
+
+local product_names = {
+  ["first name"] = "first",
+  ["last name"] = "last",
+  ["phone number"] = "phone",
+  ["opt out"] = "is_opted_out",
+}
+
+local column_names = {}
+for name in pairs(readers) do
+  column_names[#column_names + 1] = name
+end
+for name in pairs(product_names) do
+  column_names[#column_names + 1] = name
+end
+table.sort(column_names)
+
+local function field_of(name)
+  local folded = lower(trim(name))
+  if readers[folded] ~= nil or find(folded, "^custom%.[1-9]%d*$") then
+    return folded
+  end
+  return product_names[folded]
+end
+
+-- A question after the nearest known name, or nothing.
+local function suggestion(name, names)
+  if find(lower(name), "^%s*custom") then
+    return "; did you mean custom.<id>, where <id> is the number of the field?"
+  end
+  return text.did_you_mean(name, names)
+end
+
+---------------------------------------------------------------------------------------------------------------------
+-- Grammar
+
+local grammar -- built when the first file is opened: LPeg is not needed by those who import no CSV
+
+-- The scanner reads one cell at a time and says what is wrong with it. It must agree with `fast_row` on every good
+-- row; a row that `fast_row` does not match is read again with it.
+local function make_scanner(lpeg, eol)
+  local P, S, C, Cc, Cp, Cs = lpeg.P, lpeg.S, lpeg.C, lpeg.Cc, lpeg.Cp, lpeg.Cs
+  local quote = P '"'
+  local stop = P "," + eol + -P(1)
+  local unstopped = (1 - stop)
+  local inside = (1 - quote) + P '""'
+  local cell = Cc "good" * quote * Cs(((1 - quote) ^ 1 + P '""' / '"') ^ 0) * quote * #stop
+    + Cc "stray" * C(quote * inside ^ 0 * quote * unstopped ^ 1)
+    + Cc "unclosed" * C(quote * P(1) ^ 0)
+    + Cc "good" * C((1 - S ',"\r\n') ^ 0) * #stop
+    + Cc "bare" * C(unstopped ^ 0)
+  return { cell = cell * Cp(), eol = eol * Cp() }
+end
+
+local function make_grammar(lpeg)
+  local P, S, C, Cp, Cs = lpeg.P, lpeg.S, lpeg.C, lpeg.Cp, lpeg.Cs
+  local ends = { lf = P "\r" ^ -1 * P "\n", cr = P "\r", any = P "\r" ^ -1 * P "\n" + P "\r" }
+  local quote = P '"'
+  -- Most quoted cells hold no doubled quote: they are one slice of the input.
+  local quoted = quote * C((1 - quote) ^ 0) * quote * -quote + quote * Cs(((1 - quote) ^ 1 + P '""' / '"') ^ 0) * quote
+  local cell = quoted + C((1 - S ',"\r\n') ^ 0)
+  local made = { match = lpeg.match, scanners = {} }
+  for name, eol in pairs(ends) do
+    made.scanners[name] = make_scanner(lpeg, eol)
+  end
+  --- The pattern of one good row of exactly `width` cells: gives the cells and the position after the row.
+  function made.fast_row(width, ending)
+    if width > MAX_FAST_COLUMNS then
+      return P(false)
+    end
+    local row = cell
+    for _ = 2, width do
+      row = row * P "," * cell
+    end
+    if width == 1 then
+      row = -S "\r\n" * row -- a blank line is no row of one empty cell
+    end
+    return row * ends[ending] * Cp()
+  end
+  return made
+end
+
+local complaints = {
+  stray = "has text after its closing quote: double each quote that is within a quoted cell",
+  unclosed = "opens a quote that is never closed",
+  bare = "has a quote in an unquoted cell: put the whole cell in quotes and double the quote",
+}
+
+---------------------------------------------------------------------------------------------------------------------
+-- The source
+
+---@class heymarket.csv.Source
+---@field columns string[] names of the columns as written in the header, trimmed
+---@overload fun(): (table|heymarket.Failure|nil), integer?, string[]?
+local Source = { __name = "heymarket.csv.Source" }
+Source.__index = Source
+
+-- A source that failed stays failed: asked again, it must not look as if it had come to its end.
+local function fail(source, message)
+  source:close()
+  source.failed = failure.new("source", message)
+  error(source.failed, 0)
+end
+
+-- Appends the next chunk to the unread rest.
+local function fill(source)
+  local rest = sub(source.buffer, source.next)
+  source.dropped = source.dropped + source.next - 1
+  source.next = 1
+  -- A long record is read in growing steps, for it is scanned anew after each.
+  local size = #rest > CHUNK_SIZE and #rest or source.chunk_size
+  local chunk, message = source.handle:read(size)
+  if chunk == nil and message ~= nil then
+    fail(source, "cannot read " .. source.name .. ": " .. tostring(message))
+  elseif chunk ~= nil and type(chunk) ~= "string" then
+    fail(source, "cannot read " .. source.name .. ": its read gives a " .. type(chunk))
+  end
+  source.at_end = chunk == nil
+  source.buffer = rest .. (chunk or "")
+end
+
+local function too_long(source, row)
+  fail(
+    source,
+    ("row %d of %s is longer than %d bytes: most likely a quote in it is never closed"):format(
+      row,
+      source.name,
+      source.max_record
+    )
+  )
+end
+
+-- Reads any record cell by cell. Gives the cells, the position of its line end, the position after it and the
+-- mistakes; nothing where the buffer holds only the start of the record.
+local function scan(source)
+  local scanner, lpeg_match = grammar.scanners[source.ending], grammar.match
+  local buffer, from = source.buffer, source.next
+  local cells, count, issues = {}, 0, nil
+  while true do
+    local verdict, content, past = lpeg_match(scanner.cell, buffer, from)
+    count = count + 1
+    cells[count] = content
+    if verdict ~= "good" then
+      local message = complaints[verdict]
+      if verdict == "bare" and not find(content, '"', 1, true) then
+        message = "has a stray line break: put the whole cell in quotes"
+      end
+      if verdict == "unclosed" then
+        message = message .. " (it opens in row " .. source.row + 1 .. ")"
+      end
+      issues = issues or {}
+      issues[#issues + 1] = { field = source.columns[count] or "cell " .. count, message = message }
+    end
+    if byte(buffer, past) == COMMA then
+      from = past + 1
+    else
+      local after = lpeg_match(scanner.eol, buffer, past)
+      if not after and source.at_end then
+        after = past
+      end
+      return after and cells, past, after, issues
+    end
+  end
+end
+
+-- Takes the next record by the scanner, reading on as needed. Gives its cells and mistakes, or nil at the end of the
+-- input. `patient` waits for one byte after the record, to tell CR from CR LF.
+local function take_scanned(source, patient)
+  while true do
+    local cells, past, after, issues
+    if source.next > #source.buffer then
+      if source.at_end then
+        return nil
+      end
+    else
+      cells, past, after, issues = scan(source)
+    end
+    local size = (cells and after or #source.buffer + 1) - source.next
+    if size > source.max_record then
+      too_long(source, source.row + 1)
+    end
+    if cells and not (patient and after > #source.buffer and not source.at_end) then
+      local blank = past == source.next
+      source.next = after
+      source.row = source.row + 1
+      return cells, issues, blank
+    end
+    fill(source)
+    if not patient then
+      return false -- the fast way first
+    end
+  end
+end
+
+local function add_issue(issues, field, message)
+  issues = issues or {}
+  issues[#issues + 1] = { field = field, message = message }
+  return issues
+end
+
+-- Makes the contact of the cells, or the row error.
+local function build(source, cells, issues)
+  -- All names at once: the table is made in its final size.
+  local contact = {
+    phone = nil,
+    first = nil,
+    last = nil,
+    display_name = nil,
+    email = nil,
+    avatar = nil,
+    assignee_id = nil,
+    tags = nil,
+    is_opted_out = nil,
+    email_suppressions = nil,
+    custom = nil,
+  }
+  local at, names = source.text_at, source.text_names
+  for i = 1, #at do
+    local cell = cells[at[i]]
+    if cell ~= "" then
+      contact[names[i]] = cell
+    end
+  end
+  at, names = source.typed_at, source.typed_names
+  for i = 1, #at do
+    local column = at[i]
+    local cell = cells[column]
+    if cell ~= "" then
+      local name = names[i]
+      local value, message = readers[name](cell)
+      if message then
+        issues = add_issue(issues, source.columns[column], message)
+      end
+      contact[name] = value
+    end
+  end
+  at, names = source.custom_at, source.custom_names
+  local custom
+  for i = 1, #at do
+    local cell = cells[at[i]]
+    if cell ~= "" then
+      custom = custom or {}
+      custom[names[i]] = cell
+    end
+  end
+  contact.custom = custom
+  return issues and failure.invalid(issues) or contact
+end
+
+--- Gives the next record; the source is an iterator. Raises a failure of kind "source" where it cannot go on.
+---@return table|heymarket.Failure|nil contact nil at the end of the input
+---@return integer? position row in a spreadsheet: the header is row 1
+---@return string[]? cells the record as it was written; the caller may keep it
+function Source:__call()
+  if self.failed then
+    error(self.failed, 0)
+  end
+  local width, lpeg_match = self.width, grammar.match
+  while true do
+    local from = self.next
+    local cells = { lpeg_match(self.fast, self.buffer, from) }
+    local after = cells[width + 1]
+    local issues, blank
+    if after then
+      if after - from > self.max_record then
+        too_long(self, self.row + 1)
+      end
+      cells[width + 1] = nil
+      self.next = after
+      self.row = self.row + 1
+    else
+      cells, issues, blank = take_scanned(self)
+      if cells == nil then
+        self:close()
+        return nil
+      end
+    end
+    if cells and not blank then
+      local row = self.row
+      self.last_row, self.last_cells = row, cells
+      if not after and #cells ~= width then
+        -- Which cell belongs to which column is not known, so that no cell is judged.
+        local message = ("the row has %d cells where the header has %d"):format(#cells, width)
+        return failure.invalid(add_issue(issues, nil, message)), row, cells
+      end
+      return build(self, cells, issues), row, cells
+    end
+  end
+end
+
+--- Row of the last record given, as a spreadsheet counts: the header is row 1.
+---@return integer
+function Source:position()
+  return self.last_row
+end
+
+--- How far the input has been read.
+---@return integer consumed bytes up to the end of the last record given
+---@return integer? total bytes; nil where that cannot be known, as with a pipe
+function Source:progress()
+  return self.dropped + self.next - 1, self.total
+end
+
+--- The cells of the last record given, exactly as written; nil before the first.
+---@return string[]?
+function Source:raw()
+  return self.last_cells
+end
+
+--- Closes the file if `csv.open` opened it. Can be called twice.
+function Source:close()
+  local handle = self.owned
+  self.owned = nil
+  if handle then
+    handle:close()
+  end
+  -- Closed in the middle is not the end of the input.
+  local finished = self.at_end and self.next > #self.buffer
+  if not finished and not self.failed then
+    self.failed = failure.new("source", self.name .. " was closed before its end was read")
+  end
+end
+
+Source.__gc = Source.close
+Source.__close = Source.close
+
+---------------------------------------------------------------------------------------------------------------------
+-- Opening
+
+local option_types = { map = "table", ignore = "table", max_record = "number", chunk_size = "number" }
+local option_names = { "chunk_size", "ignore", "map", "max_record" }
+
+-- Raises on wrong use of Lua; gives the issues of values that cannot be.
+local function check_options(options)
+  if options ~= nil and type(options) ~= "table" then
+    error("options must be a table, not a " .. type(options), 3)
+  end
+  local issues = {}
+  for name, value in pairs(options or {}) do
+    local wanted = option_types[name]
+    if not wanted then
+      local hint = suggestion(tostring(name), option_names)
+      issues[#issues + 1] = { field = tostring(name), message = "is not an option of csv.open" .. hint }
+    elseif type(value) ~= wanted then
+      error(("options.%s must be a %s, not a %s"):format(name, wanted, type(value)), 3)
+    elseif wanted == "number" and not (value >= 1 and value < 2 ^ 31 and value % 1 == 0) then
+      issues[#issues + 1] = { field = name, message = "must be a whole number of bytes from 1 to 2147483647" }
+    end
+  end
+  for column, field in pairs(options and options.map or {}) do
+    if type(column) ~= "string" or type(field) ~= "string" then
+      error("options.map must have names of columns as keys and names of fields as values", 3)
+    end
+  end
+  for _, column in pairs(options and options.ignore or {}) do
+    if type(column) ~= "string" then
+      error("options.ignore must be an array of names of columns", 3)
+    end
+  end
+  -- pairs has no order; a report should.
+  table.sort(issues, function(a, b)
+    return a.field < b.field
+  end)
+  return issues
+end
+
+-- Looks a column up as it is written, then in any case, in a table of names.
+local function in_any_case(names)
+  local folded = {}
+  for name, value in pairs(names) do
+    folded[lower(trim(name))] = value
+  end
+  return function(column)
+    local value = names[column]
+    if value == nil then
+      value = folded[lower(column)]
+    end
+    return value
+  end
+end
+
+-- A header that another delimiter holds together looks like one long unknown name.
+local function delimiter_hint(columns)
+  if #columns == 1 and find(columns[1], "[;\t]") then
+    return ": the cells of the file must be separated by commas"
+  end
+end
+
+-- Finds the field of each column and notes it in the source. Gives the issues, all at once.
+local function read_header(source, options)
+  local issues = {}
+  local function complain(field, message)
+    issues[#issues + 1] = { field = field, message = message }
+  end
+  local ignored = {}
+  for _, column in pairs(options.ignore or {}) do
+    ignored[column] = true
+  end
+  local map, is_ignored = in_any_case(options.map or {}), in_any_case(ignored)
+  local taken, present = {}, {}
+  for i, column in ipairs(source.columns) do
+    present[lower(column)] = true
+    local mapped = map(column)
+    local field
+    if is_ignored(column) then
+      if mapped then
+        complain(column, "is both mapped and ignored")
+      end
+    elseif sub(column, 1, 1) == "_" then
+      if mapped then
+        complain(column, "cannot be mapped: a column that begins with _ is always passed over")
+      end
+    elseif mapped then
+      field = field_of(mapped)
+      if not field then
+        local hint = suggestion(mapped, column_names)
+        complain(column, ("is mapped to %s, which is not a field%s"):format(shown(mapped), hint))
+        taken[lower(trim(mapped))] = column
+      end
+    elseif column == "" then
+      complain("column " .. i, "has no name in the header")
+    else
+      field = field_of(column)
+      if not field then
+        local hint = delimiter_hint(source.columns)
+        if not hint then
+          hint = suggestion(column, column_names)
+          hint = (hint == "" and "." or hint)
+            .. " Name its field with --map (option map), or pass it over with --ignore (option ignore)"
+        end
+        complain(column, "is not a known column" .. hint)
+      end
+    end
+    if field and taken[field] then
+      complain(column, ("is a second column for %s, after %s"):format(field, taken[field]))
+    elseif field then
+      taken[field] = column
+      local kind = readers[field] and "typed" or "text"
+      local id = match(field, "^custom%.(%d+)$")
+      if id then
+        kind = "custom"
+      end
+      local at, names = source[kind .. "_at"], source[kind .. "_names"]
+      at[#at + 1], names[#names + 1] = i, id or field
+    end
+  end
+  local absent = {}
+  for column in pairs(options.map or {}) do
+    if not present[lower(trim(column))] then
+      absent[#absent + 1] = column
+    end
+  end
+  table.sort(absent)
+  for _, column in ipairs(absent) do
+    complain(column, "is mapped, but the file has no such column")
+  end
+  if not taken.phone then
+    complain("phone", "is missing: one column must be phone or Phone Number, or be mapped to phone")
+  end
+  return issues
+end
+
+-- Bytes from here to the end of the file, or nil where it cannot be known.
+local function size_of(handle)
+  local seekable, here = pcall(function()
+    return handle:seek()
+  end)
+  if not seekable or not here then
+    return nil
+  end
+  local last = handle:seek "end"
+  handle:seek("set", here)
+  return last and last > here and last - here or nil
+end
+
+local function is_readable(value)
+  if type(value) ~= "userdata" and type(value) ~= "table" then
+    return false
+  end
+  if io.type(value) then
+    return io.type(value) == "file"
+  end
+  local indexed, read = pcall(function()
+    return value.read
+  end)
+  return indexed and read ~= nil
+end
+
+-- Reads up to the end of the header. Gives its issues, where there are any.
+local function start(source, options)
+  repeat
+    fill(source)
+  until #source.buffer >= #UTF8_MARK or source.at_end
+  local mark = sub(source.buffer, 1, 2)
+  if mark == "\255\254" or mark == "\254\255" then
+    fail(source, source.name .. ' is UTF-16: save it as UTF-8 (in a spreadsheet, as "CSV UTF-8")')
+  end
+  if sub(source.buffer, 1, 3) == UTF8_MARK then
+    source.next = 4
+  end
+  source.ending = "any"
+  local read, cells, issues, blank = pcall(take_scanned, source, true)
+  -- First of all, for in such a file the quotes and line ends mean nothing.
+  if find(sub(source.buffer, 1, source.next - 1), "\0", 1, true) or not read and find(source.buffer, "\0", 1, true) then
+    source.failed = nil
+    fail(source, source.name .. " has NUL bytes in its header: save it as CSV in UTF-8")
+  elseif not read then
+    error(cells, 0)
+  elseif not cells then
+    return { { message = "the file is empty: its first row must name the columns" } }
+  elseif blank then
+    return { { message = "row 1 is blank: it must name the columns" } }
+  elseif issues then
+    return issues
+  end
+  -- A lone CR ends records only in a file whose header ends with one.
+  source.ending = byte(source.buffer, source.next - 1) == byte "\r" and "cr" or "lf"
+  for i, name in ipairs(cells) do
+    source.columns[i] = trim(name)
+  end
+  issues = read_header(source, options)
+  if #issues > 0 then
+    return issues
+  end
+  source.width = #cells
+  source.fast = grammar.fast_row(#cells, source.ending)
+end
+
+--- Opens a CSV file as a source of contacts, and reads and checks its header.
+---
+--- Options: `map` (table: name of a column to name of a field), `ignore` (array of names of columns to pass over),
+--- and in bytes `max_record` (greatest length of a record with its line end; 1 MiB), `chunk_size` (of a read; 64 KiB).
+---@param file string|table|userdata path, or a handle with a `read` method as files have; a handle is not closed
+---@param options table?
+---@return heymarket.csv.Source? source
+---@return heymarket.Failure? failure kind "source" or "invalid"
+function csv.open(file, options)
+  local by_path = type(file) == "string"
+  if not by_path and not is_readable(file) then
+    local what = io.type(file) or "a " .. type(file)
+    error("file must be a path or an open file handle, not " .. what, 2)
+  end
+  local issues = check_options(options)
+  if #issues > 0 then
+    return nil, failure.invalid(issues)
+  end
+  options = options or {}
+  if not grammar then
+    local loaded, lpeg = pcall(require, "lpeg")
+    if not loaded then
+      return nil, failure.new("source", "CSV needs LPeg: install it (Debian package lua-lpeg; luarocks install lpeg)")
+    end
+    grammar = make_grammar(lpeg)
+  end
+  local handle = file
+  if by_path then
+    local message
+    handle, message = io.open(file, "rb")
+    if not handle then
+      return nil, failure.new("source", "cannot open " .. message)
+    end
+  end
+  local source = setmetatable({
+    name = by_path and file or "the CSV input",
+    columns = {},
+    handle = handle,
+    owned = by_path and handle or nil,
+    total = size_of(handle),
+    max_record = options.max_record or MAX_RECORD,
+    chunk_size = options.chunk_size or CHUNK_SIZE,
+    buffer = "",
+    next = 1, -- where in the buffer the next record begins
+    dropped = 0, -- bytes that were in the buffer and no longer are
+    at_end = false,
+    row = 0,
+    last_row = 1,
+    text_at = {},
+    text_names = {},
+    typed_at = {},
+    typed_names = {},
+    custom_at = {},
+    custom_names = {},
+  }, Source)
+  local started, result = pcall(start, source, options)
+  if started and not result then
+    return source
+  end
+  source:close()
+  if started then
+    return nil, failure.invalid(result)
+  elseif failure.is(result) then
+    return nil, result
+  end
+  error(result, 0)
+end
+
+---------------------------------------------------------------------------------------------------------------------
+-- Writing
+
+--- Writes a record as one line of CSV that `csv.open` reads back as the same cells.
+---@param cells string[]
+---@return string line with its line feed
+function csv.encode_row(cells)
+  if type(cells) ~= "table" then
+    error("cells must be an array of strings, not a " .. type(cells), 2)
+  end
+  local written = {}
+  for i = 1, #cells do
+    local cell = cells[i]
+    if type(cell) ~= "string" then
+      error(("cells[%d] must be a string, not a %s"):format(i, type(cell)), 2)
+    end
+    if find(cell, '[",\r\n]') or sub(cell, 1, 3) == UTF8_MARK then
+      cell = '"' .. cell:gsub('"', '""') .. '"'
+    end
+    written[i] = cell
+  end
+  -- A single empty cell would be a blank line, which is no record.
+  if #written == 1 and written[1] == "" then
+    written[1] = '""'
+  end
+  return table.concat(written, ",") .. "\n"
+end
+
+return csv

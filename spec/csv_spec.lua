@@ -1,0 +1,731 @@
+local csv = require("heymarket.csv")
+local failure = require("heymarket.failure")
+
+-- A handle over a string: what is read does not depend on the file system.
+local function handle_of(content)
+  local at = 1
+  return {
+    read = function(_, size)
+      if at > #content then
+        return nil
+      end
+      local chunk = content:sub(at, at + size - 1)
+      at = at + #chunk
+      return chunk
+    end,
+  }
+end
+
+local function open(content, options)
+  return csv.open(handle_of(content), options)
+end
+
+-- All records as {contact, position, cells}.
+local function all(content, options)
+  local list = {}
+  for contact, position, cells in assert(open(content, options)) do
+    list[#list + 1] = { contact, position, cells }
+  end
+  return list
+end
+
+local temporaries = {}
+
+local function temporary(content)
+  local path = os.tmpname()
+  temporaries[#temporaries + 1] = path
+  local file = assert(io.open(path, "wb"))
+  file:write(content)
+  file:close()
+  return path
+end
+
+local function messages(failed)
+  local list = {}
+  for i, issue in ipairs(failed.issues) do
+    list[i] = (issue.field or "-") .. ": " .. issue.message
+  end
+  return table.concat(list, "\n")
+end
+
+-- The row error of a file's only record.
+local function row_error(content, options)
+  local records = all(content, options)
+  assert.equal(1, #records)
+  assert.is_true(csv.is_row_error(records[1][1]))
+  return records[1][1], records[1][3]
+end
+
+local function thrown_by(source)
+  local ok, thrown
+  repeat
+    ok, thrown = pcall(source)
+  until not ok or thrown == nil
+  assert.is_false(ok)
+  assert.is_true(failure.is(thrown))
+  return thrown
+end
+
+describe("csv", function()
+  after_each(function()
+    for i, path in ipairs(temporaries) do
+      os.remove(path)
+      temporaries[i] = nil
+    end
+  end)
+
+  describe("cells", function()
+    it("fills every field", function()
+      local records = all(
+        "phone,first,last,display_name,email,avatar,assignee_id,tags,is_opted_out,email_suppressions,custom.123\n"
+          .. "+1 (234),John,Smith,JS,j@x.org,http://x/y,-1,1;2,yes,7 ; 8,0042\n"
+      )
+      assert.same({
+        {
+          {
+            phone = "+1 (234)",
+            first = "John",
+            last = "Smith",
+            display_name = "JS",
+            email = "j@x.org",
+            avatar = "http://x/y",
+            assignee_id = -1,
+            tags = { 1, 2 },
+            is_opted_out = true,
+            email_suppressions = { 7, 8 },
+            custom = { ["123"] = "0042" },
+          },
+          2,
+          { "+1 (234)", "John", "Smith", "JS", "j@x.org", "http://x/y", "-1", "1;2", "yes", "7 ; 8", "0042" },
+        },
+      }, records)
+    end)
+
+    it("knows the product's names, in any case and mixed with ours", function()
+      local records = all("First Name, LAST NAME ,phone number,Opt Out,TAGS,Custom.5\nA,B,1,N,3,x\n")
+      assert.same(
+        { first = "A", last = "B", phone = "1", is_opted_out = false, tags = { 3 }, custom = { ["5"] = "x" } },
+        records[1][1]
+      )
+    end)
+
+    it("leaves out blank cells, and trims only what is not text", function()
+      local records =
+        all('phone,first,assignee_id,tags,is_opted_out,custom.1\n1,,,,,\n1, a , 5 , 1 ; 2 , No ," "\n1,, ,\t, ,\n')
+      assert.same({ phone = "1" }, records[1][1])
+      assert.same({
+        phone = "1",
+        first = " a ",
+        assignee_id = 5,
+        tags = { 1, 2 },
+        is_opted_out = false,
+        custom = { ["1"] = " " },
+      }, records[2][1])
+      assert.same({ phone = "1" }, records[3][1])
+    end)
+
+    it("reads the documented words for true and false and no other", function()
+      for word in ("yes y true t 1 YES Y True T"):gmatch("%S+") do
+        assert.is_true(all("phone,is_opted_out\n1," .. word .. "\n")[1][1].is_opted_out)
+      end
+      for word in ("no n false f 0 NO N False F"):gmatch("%S+") do
+        assert.is_false(all("phone,is_opted_out\n1," .. word .. "\n")[1][1].is_opted_out)
+      end
+      for word in ("maybe 2 00 ye on off nil"):gmatch("%S+") do
+        assert.equal("Opt Out", row_error("phone,Opt Out\n1," .. word .. "\n").issues[1].field)
+      end
+    end)
+
+    it("takes integers exactly or not at all", function()
+      local exact = all("phone,assignee_id\n1,9007199254740991\n1,-9007199254740991\n1,-0\n1,007\n")
+      assert.equal("9007199254740991", ("%.0f"):format(exact[1][1].assignee_id))
+      assert.equal("-9007199254740991", ("%.0f"):format(exact[2][1].assignee_id))
+      assert.equal("0", tostring(exact[3][1].assignee_id))
+      assert.equal(7, exact[4][1].assignee_id)
+      for _, bad in ipairs {
+        "1.0",
+        "1e3",
+        "0x10",
+        "+5",
+        "5 6",
+        "five",
+        "inf",
+        "nan",
+        "--1",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "99999999999999999999",
+      } do
+        assert.equal("assignee_id", row_error("phone,assignee_id\n1," .. bad .. "\n").issues[1].field)
+        assert.equal("tags", row_error("phone,tags\n1,4;" .. bad .. "\n").issues[1].field)
+      end
+      for _, bad in ipairs { ";", "1;", ";1", "1;;2", '"1,2"', "1 2" } do
+        assert.equal("tags", row_error("phone,tags\n1," .. bad .. "\n").issues[1].field)
+      end
+      local beyond = all("phone,assignee_id\n1,9007199254740993\n")[1][1]
+      if not csv.is_row_error(beyond) then
+        -- Only a Lua with 64-bit integers may take it, and then to the last digit.
+        assert.equal("9007199254740993", ("%d"):format(beyond.assignee_id))
+      end
+    end)
+
+    it("passes bytes through", function()
+      local cell = "\0\1\127\128\255\195\169"
+      assert.equal(cell, all("phone,first\n1," .. cell .. "\n")[1][1].first)
+    end)
+  end)
+
+  describe("records", function()
+    it("reads quoted cells", function()
+      local records = all('phone,first\n"1","a ""b"", c"\n2,""\n3,""""\n"4","x\r\ny\nz\rw"\n')
+      assert.same({ "1", 'a "b", c' }, records[1][3])
+      assert.same({ "2", "" }, records[2][3])
+      assert.same({ "3", '"' }, records[3][3])
+      assert.same({ "4", "x\r\ny\nz\rw" }, records[4][3])
+      assert.equal(5, records[4][2])
+    end)
+
+    it("takes LF, CR LF and CR, with and without a last one, and a byte-order mark", function()
+      for _, mark in ipairs { "", "\239\187\191" } do
+        for _, eol in ipairs { "\n", "\r\n", "\r" } do
+          for _, last in ipairs { "", eol } do
+            local records = all(mark .. "phone,first" .. eol .. "1,a" .. eol .. "2,b" .. last)
+            assert.same({
+              { { phone = "1", first = "a" }, 2, { "1", "a" } },
+              { { phone = "2", first = "b" }, 3, { "2", "b" } },
+            }, records)
+          end
+        end
+      end
+      assert.same({}, all("phone"))
+      assert.same({}, all("phone\r"))
+    end)
+
+    it("keeps line feeds in the quoted cells of an old Mac's file", function()
+      assert.same({ "1", "a\nb" }, all('phone,first\r1,"a\nb"\r2,c')[1][3])
+    end)
+
+    it("passes over blank lines but counts them", function()
+      for _, eol in ipairs { "\n", "\r\n", "\r" } do
+        for _, header in ipairs { "phone", "phone,first" } do
+          local row = header == "phone" and "5" or "5,x"
+          local records = all(table.concat({ header, "", row, "", "", row, "", "" }, eol))
+          assert.equal(2, #records)
+          assert.equal(3, records[1][2])
+          assert.equal(6, records[2][2])
+        end
+      end
+      -- An empty cell in quotes is a record.
+      assert.same({ { {}, 3, { "" } } }, all('phone\n\n""\n'))
+    end)
+
+    it("gives ragged rows as row errors and goes on", function()
+      local records = all("phone,first\n1\n1,2,3\n1,a\n,,,\n")
+      assert.equal(4, #records)
+      for _, i in ipairs { 1, 2, 4 } do
+        assert.is_true(csv.is_row_error(records[i][1]))
+      end
+      assert.truthy(records[1][1].issues[1].message:find("1 cells where the header has 2", 1, true))
+      assert.same({ "1", "2", "3" }, records[2][3])
+      assert.same({ { phone = "1", first = "a" }, 4, { "1", "a" } }, records[3])
+    end)
+
+    it("gives misplaced quotes as row errors, with the cell as written", function()
+      local stray, cells = row_error('phone,first\n1,"a"b\n')
+      assert.equal("first", stray.issues[1].field)
+      assert.truthy(stray.issues[1].message:find("closing quote", 1, true))
+      assert.same({ "1", '"a"b' }, cells)
+      row_error('phone,first\n1,"a" \n')
+      local bare
+      bare, cells = row_error('phone,first\n1,5" pipe\n')
+      assert.truthy(bare.issues[1].message:find("unquoted cell", 1, true))
+      assert.same({ "1", '5" pipe' }, cells)
+      row_error('phone,first\n1, "a"\n')
+    end)
+
+    it("gives stray line breaks as row errors", function()
+      row_error("phone,first\n1,a\rb\n")
+      row_error("phone,first\r1,a\nb\r")
+    end)
+
+    it("tells all mistakes of a row at once", function()
+      local found = row_error('phone,first,tags,Opt Out\n1,a"b,x,perhaps\n')
+      assert.same(
+        { "first", "tags", "Opt Out" },
+        { found.issues[1].field, found.issues[2].field, found.issues[3].field }
+      )
+      found = row_error('phone,first,tags\n"1"2,a"b\n')
+      assert.equal(3, #found.issues)
+    end)
+
+    it("names the row whose quote is never closed", function()
+      local records = all('phone,first\n1,a\n\n2,"b\n3,c\n')
+      assert.equal(2, #records)
+      local found = records[2][1]
+      assert.is_true(csv.is_row_error(found))
+      assert.equal("first", found.issues[1].field)
+      assert.truthy(found.issues[1].message:find("row 4", 1, true))
+      assert.same({ "2", '"b\n3,c\n' }, records[2][3])
+    end)
+
+    it("refuses a record beyond max_record, wherever the chunks end", function()
+      for size = 1, 40 do
+        local fits = all("phone\n123456789\n1\n", { max_record = 10, chunk_size = size })
+        assert.equal(2, #fits)
+        for _, long in ipairs { "1234567890\n1\n", '"2345678901', "1234567890x", '1"3456789x\n' } do
+          local source = assert(open("phone\n1\n" .. long, { max_record = 10, chunk_size = size }))
+          local thrown = thrown_by(source)
+          assert.equal("source", thrown.kind)
+          assert.truthy(thrown.message:find("row 3", 1, true))
+          -- It must not look like the end when it is asked again.
+          assert.equal(thrown, thrown_by(source))
+        end
+      end
+      local failed = select(2, open("phone,first,last\n", { max_record = 10 }))
+      assert.equal("source", failed.kind)
+    end)
+
+    it("reads a record of a megabyte, and not an endless one", function()
+      local long = ("x"):rep(1024 * 1024 - 6)
+      assert.equal(long, all('phone,first\n1,"' .. long .. '"\n')[1][1].first)
+      local chunks, asked = { 'phone\n"' }, 0
+      local endless = {
+        read = function(_, size)
+          asked = asked + 1
+          return table.remove(chunks) or ("y"):rep(size)
+        end,
+      }
+      assert.equal("source", thrown_by(assert(csv.open(endless))).kind)
+      assert.is_true(asked < 100)
+    end)
+
+    it("reads more columns than a Lua stack holds", function()
+      local header, row = { "phone" }, { "1" }
+      for i = 1, 9000 do
+        header[#header + 1] = "custom." .. i
+        row[#row + 1] = '"' .. i .. '"'
+      end
+      local records = all(table.concat(header, ",") .. "\n" .. table.concat(row, ",") .. "\n")
+      assert.equal("9000", records[1][1].custom["9000"])
+      assert.is_true(csv.is_row_error(all("phone\n" .. (","):rep(100000) .. "\n")[1][1]))
+    end)
+
+    it("gives the same whatever the size of its chunks", function()
+      local content = '\239\187\191phone,"first",tags\r\n1,"a ""q"" \r\n b",1;2\r\n\r\n"2",,x\r\n3,\r\n4,"x"y,\r\n'
+        .. '5,a"b,\n\n"6"," "" ",7\r\n7,é,8'
+      local expected = all(content)
+      assert.equal(7, #expected)
+      for size = 1, #content do
+        assert.same(expected, all(content, { chunk_size = size }))
+      end
+      local old = 'phone,first\r1,"a\r""\n"\r\r2,b\r'
+      expected = all(old)
+      assert.same({ 2, 4 }, { expected[1][2], expected[2][2] })
+      for size = 1, #old do
+        assert.same(expected, all(old, { chunk_size = size }))
+      end
+    end)
+  end)
+
+  describe("header", function()
+    local function refused(content, options)
+      local source, failed = open(content, options)
+      assert.is_nil(source)
+      assert.is_true(failure.is(failed))
+      assert.equal("invalid", failed.kind)
+      return messages(failed), failed
+    end
+
+    it("tells all mistakes at once, with the nearest names and the way out", function()
+      local text, failed = refused("frist,List,,email,E-Mail,EMAIL\n")
+      assert.truthy(text:find('frist: [^\n]*"first"'))
+      assert.truthy(text:find("List: [^\n]*%-%-map[^\n]*%-%-ignore"))
+      assert.truthy(text:find("column 3: has no name", 1, true))
+      assert.truthy(text:find("EMAIL: is a second column for email, after email", 1, true))
+      assert.truthy(text:find("phone: is missing", 1, true))
+      assert.equal(6, #failed.issues)
+    end)
+
+    it("refuses two columns for one field in both styles", function()
+      assert.truthy(refused("phone,Phone Number\n"):find("second column for phone", 1, true))
+      assert.truthy(refused("phone,x,custom.1\n", { map = { x = "custom.1" } }):find("second column", 1, true))
+    end)
+
+    it("refuses numbers of custom fields that are none", function()
+      for _, name in ipairs { "custom.", "custom.x", "custom.0", "custom.01", "custom 7", "custom.-1" } do
+        assert.truthy(refused("phone," .. name .. "\n"):find("custom.<id>", 1, true))
+      end
+    end)
+
+    it("refuses an empty file, a blank first row and bad quotes", function()
+      assert.truthy(refused(""):find("empty", 1, true))
+      assert.truthy(refused("\239\187\191"):find("empty", 1, true))
+      assert.truthy(refused("\nphone\n"):find("row 1 is blank", 1, true))
+      assert.truthy(refused('phone,"first\n1,2\n'):find("cell 2: opens a quote", 1, true))
+      assert.truthy(refused('phone,"first"x\n'):find("cell 2: has text after", 1, true))
+    end)
+
+    it("says what to do about other delimiters and encodings", function()
+      assert.truthy(refused("phone;first\n"):find("commas", 1, true))
+      for _, content in ipairs { "\255\254p\0", "\254\255\0p", "p\0h\0\n\0", "phone\0\n", 'a\0"' } do
+        local source, failed = open(content)
+        assert.is_nil(source)
+        assert.equal("source", failed.kind)
+        assert.truthy(failed.message:find("UTF-8", 1, true))
+      end
+    end)
+
+    it("maps and ignores columns, and passes over those that begin with _", function()
+      local content = "Mobile,List,_row,Level,NOTES\n1,x,2,gold,y\n"
+      local source = assert(open(content, {
+        map = { mobile = "Phone Number", Level = "custom.9" },
+        ignore = { "List", "notes" },
+      }))
+      assert.same({ "Mobile", "List", "_row", "Level", "NOTES" }, source.columns)
+      local contact, position, cells = source()
+      assert.same({ phone = "1", custom = { ["9"] = "gold" } }, contact)
+      assert.equal(2, position)
+      assert.same({ "1", "x", "2", "gold", "y" }, cells)
+    end)
+
+    it("refuses maps that cannot be followed", function()
+      local text = refused("phone,a,b,_c\n", {
+        map = { a = "frist", b = "first", _c = "last", d = "email" },
+        ignore = { "b" },
+      })
+      assert.truthy(text:find('a: is mapped to "frist", which is not a field[^\n]*"first"'))
+      assert.truthy(text:find("b: is both mapped and ignored", 1, true))
+      assert.truthy(text:find("_c: cannot be mapped", 1, true))
+      assert.truthy(text:find("d: is mapped, but the file has no such column", 1, true))
+    end)
+  end)
+
+  describe("open", function()
+    it("refuses unknown options and impossible values", function()
+      local _, failed = open("phone\n", { ignroe = {}, max_record = 0, chunk_size = 1.5 })
+      assert.equal("invalid", failed.kind)
+      assert.equal(3, #failed.issues)
+      assert.truthy(messages(failed):find('ignroe: [^\n]*"ignore"'))
+    end)
+
+    it("raises on wrong use of Lua, naming the argument", function()
+      local closed = assert(io.tmpfile())
+      closed:close()
+      for _, wrong in ipairs { 5, true, {}, closed } do
+        assert.error_matches(function()
+          csv.open(wrong)
+        end, "file must be")
+      end
+      assert.error_matches(csv.open, "file must be")
+      -- It is the caller's line that is at fault.
+      local _, thrown = pcall(function()
+        csv.open(5)
+      end)
+      assert.truthy(thrown:find("csv_spec.lua", 1, true))
+      _, thrown = pcall(function()
+        csv.open("x", 5)
+      end)
+      assert.truthy(thrown:find("csv_spec.lua", 1, true))
+      for name, wrong in pairs { map = "x", ignore = "x", chunk_size = "5" } do
+        assert.error_matches(function()
+          open("phone\n", { [name] = wrong })
+        end, "options." .. name)
+      end
+      assert.error_matches(function()
+        csv.open("x", 5)
+      end, "options must be")
+      assert.error_matches(function()
+        open("phone\n", { map = { 5 } })
+      end, "options.map")
+      assert.error_matches(function()
+        open("phone\n", { ignore = { 5 } })
+      end, "options.ignore")
+    end)
+
+    it("gives a failure for what cannot be opened or read", function()
+      local _, failed = csv.open("no/such/file.csv")
+      assert.equal("source", failed.kind)
+      assert.truthy(failed.message:find("no/such/file.csv", 1, true))
+      _, failed = csv.open(".")
+      assert.equal("source", failed.kind)
+    end)
+
+    it("says how to install LPeg where it is missing", function()
+      local loaded, preloaded, ours = package.loaded.lpeg, package.preload.lpeg, package.loaded["heymarket.csv"]
+      finally(function()
+        package.loaded.lpeg, package.preload.lpeg, package.loaded["heymarket.csv"] = loaded, preloaded, ours
+      end)
+      package.loaded.lpeg, package.loaded["heymarket.csv"] = nil, nil
+      package.preload.lpeg = function()
+        error("not here")
+      end
+      local source, failed = require("heymarket.csv").open(handle_of("phone\n"))
+      assert.is_nil(source)
+      assert.equal("source", failed.kind)
+      assert.truthy(failed.message:find("lua-lpeg", 1, true))
+    end)
+  end)
+
+  describe("source", function()
+    it("raises a read error in the middle, and again", function()
+      local chunks = { "phone\n1\n2" }
+      local source = assert(csv.open {
+        read = function()
+          local chunk = table.remove(chunks)
+          if chunk then
+            return chunk
+          end
+          return nil, "Input/output error", 5
+        end,
+      })
+      assert.same({ phone = "1" }, (source()))
+      local thrown = thrown_by(source)
+      assert.equal("source", thrown.kind)
+      assert.truthy(thrown.message:find("Input/output error", 1, true))
+      assert.equal(thrown, thrown_by(source))
+    end)
+
+    it("tells position, progress and raw cells", function()
+      local content = 'phone,first\n1,a\n\n2,"b\nc"\n'
+      local source = assert(csv.open(temporary(content)))
+      assert.equal(1, source:position())
+      assert.is_nil(source:raw())
+      assert.same({ 12, #content }, { source:progress() })
+      local _, _, first = source()
+      assert.same({ 16, #content }, { source:progress() })
+      source()
+      assert.equal(4, source:position())
+      assert.same({ "2", "b\nc" }, source:raw())
+      assert.same({ "1", "a" }, first)
+      assert.same({ #content, #content }, { source:progress() })
+      assert.is_nil((source()))
+      assert.is_nil((source()))
+      assert.equal(4, source:position())
+    end)
+
+    it("counts bytes across chunks", function()
+      local content = "\239\187\191phone\n1\n\n22\n"
+      for size = 1, #content do
+        local source = assert(csv.open(temporary(content), { chunk_size = size }))
+        assert.same({ 9, #content }, { source:progress() })
+        source()
+        assert.same({ 11, #content }, { source:progress() })
+        source()
+        assert.same({ #content, #content }, { source:progress() })
+      end
+    end)
+
+    it("reads a handle from where it stands, and does not close it", function()
+      local file = assert(io.open(temporary("junk\nphone\n1\n"), "rb"))
+      file:read()
+      local source = assert(csv.open(file))
+      assert.same({ 6, 8 }, { source:progress() })
+      assert.same({ phone = "1" }, (source()))
+      assert.is_nil((source()))
+      source:close()
+      assert.equal("file", io.type(file))
+      file:close()
+    end)
+
+    it("reads a pipe, whose size is not known", function()
+      local pipe = assert(io.popen("printf 'phone\\n1\\n'"))
+      local source = assert(csv.open(pipe))
+      assert.same({ phone = "1" }, (source()))
+      assert.same({ 8 }, { source:progress() })
+      assert.is_nil((source()))
+      pipe:close()
+    end)
+
+    it("closes the file that it opened, at its end and on a bad header", function()
+      local opened = {}
+      local genuine = io.open
+      finally(function()
+        io.open = genuine -- luacheck: ignore 122
+      end)
+      local good, bad = temporary("phone\n1\n"), temporary("fone\n")
+      io.open = function(...) -- luacheck: ignore 122
+        local file, message = genuine(...)
+        opened[#opened + 1] = file
+        return file, message
+      end
+      for _ in assert(csv.open(good)) do
+        assert.equal("file", io.type(opened[1]))
+      end
+      assert.is_nil((csv.open(bad)))
+      local source = assert(csv.open(good))
+      source:close()
+      source:close()
+      for i = 1, 3 do
+        assert.equal("closed file", io.type(opened[i]))
+      end
+      -- Closed early is not the end of the contacts.
+      assert.equal("source", thrown_by(source).kind)
+    end)
+
+    it("needs no more memory for a long file than for a short one", function()
+      local left = 20000
+      local source = assert(csv.open {
+        read = function()
+          left = left - 1
+          return left == 19999 and "phone,first,tags\n" or left > 0 and ('123,"a",1;2\n'):rep(20) or nil
+        end,
+      })
+      local count, early = 0, nil
+      for _ in source do
+        count = count + 1
+        if count == 1000 or count == 399000 then
+          collectgarbage()
+          collectgarbage()
+          local used = collectgarbage("count")
+          early = early or used
+          assert.is_true(used < early + 256)
+        end
+      end
+      assert.equal(19998 * 20, count)
+    end)
+  end)
+
+  describe("encode_row", function()
+    it("quotes only what needs it", function()
+      assert.equal(
+        'a, b ,"c,d","e""f","g\nh","i\rj",\n',
+        csv.encode_row { "a", " b ", "c,d", 'e"f', "g\nh", "i\rj", "" }
+      )
+      assert.equal('""\n', csv.encode_row { "" })
+    end)
+
+    it("keeps a byte-order mark that is part of the first name", function()
+      local mark = "\239\187\191"
+      local source = assert(open(csv.encode_row { mark .. "x", "phone" }, { ignore = { mark .. "x" } }))
+      assert.same({ mark .. "x", "phone" }, source.columns)
+    end)
+
+    it("raises on what is no string", function()
+      assert.error_matches(function()
+        csv.encode_row("x")
+      end, "cells must be")
+      assert.error_matches(function()
+        csv.encode_row { "x", 5 }
+      end, "cells%[2%] must be")
+    end)
+  end)
+
+  describe("beside Python's csv", function()
+    local witness = debug.getinfo(1, "S").source:match("^@(.*)csv_spec%.lua$") .. "support/csv_witness.py"
+
+    local function run(...)
+      local command = "python3 '" .. witness .. "' " .. table.concat({ ... }, " ") .. " && echo done"
+      local pipe = assert(io.popen(command))
+      local output = pipe:read("*a")
+      pipe:close()
+      local result, finished = output:match("^(.*)done\n$")
+      assert.is_truthy(result, finished)
+      return result
+    end
+
+    local function rows_of(text)
+      local rows = {}
+      for line in text:gmatch("([^\n]*)\n") do
+        if line == "!" then
+          rows[#rows + 1] = "!"
+        else
+          local cells = {}
+          for hex in line:gmatch("(%x*),") do
+            cells[#cells + 1] = hex:gsub("%x%x", function(pair)
+              return string.char(tonumber(pair, 16))
+            end)
+          end
+          rows[#rows + 1] = cells
+        end
+      end
+      return rows
+    end
+
+    local function slurp(path)
+      local file = assert(io.open(path, "rb"))
+      local content = file:read("*a")
+      file:close()
+      return content
+    end
+
+    it("reads the same cells in the same rows", function()
+      local folder = os.tmpname()
+      os.remove(folder)
+      assert(os.execute("mkdir '" .. folder .. "'"))
+      finally(function()
+        os.execute("rm -r '" .. folder .. "'")
+      end)
+      local count = 600
+      run("generate 20240416", count, "'" .. folder .. "'")
+      local compared, refused = 0, 0
+      for number = 1, count do
+        local content = slurp(folder .. "/" .. number .. ".csv")
+        local expected = rows_of(slurp(folder .. "/" .. number .. ".rows"))
+        local width = #expected[1]
+        for _, size in ipairs { 1, 2, 3, 5, 7, 65536 } do
+          local source = assert(open(content, { chunk_size = size }))
+          for row = 2, #expected do
+            local wanted = expected[row]
+            if wanted == "!" then
+              -- What Python refuses is no contact here either; after it there is nothing to compare with.
+              local got, position = source()
+              assert.is_true(csv.is_row_error(got))
+              assert.equal(row, position)
+              refused = refused + 1
+            elseif #wanted > 0 then
+              local got, position, cells = source()
+              assert.equal(row, position)
+              assert.same(wanted, cells)
+              if not csv.is_row_error(got) then
+                assert.equal(width, #cells)
+                assert.equal(wanted[1] ~= "" and wanted[1] or nil, got.phone)
+                for i = 2, width do
+                  local cell = got.custom and got.custom[tostring(i - 1)]
+                  assert.equal(wanted[i] ~= "" and wanted[i] or nil, cell)
+                end
+              else
+                -- More than Python, we refuse ragged rows and quotes in unquoted cells.
+                assert.is_true(#cells ~= width or table.concat(cells):find('"', 1, true) ~= nil)
+              end
+              compared = compared + 1
+            end
+          end
+          if expected[#expected] ~= "!" then
+            assert.is_nil((source()))
+          end
+        end
+      end
+      assert.is_true(compared > 5000 and refused > 100)
+    end)
+
+    it("writes what Python and we read back", function()
+      local alphabet = { "a", ",", '"', "\n", "\r", " ", ";", "\239\187\191", "é", "\255", "'", "_" }
+      local state = 7
+      local function random(limit)
+        state = (state * 16807) % 2147483647
+        return state % limit + 1
+      end
+      local written, lines = {}, {}
+      for row = 1, 500 do
+        local cells = {}
+        for i = 1, row == 1 and 3 or random(5) do
+          local parts = {}
+          for k = 1, random(7) - 1 do
+            parts[k] = alphabet[random(#alphabet)]
+          end
+          cells[i] = table.concat(parts)
+        end
+        written[row], lines[row] = cells, csv.encode_row(cells)
+      end
+      local path = temporary(table.concat(lines))
+      assert.same(written, rows_of(run("read", "'" .. path .. "'")))
+      local source = assert(open("phone,first,last\n" .. table.concat(lines)))
+      for row = 1, #written do
+        local _, position, cells = source()
+        assert.equal(row + 1, position)
+        assert.same(written[row], cells)
+      end
+      assert.is_nil((source()))
+    end)
+  end)
+end)

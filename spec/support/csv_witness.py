@@ -1,0 +1,70 @@
+"""Python's csv module as an independent reader and writer of CSV for spec/csv_spec.lua.
+
+csv_witness.py generate SEED COUNT FOLDER   writes N.csv and what Python reads in it, N.rows
+csv_witness.py read FILE                    prints what Python reads in FILE
+
+In .rows each line is a row: its cells in hexadecimal, each followed by a comma. A blank line of the CSV is an empty
+line; "!" is a row that Python's strict reader refuses, and ends the file.
+"""
+
+import csv
+import io
+import pathlib
+import random
+import sys
+
+
+def rows_of(text):
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines = []
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return lines
+        except csv.Error:
+            return lines + ["!"]
+        lines.append("".join(cell.encode("latin-1").hex() + "," for cell in row))
+
+
+def well_formed(source):
+    """Any cells, written by Python in one of its ways."""
+    width = source.randint(1, 6)
+    end = source.choice(["\n", "\r\n", "\r"])
+    out = io.StringIO(newline="")
+    quoting = source.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+    writer = csv.writer(out, lineterminator=end, quoting=quoting)
+    writer.writerow(["phone"] + ["custom.%d" % number for number in range(1, width)])
+    alphabet = 'ab,"\n\r\t ;\\\'\x01\x7f\x80\xc3\xa9\xef\xbb\xbf\xff_='
+    if quoting == csv.QUOTE_MINIMAL:
+        # This writer quotes the line break of its own line end only, and so writes what its reader misreads.
+        alphabet = "".join(character for character in alphabet if character not in "\r\n" or character in end)
+    for _ in range(source.randint(0, 12)):
+        writer.writerow("".join(source.choices(alphabet, k=source.randint(0, 9))) for _ in range(width))
+    text = out.getvalue()
+    if source.random() < 0.3 and not text.endswith('"' + end):
+        text = text[: -len(end)]
+    return text
+
+
+def soup(source):
+    """Any order at all of the characters that mean something."""
+    end = source.choice(["\n", "\r\n"])
+    body = "".join(source.choices(["a", "b", ",", '"', '""', '"a"', '","', end], k=source.randint(0, 30)))
+    return "phone,custom.1" + end + body
+
+
+def main(command, *arguments):
+    if command == "read":
+        text = pathlib.Path(arguments[0]).read_bytes().decode("latin-1")
+        print("\n".join(rows_of(text)))
+        return
+    seed, count, folder = int(arguments[0]), int(arguments[1]), pathlib.Path(arguments[2])
+    source = random.Random(seed)
+    for number in range(1, count + 1):
+        text = (well_formed if number % 2 else soup)(source)
+        (folder / ("%d.csv" % number)).write_bytes(text.encode("latin-1"))
+        (folder / ("%d.rows" % number)).write_text("".join(line + "\n" for line in rows_of(text)))
+
+
+main(*sys.argv[1:])
