@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +24,8 @@
 #define DEFAULT_MAX_AGE 50.0
 #define ERROR_BODY 2048 /* how much of a body is worth keeping beside an error */
 #define KEPT_CONNECTIONS 64L
+#define SPARE_HANDLES 32
+#define EVENTS_AT_ONCE 32 /* so that one look at many busy connections stays short */
 
 struct buffer {
     char *data;
@@ -66,10 +69,14 @@ struct pool {
     bool open;
     CURLM *multi; /* made by the first start in this process */
     pid_t pid;    /* that made it */
+    int epoll;    /* watches the sockets of `multi`; good while there is a multi */
+    double timer; /* monotonic seconds at which libcurl wants to be called; below 0: never */
     long long last_id;
     struct list running;
     struct list finished;
     int running_count;
+    CURL *spare[SPARE_HANDLES]; /* easy handles that wait for their next use: making one is dear */
+    int spare_count;
     size_t max_body;
     size_t max_header;
     long max_age;
@@ -86,12 +93,19 @@ struct problem {
 /* With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE to its user, and some TLS libraries write without
  * MSG_NOSIGNAL. A lost connection must not end the process. */
 struct pipe_guard {
+    bool needed;
     sigset_t former;
     bool pending;
 };
 
 static void guard_pipe(struct pipe_guard *guard) {
     sigset_t pipe_only, pending;
+    struct sigaction present;
+    /* Servers such as nginx ignore the signal anyway: nothing to guard against then. */
+    guard->needed = sigaction(SIGPIPE, NULL, &present) != 0 || present.sa_handler != SIG_IGN;
+    if (!guard->needed) {
+        return;
+    }
     sigemptyset(&pipe_only);
     sigaddset(&pipe_only, SIGPIPE);
     sigemptyset(&pending);
@@ -102,6 +116,9 @@ static void guard_pipe(struct pipe_guard *guard) {
 
 static void unguard_pipe(const struct pipe_guard *guard) {
     sigset_t pending;
+    if (!guard->needed) {
+        return;
+    }
     sigemptyset(&pending);
     if (!guard->pending && sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1) {
         sigset_t pipe_only;
@@ -323,7 +340,12 @@ static void transfer_free(struct transfer *transfer) {
 /* Gives up what libcurl holds of a transfer; its connection stays in the multi handle. */
 static void detach(struct pool *pool, struct transfer *transfer) {
     curl_multi_remove_handle(pool->multi, transfer->easy);
-    curl_easy_cleanup(transfer->easy);
+    if (pool->spare_count < SPARE_HANDLES) {
+        curl_easy_reset(transfer->easy);
+        pool->spare[pool->spare_count++] = transfer->easy;
+    } else {
+        curl_easy_cleanup(transfer->easy);
+    }
     transfer->easy = NULL;
     curl_slist_free_all(transfer->headers);
     transfer->headers = NULL;
@@ -385,6 +407,59 @@ static void finish(struct pool *pool, struct transfer *transfer, CURLcode result
     append(&pool->finished, transfer);
 }
 
+static double monotonic(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* libcurl tells which sockets it wants watched, so that a look at a thousand waiting transfers
+ * costs one system call and not a visit to each. */
+static int on_socket(CURL *easy, curl_socket_t socket, int what, void *context, void *known) {
+    struct pool *pool = context;
+    struct epoll_event event = {0};
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        epoll_ctl(pool->epoll, EPOLL_CTL_DEL, socket, &event);
+        return 0;
+    }
+    event.data.fd = socket;
+    event.events = (what != CURL_POLL_OUT ? EPOLLIN : 0U) | (what != CURL_POLL_IN ? EPOLLOUT : 0U);
+    if (epoll_ctl(pool->epoll, known != NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, socket, &event) !=
+            0 &&
+        epoll_ctl(pool->epoll, known != NULL ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, socket, &event) !=
+            0) {
+        return -1;
+    }
+    curl_multi_assign(pool->multi, socket, pool);
+    return 0;
+}
+
+static int on_timer(CURLM *multi, long milliseconds, void *context) {
+    struct pool *pool = context;
+    (void)multi;
+    pool->timer = milliseconds < 0 ? -1 : monotonic() + (double)milliseconds / 1000;
+    return 0;
+}
+
+/* Does what can be done now. */
+static CURLMcode act(struct pool *pool) {
+    struct epoll_event events[EVENTS_AT_ONCE];
+    int running, count = epoll_wait(pool->epoll, events, EVENTS_AT_ONCE, 0);
+    CURLMcode result = CURLM_OK;
+    for (int i = 0; i < count && result == CURLM_OK; i++) {
+        int mask = (events[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
+                   (events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
+                   (events[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
+        result = curl_multi_socket_action(pool->multi, events[i].data.fd, mask, &running);
+    }
+    if (result == CURLM_OK && pool->timer >= 0 && pool->timer <= monotonic()) {
+        pool->timer = -1;
+        result = curl_multi_socket_action(pool->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    }
+    return result;
+}
+
 static void harvest(struct pool *pool) {
     int left;
     CURLMsg *message;
@@ -410,8 +485,9 @@ static void forget(struct pool *pool) {
         }
         lists[i]->first = lists[i]->last = NULL;
     }
-    pool->running_count = 0;
+    pool->running_count = pool->spare_count = 0;
     pool->multi = NULL;
+    close(pool->epoll); /* this process's copy of it: the parent's set is not touched */
 }
 
 static void forget_if_forked(struct pool *pool) {
@@ -694,7 +770,19 @@ static bool ready(struct pool *pool, struct problem *problem) {
             set_problem(problem, "OUT_OF_MEMORY", "not enough memory for connections");
             return false;
         }
+        pool->epoll = epoll_create1(EPOLL_CLOEXEC);
+        if (pool->epoll < 0) {
+            curl_multi_cleanup(pool->multi);
+            pool->multi = NULL;
+            set_problem(problem, "OUT_OF_MEMORY", "too many files are open to watch connections");
+            return false;
+        }
         pool->pid = getpid();
+        pool->timer = -1;
+        curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+        curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool);
+        curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+        curl_multi_setopt(pool->multi, CURLMOPT_TIMERDATA, pool);
         curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, KEPT_CONNECTIONS);
         /* One request at a time on each connection, with HTTP/2 too: a connection that is lost then
          * leaves one request in doubt, and not all that were in flight. */
@@ -705,7 +793,10 @@ static bool ready(struct pool *pool, struct problem *problem) {
 
 static struct transfer *new_transfer(struct pool *pool, struct problem *problem) {
     struct transfer *transfer = calloc(1, sizeof *transfer);
-    CURL *easy = transfer != NULL ? curl_easy_init() : NULL;
+    CURL *easy = NULL;
+    if (transfer != NULL) {
+        easy = pool->spare_count > 0 ? pool->spare[--pool->spare_count] : curl_easy_init();
+    }
     if (easy == NULL) {
         free(transfer);
         set_problem(problem, "OUT_OF_MEMORY", "not enough memory for a request");
@@ -823,9 +914,8 @@ static int pool_perform(lua_State *L) {
     struct pool *pool = check_pool(L);
     if (pool->multi != NULL && pool->running_count > 0) {
         struct pipe_guard guard;
-        int running;
         guard_pipe(&guard);
-        CURLMcode result = curl_multi_perform(pool->multi, &running);
+        CURLMcode result = act(pool);
         harvest(pool);
         /* Where the multi handle itself fails no transfer will ever end: end them here, or the
          * caller waits for ever. */
@@ -843,7 +933,12 @@ static int pool_wait(lua_State *L) {
     struct pool *pool = check_pool(L);
     int milliseconds = milliseconds_of((double)luaL_checknumber(L, 2));
     if (pool->multi != NULL) {
-        curl_multi_poll(pool->multi, NULL, 0, milliseconds, NULL);
+        struct pollfd watched = {.fd = pool->epoll, .events = POLLIN};
+        if (pool->timer >= 0) {
+            int until_timer = milliseconds_of(pool->timer - monotonic());
+            milliseconds = until_timer < milliseconds ? until_timer : milliseconds;
+        }
+        poll(&watched, 1, milliseconds);
     } else {
         poll(NULL, 0, milliseconds);
     }
@@ -942,8 +1037,12 @@ static void disconnect(struct pool *pool) {
         unlink_from(&pool->finished, transfer);
         transfer_free(transfer);
     }
+    while (pool->spare_count > 0) {
+        curl_easy_cleanup(pool->spare[--pool->spare_count]);
+    }
     curl_multi_cleanup(pool->multi);
     pool->multi = NULL;
+    close(pool->epoll);
     unguard_pipe(&guard);
 }
 

@@ -9,16 +9,17 @@ local retry = require "heymarket.retry"
 local MAX_BODY_SHOWN = 2048 -- bytes of an answer that a failure carries
 local MAX_TEXT = 200 -- characters of a server's own words in a message
 
---- Header lines as a table by lower-case name. A name that comes twice keeps its first value.
+--- Looks headers up by name. Most answers are asked for one or two of them, so nothing is taken apart beforehand.
 ---@param block string? header block as received
----@return table<string, string>
+---@return fun(name: string): string? header gives the first value by that lower-case name
 function answer.headers(block)
-  local headers = {}
-  for name, value in (block or ""):gmatch "([^\r\n:]+):[ \t]*([^\r\n]*)" do
-    name = name:lower()
-    headers[name] = headers[name] or (value:gsub("%s+$", ""))
+  block = block or ""
+  local lowered
+  return function(name)
+    lowered = lowered or block:lower()
+    local _, last = lowered:find("\n" .. name .. ":", 1, true)
+    return last and block:match("^[ \t]*([^\r\n]-)[ \t]*\r?\n", last + 1)
   end
-  return headers
 end
 
 -- libcurl errors that mean "something answered, but not as this API does".
@@ -65,12 +66,14 @@ local function transport_failure(result)
   return failure.new("network", message, { code = code, delivered = delivered, retryable = not LASTING[code] })
 end
 
+local SIGNATURE_LENGTH = 43 -- of HS256, in base64url
+
 -- A server that echoes what it got could put our token into a failure, and from there into a log.
 local function without_token(body, token)
-  if not token or body == "" then
+  if not token or #body < SIGNATURE_LENGTH then
     return body
   end
-  local signature = token:match "[^.]+$"
+  local signature = token:sub(-SIGNATURE_LENGTH)
   if not body:find(signature, 1, true) then
     return body
   end
@@ -152,17 +155,17 @@ local function status_failure(result, headers, body, now)
     delivered = delivered,
     retryable = retryable,
     details = details,
-    retry_after = retry.after(headers["retry-after"], retry.http_date(headers.date) or now),
+    retry_after = retry.after(headers "retry-after", retry.http_date(headers "date") or now),
   })
 end
 
 -- An empty body means "nothing was refused", so it must be certain that it is empty: without a length, an answer that
 -- was cut off after its headers looks the same. HTTP/1.0 and an announced close are the cases where that is regular.
 local function is_framed(result, headers)
-  return headers["content-length"]
-    or headers["transfer-encoding"]
+  return headers "content-length"
+    or headers "transfer-encoding"
     or result.http_version ~= 1.1
-    or (headers.connection or ""):lower():find("close", 1, true)
+    or (headers "connection" or ""):lower():find("close", 1, true)
 end
 
 local function read_body(result, headers, body)
@@ -189,10 +192,10 @@ end
 ---@param options table `token` that was sent, `now` Unix time, `status_only` true where the body does not matter
 ---@return table[]? refused the contacts that the answer lists; nil when there is a failure
 ---@return heymarket.Failure?
----@return table<string, string> headers
+---@return fun(name: string): string? headers
 function answer.read(result, options)
   local headers = answer.headers(result.headers)
-  local request_id = headers["x-request-id"]
+  local request_id = headers "x-request-id"
   request_id = request_id and request_id:gsub("[^\33-\126]", ""):sub(1, 128)
   if result.code then
     local problem = transport_failure(result)

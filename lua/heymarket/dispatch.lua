@@ -176,7 +176,7 @@ function Dispatch:digest(result)
   })
   local event = event_of(request, "response")
   event.status, event.elapsed, event.failure = result.status, result.elapsed, problem
-  event.request_id = headers["x-request-id"]
+  event.request_id = headers "x-request-id"
   self:tell(event)
   if refused then
     self.fruitless = 0
@@ -187,7 +187,7 @@ function Dispatch:digest(result)
   problem.attempts = request.attempts
   request.failure = problem
   if problem.kind == "unauthorized" then
-    client.tokens:refuse(request.token, retry.http_date(headers.date))
+    client.tokens:refuse(request.token, retry.http_date(headers "date"))
   end
   if problem.retryable or problem.kind == "unexpected" then
     self.fruitless = self.fruitless + 1

@@ -49,6 +49,9 @@ function json.integer(n)
     return digits
   elseif math_type and math_type(n) == "integer" then
     digits = format("%d", n)
+    if n >= EXACT or n <= -EXACT then
+      return digits -- not kept: a float of this size is the same key, and is not exact
+    end
   elseif type(n) ~= "number" or n % 1 ~= 0 or n >= EXACT or n <= -EXACT then
     return nil
   else
@@ -73,12 +76,19 @@ function json.number(n)
     return json.integer(n)
   end
   for precision = 15, 17 do
-    -- A locale may write a comma for the decimal point; JSON has the point only.
-    local digits = gsub(format("%." .. precision .. "g", n), ",", ".")
+    local digits = format("%." .. precision .. "g", n)
     if precision == 17 or tonumber(digits) == n then
-      return digits
+      -- A locale may write (and read) a comma for the decimal point; JSON has the point only.
+      return (gsub(digits, ",", "."))
     end
   end
+end
+
+--- A number as this Lua holds it best: a whole one as an integer where there are integers.
+---@param value any anything but a number is given back as it is
+---@return any
+function json.narrow(value)
+  return type(value) == "number" and tointeger and tointeger(value) or value
 end
 
 -- lua-cjson gives every number as a double, so that an id prints as "12345.0" on Lua 5.3 and 5.4; and it stands in a
@@ -86,7 +96,7 @@ end
 local function plain(value)
   local kind = type(value)
   if kind == "number" then
-    return tointeger and tointeger(value) or value
+    return json.narrow(value)
   elseif kind == "table" then
     for key, item in pairs(value) do
       if item == cjson.null then

@@ -131,17 +131,19 @@ local SCOPES = {
   check = { "check" },
 }
 
-local function names_of(scope)
-  local known, list = {}, {}
+-- By scope: the entries by name, and the names in order.
+local KNOWN_IN, NAMES_IN = {}, {}
+for scope, words in pairs(SCOPES) do
+  local known, names = {}, {}
   for _, entry in ipairs(KNOWN) do
-    for _, word in ipairs(SCOPES[scope]) do
+    for _, word in ipairs(words) do
       if not known[entry[1]] and (" " .. entry[3] .. " "):find(" " .. word .. " ", 1, true) then
         known[entry[1]] = entry
-        list[#list + 1] = entry[1]
+        names[#names + 1] = entry[1]
       end
     end
   end
-  return known, list
+  KNOWN_IN[scope], NAMES_IN[scope] = known, names
 end
 
 --- Checks options and reports all mistakes at once.
@@ -151,7 +153,7 @@ end
 ---@return table? options every known name with its value
 ---@return heymarket.Issue[]? issues
 function options.read(scope, given, fallback)
-  local known, list = names_of(scope)
+  local known, list = KNOWN_IN[scope], NAMES_IN[scope]
   local issues, values = {}, {}
   given = given or {}
   for _, name in ipairs(list) do

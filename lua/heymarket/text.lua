@@ -1,7 +1,12 @@
 --- Names: which known one is nearest to a misspelt one.
 local text = {}
 
-local byte, find = string.byte, string.find
+local core = require "heymarket.core"
+
+local byte, find, gsub, sub = string.byte, string.find, string.gsub, string.sub
+local quote = core.quote
+
+local MAX_SHOWN = 60 -- bytes of a name that somebody gave
 
 -- Levenshtein distance of two short words, transpositions counted as one (optimal string alignment), since that is the
 -- commonest slip of a typist.
@@ -52,6 +57,27 @@ function text.nearest(name, known)
     end
   end
   return best
+end
+
+--- A name that somebody gave, fit for a message: short, well-formed UTF-8, without control characters.
+---@param name any
+---@return string
+function text.shown(name)
+  local kind = type(name)
+  if kind == "number" or kind == "boolean" then
+    return tostring(name)
+  elseif kind ~= "string" then
+    return "a " .. kind
+  end
+  local cut = sub(name, 1, MAX_SHOWN)
+  local written, position = quote(cut, "")
+  if not written and #name > #cut and position > #cut - 3 then
+    -- The cut went through a character.
+    cut = sub(cut, 1, position - 1)
+  elseif not written then
+    cut = gsub(cut, "[\128-\255]", "?")
+  end
+  return (gsub(gsub(cut, "%c", "?"), "\194[\128-\159]", "?"))
 end
 
 --- "; did you mean "first"?", or nothing.

@@ -75,10 +75,9 @@ local function drive(_, transport)
   local idle = 0
   while transport:running() > 0 do
     idle = transport:pump() > 0 and 0 or idle + 1
-    if transport:running() == 0 then
-      break
+    if transport:running() > 0 then
+      ngx.sleep(idle < LOOKS_SHORT and LOOK_MIN or LOOK_MAX)
     end
-    ngx.sleep(idle < LOOKS_SHORT and LOOK_MIN or LOOK_MAX)
   end
   transport.driver = nil
 end
@@ -103,15 +102,13 @@ function Nginx.wait(transport, inbox, seconds)
     inbox.semaphore:wait(seconds)
   else
     -- No timer was to be had (nginx limits them): the handler drives its own transfers.
+    ngx.sleep(math.min(seconds, LOOK_MIN))
     transport:pump()
-    if inbox.first > inbox.last then
-      ngx.sleep(math.min(seconds, LOOK_MIN))
-    end
   end
 end
 
 function Nginx.rest()
-  ngx.sleep(0)
+  ngx.sleep(LOOK_MIN) -- Debian's nginx warns of a sleep of 0
 end
 
 --- The way of waiting that fits where this code runs. It is asked at each call, for a client may be made in one place
