@@ -9,6 +9,11 @@ local retry = require "heymarket.retry"
 local MAX_BODY_SHOWN = 2048 -- bytes of an answer that a failure carries
 local MAX_TEXT = 200 -- characters of a server's own words in a message
 
+-- In linear time, even for megabytes of spaces from a strange server.
+local function trim(text)
+  return text:match(".*%S", (text:match "^%s*()")) or ""
+end
+
 --- Looks headers up by name. Most answers are asked for one or two of them, so nothing is taken apart beforehand.
 ---@param block string? header block as received
 ---@return fun(name: string): string? header gives the first value by that lower-case name
@@ -18,7 +23,7 @@ function answer.headers(block)
   return function(name)
     lowered = lowered or block:lower()
     local _, last = lowered:find("\n" .. name .. ":", 1, true)
-    return last and block:match("^[ \t]*([^\r\n]-)[ \t]*\r?\n", last + 1)
+    return last and trim(block:match("^[^\r\n]*", last + 1))
   end
 end
 
@@ -44,7 +49,50 @@ local LASTING = {
   BAD_FUNCTION_ARGUMENT = "check user_agent and base_url",
 }
 
-local function transport_failure(result)
+local SIGNATURE_LENGTH = 43 -- of HS256, in base64url
+
+local function replace(text, found, by)
+  local parts, from = {}, 1
+  local first, last = text:find(found, 1, true)
+  while first do
+    parts[#parts + 1] = text:sub(from, first - 1)
+    parts[#parts + 1] = by
+    from = last + 1
+    first, last = text:find(found, from, true)
+  end
+  return from == 1 and text or table.concat(parts) .. text:sub(from)
+end
+
+-- A server that echoes what it got could put our token into a failure, and from there into a log.
+local function without_token(text, token)
+  if not token or #text < SIGNATURE_LENGTH then
+    return text
+  end
+  return replace(replace(text, token, "[token]"), token:sub(-SIGNATURE_LENGTH), "[token]")
+end
+
+-- The same for the contacts: what a person reads in a log must not be somebody's address book.
+local function without_request(text, sent)
+  return sent and replace(text, sent, '"[request]"') or text
+end
+
+-- Decoded JSON without what `hide` takes out of its strings; and whether there was anything to take out.
+local function scrub(value, hide)
+  local found = false
+  if type(value) == "string" then
+    local clean = hide(value)
+    return clean, clean ~= value
+  elseif type(value) == "table" then
+    for key, item in pairs(value) do
+      local clean, changed = scrub(item, hide)
+      value[key] = clean
+      found = found or changed
+    end
+  end
+  return value, found
+end
+
+local function transport_failure(result, hide)
   local code = result.code
   local delivered = result.sent and "maybe" or "no"
   if code == "OPERATION_TIMEDOUT" then
@@ -58,29 +106,12 @@ local function transport_failure(result)
   end
   local message = result.sent and "the connection broke before the answer was complete" or "the server was not reached"
   if result.message and result.message ~= "" then
-    message = message .. ": " .. result.message
+    message = message .. ": " .. hide(result.message)
   end
   if LASTING[code] then
     message = message .. "; " .. LASTING[code]
   end
   return failure.new("network", message, { code = code, delivered = delivered, retryable = not LASTING[code] })
-end
-
-local SIGNATURE_LENGTH = 43 -- of HS256, in base64url
-
--- A server that echoes what it got could put our token into a failure, and from there into a log.
-local function without_token(body, token)
-  if not token or #body < SIGNATURE_LENGTH then
-    return body
-  end
-  local signature = token:sub(-SIGNATURE_LENGTH)
-  if not body:find(signature, 1, true) then
-    return body
-  end
-  for _, secret in ipairs { token, signature } do
-    body = body:gsub(secret:gsub("%p", "%%%0"), "[token]")
-  end
-  return body
 end
 
 -- The shape of an error body is not documented: the likely names are tried in turn.
@@ -125,7 +156,7 @@ local ADVICE = {
 }
 
 -- Nobody acts on these before they know who asks, or on data that they refuse to read.
-local function status_failure(result, headers, body, now)
+local function status_failure(result, headers, details, now)
   local status = result.status
   local kind = KINDS[status]
     or (status >= 400 and status < 500 and "bad_data")
@@ -144,8 +175,6 @@ local function status_failure(result, headers, body, now)
     message = status >= 300 and status < 400 and "the server redirects, which this API does not do: check base_url"
       or ("the server answered with status %d, which this API does not give"):format(status)
   end
-  local ok, details = json.decode(body)
-  details = ok and details or nil
   local words = words_of(details)
   if words then
     message = message .. ": " .. shorten(words, MAX_TEXT)
@@ -169,7 +198,7 @@ local function is_framed(result, headers)
 end
 
 local function read_body(result, headers, body)
-  local trimmed = body:match "^%s*(.-)%s*$"
+  local trimmed = trim(body)
   if trimmed == "" then
     if is_framed(result, headers) then
       return {}
@@ -189,37 +218,62 @@ end
 
 --- Reads what came of one request.
 ---@param result table what the transport gave
----@param options table `token` that was sent, `now` Unix time, `status_only` true where the body does not matter
+---@param options table `token` and body `sent`, `now` Unix time, `status_only` true where the body does not matter
 ---@return table[]? refused the contacts that the answer lists; nil when there is a failure
 ---@return heymarket.Failure?
 ---@return fun(name: string): string? headers
 function answer.read(result, options)
   local headers = answer.headers(result.headers)
-  local request_id = headers "x-request-id"
-  request_id = request_id and request_id:gsub("[^\33-\126]", ""):sub(1, 128)
+  local function hide(text)
+    return without_request(without_token(text, options.token), options.sent)
+  end
   if result.code then
-    local problem = transport_failure(result)
-    problem.request_id = request_id
+    local problem = transport_failure(result, hide)
+    problem.request_id = answer.request_id(headers, options.token)
     return nil, problem, headers
   end
   local body = without_token(result.body or "", options.token)
-  local problem
-  if result.status ~= 200 then
-    problem = status_failure(result, headers, body, options.now)
-  elseif options.status_only then
-    return {}, nil, headers
-  else
-    local refused, message = read_body(result, headers, body)
+  local message
+  if result.status == 200 then
+    if options.status_only then
+      return {}, nil, headers
+    end
+    local refused
+    refused, message = read_body(result, headers, body)
     if refused then
       return refused, nil, headers
     end
-    problem = failure.new("unexpected", message, { status = 200, delivered = "maybe", retryable = true })
-    local ok, details = json.decode(body)
-    problem.details = ok and details or nil
   end
-  problem.request_id = request_id
-  problem.body = body ~= "" and shorten(body, MAX_BODY_SHOWN) or nil
+  body = without_request(body, options.sent)
+  local ok, details = json.decode(body)
+  local echoed
+  details, echoed = scrub(ok and details or nil, hide)
+  local problem
+  if message then
+    problem = failure.new("unexpected", message, {
+      status = 200,
+      delivered = "maybe",
+      retryable = true,
+      details = details,
+    })
+  else
+    problem = status_failure(result, headers, details, options.now)
+  end
+  problem.request_id = answer.request_id(headers, options.token)
+  -- Where only the decoded text shows an echo, it still stands in the body, in one of many ways to escape it.
+  if body ~= "" and not echoed then
+    problem.body = shorten(body, MAX_BODY_SHOWN)
+  end
   return nil, problem, headers
+end
+
+--- The request id of an answer, fit for a log.
+---@param headers fun(name: string): string?
+---@param token string? that was sent
+---@return string?
+function answer.request_id(headers, token)
+  local id = headers "x-request-id"
+  return id and without_token(id, token):gsub("[^\33-\126]", ""):sub(1, 128)
 end
 
 --- The digits of the phone in a contact that the server returned, whichever way it wrote them.

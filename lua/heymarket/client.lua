@@ -10,11 +10,13 @@ local journal = require "heymarket.journal"
 local options = require "heymarket.options"
 local pacer = require "heymarket.pacer"
 local report = require "heymarket.report"
+local text = require "heymarket.text"
 local token = require "heymarket.token"
 local transport = require "heymarket.transport"
 
 local VERSION = "0.1.0"
 local MAX_ITEMS = 1000 -- of an import's report
+local MAX_HELD = 1000 -- contacts that wait until the journal is compared
 local REST_EVERY = 256 -- contacts between two turns for others, in loops that do not wait
 
 ---@class heymarket.Client
@@ -70,7 +72,7 @@ function client.new(config)
     end
   end
   local dict
-  if type(given.shared_dict) == "string" then
+  if type(given.shared_dict) == "string" and given.shared_dict ~= "" then
     local ngx = rawget(_G, "ngx")
     dict = type(ngx) == "table" and ngx.shared and ngx.shared[given.shared_dict]
     if not dict then
@@ -96,7 +98,8 @@ function client.new(config)
   settings.base_url = settings.base_url:gsub("/+$", "")
   -- Whoever prints or stores the client must not find the credentials in it.
   local account = core.hash(settings.secret_id)
-  settings.secret_id, settings.secret_key, settings.runtime = nil, nil, nil
+  local carrier = seams.transport or transport.new(settings, runtime)
+  settings.secret_id, settings.secret_key, settings.proxy, settings.runtime = nil, nil, nil, nil
   return setmetatable({
     config = settings,
     account = account,
@@ -104,7 +107,7 @@ function client.new(config)
     signer = signer,
     tokens = token.new(signer, settings.token_ttl, runtime.time),
     pacer = dict and pacer.shared(dict, account, runtime.monotonic, runtime.time) or pacer.new(runtime.monotonic),
-    transport = seams.transport or transport.new(settings, runtime),
+    transport = carrier,
   }, Client)
 end
 
@@ -144,23 +147,33 @@ end
 
 -- The number of the last contact of an array that may have holes, or nil when it is no array.
 local function array_size(contacts)
-  local size = 0
+  local size, count = 0, 0
   for key in pairs(contacts) do
     if type(key) ~= "number" or key % 1 ~= 0 or key < 1 then
       return nil, key
     end
-    size = math.max(size, key)
+    size, count = math.max(size, key), count + 1
+  end
+  -- A few holes are told one by one; with more holes than this it is not meant as a list, and may have no end.
+  if size - count > 1000 + count then
+    return nil, size
   end
   return size
 end
 
-local function prepare_contacts(self, contacts, settings, issues)
+local A_HOLE = "is missing: the list has a hole"
+
+local function not_a_list(odd)
+  return {
+    field = text.shown(odd),
+    message = "stands where a list of contacts belongs: put the contact into braces, { { phone = … } }",
+  }
+end
+
+local function prepare_contacts(self, contacts, country, issues)
   local size, odd = array_size(contacts)
   if not size then
-    issues[#issues + 1] = {
-      field = tostring(odd):sub(1, 60),
-      message = "stands where a list of contacts belongs: put the contact into braces, { { phone = … } }",
-    }
+    issues[#issues + 1] = not_a_list(odd)
     return {}, 0, 0
   end
   local entries, invalid, last_bad = {}, 0, nil
@@ -168,9 +181,9 @@ local function prepare_contacts(self, contacts, settings, issues)
     local before = #issues
     local body, phone
     if contacts[index] == nil then
-      issues[#issues + 1] = { index = index, message = "is missing: the list has a hole" }
+      issues[#issues + 1] = { index = index, message = A_HOLE }
     else
-      body, phone = contact.encode(contacts[index], index, settings.default_country, issues)
+      body, phone = contact.encode(contacts[index], index, country, issues)
     end
     if #issues > before and last_bad ~= index then
       invalid, last_bad = invalid + 1, index
@@ -224,9 +237,13 @@ function Client:create_contacts(contacts, given)
     return nil, issues
   end
   issues = issues or {}
-  local fallback = type(given) == "table" and given.default_country
-  local entries, size =
-    prepare_contacts(self, contacts, settings or { default_country = fallback or self.config.default_country }, issues)
+  local country
+  if settings then
+    country = settings.default_country
+  else
+    country = options.country(given, self.config.default_country)
+  end
+  local entries, size = prepare_contacts(self, contacts, country, issues)
   if #issues > 0 then
     local problem = failure.invalid(issues)
     problem.report = refused_report(contacts, entries, size, issues)
@@ -251,16 +268,24 @@ local function reader(source)
   if options.is_function(source) then
     return source
   end
+  local size, odd = array_size(source)
+  if not size then
+    return nil, failure.invalid { not_a_list(odd) }
+  end
   local i = 0
   return function()
     i = i + 1
+    if source[i] == nil and i < size then
+      return failure.invalid { { index = i, message = A_HOLE } }, i
+    end
     return source[i], i
-  end, true
+  end,
+    true
 end
 
 -- Entries for the engine: reads, validates, and leaves out what an earlier run has done.
 local function entries_of(read, whole, settings, running, notes)
-  local index = 0
+  local index, issues = 0, {}
   local encode, default_country = contact.encode, settings.default_country
 
   local function next_entry()
@@ -272,11 +297,14 @@ local function entries_of(read, whole, settings, running, notes)
     if index % REST_EVERY == 0 then
       running.dispatch:rest()
     end
-    local issues = failure.is(found) and found.issues or {}
     if failure.is(found) then
       return { index = index, position = position, row = row, problem = found }
     end
     local body, phone = encode(found, index, default_country, issues)
+    local problem
+    if not body then
+      problem, issues = failure.invalid(issues), {}
+    end
     return {
       index = index,
       position = position,
@@ -284,7 +312,7 @@ local function entries_of(read, whole, settings, running, notes)
       contact = found,
       phone = phone,
       body = body,
-      problem = not body and failure.invalid(issues) or nil,
+      problem = problem,
     }
   end
 
@@ -308,38 +336,95 @@ local function entries_of(read, whole, settings, running, notes)
     begun = true
   end
 
+  -- What an earlier run left undone waits here until all that it noted was seen again, so that a journal of another
+  -- input is noticed before anything is sent.
+  local held, seen, ended = { first = 1, last = 0 }, 0, false
+
+  local function hold(entries)
+    for _, entry in ipairs(entries) do
+      held.last = held.last + 1
+      held[held.last] = entry
+    end
+  end
+
+  local function next_held()
+    local count = held.last - held.first + 1
+    local most = math.max(MAX_HELD, settings.concurrency * settings.batch_size)
+    if count == 0 or begun and not notes:is_verified(seen) and count <= most then
+      return nil
+    end
+    held.first = held.first + 1
+    local entry = held[held.first - 1]
+    held[held.first - 1] = nil
+    return entry
+  end
+
+  -- From here on nothing is compared any more; what still waits for that is given out with the rest.
+  local function leave_journal(problem)
+    begun = nil
+    hold(notes:waiting())
+    if problem and not running.dispatch.stopped then
+      error(problem, 0)
+    end
+  end
+
+  local function next_read()
+    local entry
+    if ahead and ahead[ahead_first] then
+      entry = ahead[ahead_first]
+      ahead[ahead_first] = nil
+      ahead_first = ahead_first + 1
+    elseif not ended and (whole or not running.dispatch.stopped) then
+      entry = next_entry()
+      if not entry then
+        ended = true
+        if begun then
+          local _, problem = notes:ended(index)
+          leave_journal(problem)
+        end
+      end
+    elseif begun then
+      leave_journal()
+    end
+    seen = entry and entry.index or seen
+    return entry
+  end
+
+  local function compare(entry)
+    local answered, problem = notes:meet(entry)
+    if not answered then
+      hold { entry }
+    end
+    if problem then
+      leave_journal(problem)
+    end
+    for _, other in ipairs(answered or {}) do
+      running:resume(other, other.known)
+    end
+  end
+
   return function()
     if notes and not ahead then
       begin()
     end
     while true do
-      local entry
-      if ahead and ahead[ahead_first] then
-        entry = ahead[ahead_first]
-        ahead[ahead_first] = nil
-        ahead_first = ahead_first + 1
-      elseif whole or not running.dispatch.stopped then
-        entry = next_entry()
+      local entry = next_held()
+      if entry then
+        return entry
       end
+      entry = next_read()
       if not entry then
-        return nil
+        return next_held()
       elseif entry.problem then
         running:refuse(entry.index, entry.position, entry.contact, entry.row, entry.problem)
+        local problem = begun and notes:meet_invalid(entry.index)
+        if problem then
+          leave_journal(problem)
+        end
+      elseif not begun then
+        return entry
       else
-        local known, problem
-        if begun then
-          known, problem = notes:known(entry)
-          if problem then
-            -- The contact was read: it stays in line, to be booked with the rest.
-            ahead_first, begun = ahead_first - 1, nil
-            ahead[ahead_first] = entry
-            error(problem, 0)
-          end
-        end
-        if not known then
-          return entry
-        end
-        running:resume(entry, known)
+        compare(entry)
       end
     end
   end
@@ -360,6 +445,10 @@ function Client:import(source, given)
   if not settings then
     return nil, failure.is(issues) and issues or failure.invalid(issues)
   end
+  local read, whole = reader(source)
+  if not read then
+    return nil, whole
+  end
   local notes, problem
   if settings.journal then
     notes, problem = journal.open(settings.journal, {
@@ -374,7 +463,6 @@ function Client:import(source, given)
     end
   end
   local running = engine.new(self, settings, report.new(MAX_ITEMS), notes)
-  local read, whole = reader(source)
   running.source = entries_of(read, whole, settings, running, notes)
   local made, stopped = running:run()
   if notes then
@@ -422,7 +510,7 @@ end
 function Client:close()
   if not self.closed then
     self.closed = true
-    self.tokens.current = nil
+    self.tokens:forget()
     self.transport:close()
     self.signer:close()
   end

@@ -9,7 +9,7 @@ local text = require "heymarket.text"
 
 local concat, sort = table.concat, table.sort
 local find, gsub, sub = string.find, string.gsub, string.sub
-local integer, quote = json.integer, json.string
+local integer, narrow, quote = json.integer, json.narrow, json.string
 
 local FIELDS = {
   "phone",
@@ -39,7 +39,7 @@ local function describe(value)
   return "a " .. kind
 end
 
-local INEXACT = "is a whole number too large to be exact in this Lua: give it as a string of digits"
+local INEXACT = "is a whole number too large to be exact in this Lua"
 
 local function integer_problem(value, wanted)
   if type(value) == "number" and value % 1 == 0 then
@@ -62,6 +62,8 @@ function contact.phone(value, default_country)
     digits = integer(value)
     if not digits then
       return nil, integer_problem(value, "a string or an integer")
+    elseif value < 0 then
+      return nil, "must not be negative"
     end
   elseif type(value) ~= "string" then
     return nil, "must be a string or an integer, not " .. describe(value)
@@ -156,12 +158,12 @@ end
 -- The id in one item of `tags`: an integer, or {tag_id = integer}.
 local function tag_id(item)
   if type(item) == "table" then
-    for key in pairs(item) do
+    for key in next, item do
       if key ~= "tag_id" then
-        return nil, ('has the field "%s": a tag is an id, or {tag_id = id}'):format(sub(tostring(key), 1, 40))
+        return nil, ('has the field "%s": a tag is an id, or {tag_id = id}'):format(text.shown(key))
       end
     end
-    item = item.tag_id
+    item = rawget(item, "tag_id")
   end
   local digits = integer(item)
   if not digits then
@@ -177,15 +179,20 @@ local function also(problems, problem)
   return problems and problems .. "; " .. problem or problem
 end
 
+-- Tables are read past their metatables: a metamethod could raise, or come back to this module.
+local rawlen = rawget(_G, "rawlen") or function(value)
+  return #value
+end
+
 -- Writes each item of an array with `write` into `into`. Gives their number, or nil and what is wrong.
 local function write_items(value, into, write, what)
   if type(value) ~= "table" then
     return nil, ("must be an array of %s, not %s"):format(what, describe(value))
   end
-  local length, count, problems = #value, 0, nil
+  local length, count, problems = rawlen(value), 0, nil
   for i, item in next, value do
     count = count + 1
-    if count > length or type(i) ~= "number" then
+    if type(i) ~= "number" or i < 1 or i > length or i % 1 ~= 0 then
       return nil, ("must be an array of %s without gaps or names"):format(what)
     end
     local digits, problem = write(item)
@@ -243,6 +250,8 @@ local function opening(key)
   local id = custom_id(key)
   if not id then
     return nil
+  elseif #id > 20 then
+    return '"' .. id .. '":' -- no id that anybody has: not worth the memory
   elseif openings_count == 1000 then
     openings, openings_count = {}, 0
   end
@@ -267,7 +276,7 @@ local function custom_value(value, prefix)
     if digits then
       return prefix .. digits
     end
-    return nil, value % 1 == 0 and INEXACT or "must be a finite number"
+    return nil, value % 1 == 0 and INEXACT .. ": give it as a string of digits" or "must be a finite number"
   end
   return nil, "must be a string, an integer, a finite number or a boolean, not " .. describe(value)
 end
@@ -284,14 +293,16 @@ local function custom(value, prefix)
   if type(value) ~= "table" then
     return nil, "must be a table of custom field ids and values, not " .. describe(value)
   end
-  local names, fragments, count, problems = {}, {}, 0, nil
+  local names, fragments, count, problems = {}, {}, 0, {}
   for key, item in next, value do
     local name = openings[key] or opening(key)
     if not name then
-      local shown = type(key) == "string" and ('"%s"'):format(sub(key, 1, 40)) or describe(key)
-      problems = also(problems, ("has the key %s: keys are numeric ids of custom fields, such as 123"):format(shown))
+      local shown = type(key) == "string" and ('"%s"'):format(text.shown(key)) or describe(key)
+      problems[#problems + 1] = ("has the key %s: keys are numeric ids of custom fields, such as 123"):format(shown)
     elseif fragments[name] then
-      problems = also(problems, ("has the field %s twice, as a number and as a string"):format(name:match "%d+"))
+      problems[#problems + 1] = ("has the field %s twice, as a number and as a string"):format(
+        text.shown(name:match "%d+")
+      )
     else
       local fragment, problem = custom_value(item, name)
       if fragment then
@@ -299,12 +310,13 @@ local function custom(value, prefix)
         names[count] = name
         fragments[name] = fragment
       else
-        problems = also(problems, ("field %s %s"):format(name:match "%d+", problem))
+        problems[#problems + 1] = ("field %s %s"):format(text.shown(name:match "%d+"), problem)
       end
     end
   end
-  if problems then
-    return nil, problems
+  if #problems > 0 then
+    sort(problems) -- pairs has no order; a message must have one
+    return nil, concat(problems, "; ")
   elseif count > 1 then
     sort(names, by_number)
   end
@@ -396,10 +408,9 @@ function contact.encode(fields, index, default_country, issues)
         slots[i] = written
       end
     else
-      local shown = type(name) == "string" and sub(name, 1, 60) or tostring(name)
       issues[#issues + 1] = {
         index = index,
-        field = shown,
+        field = text.shown(name),
         message = "is not a field of a contact" .. text.did_you_mean(name, FIELDS),
       }
     end
@@ -444,24 +455,24 @@ end
 ---@return table wire a new table
 function contact.wire(fields, phone)
   local wire = { phone = phone }
-  for name, value in pairs(fields) do
+  for name, value in next, fields do
     if name == "tags" then
       wire.tags = {}
       for i, item in ipairs(value) do
-        wire.tags[i] = { tag_id = type(item) == "table" and item.tag_id or item }
+        wire.tags[i] = { tag_id = narrow(type(item) == "table" and rawget(item, "tag_id") or item) }
       end
     elseif name == "custom" then
       wire.custom = {}
-      for key, item in pairs(value) do
-        wire.custom[custom_id(key)] = item
+      for key, item in next, value do
+        wire.custom[custom_id(key)] = narrow(item)
       end
     elseif name == "email_suppressions" then
       wire.email_suppressions = {}
       for i, item in ipairs(value) do
-        wire.email_suppressions[i] = item
+        wire.email_suppressions[i] = narrow(item)
       end
     elseif name ~= "phone" and value ~= "" then
-      wire[name] = value
+      wire[name] = narrow(value)
     end
   end
   return wire

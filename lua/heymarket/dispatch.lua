@@ -49,6 +49,12 @@ end
 ---@param event table
 function Dispatch:tell(event)
   if self.options.on_event then
+    local problem = event.failure
+    if problem and (problem.body or problem.details) then
+      -- Events are for logs, and a server may write back what it was sent.
+      event.failure = failure.with(problem, {})
+      event.failure.body, event.failure.details = nil, nil
+    end
     pcall(self.options.on_event, event)
   end
 end
@@ -171,16 +177,17 @@ function Dispatch:digest(result)
   local now = client.runtime.time()
   local refused, problem, headers = answer.read(result, {
     token = request.token,
+    sent = request.body,
     now = now,
     status_only = request.method == "GET",
   })
   local event = event_of(request, "response")
   event.status, event.elapsed, event.failure = result.status, result.elapsed, problem
-  event.request_id = headers "x-request-id"
+  event.request_id = answer.request_id(headers, request.token)
   self:tell(event)
   if refused then
     self.fruitless = 0
-    client.pacer:speed_up()
+    client.pacer:speed_up(request.started)
     self:finish(request, refused)
     return
   end
@@ -288,20 +295,30 @@ function Dispatch:collect()
   end
 end
 
+-- Reasons to stop that do not come from an answer.
+function Dispatch:look_around()
+  if self.stopped then
+    return
+  elseif self.client.closed then
+    self:stop(failure.new("stopped", "the client was closed during the call"))
+  elseif self.deadline and self.client.runtime.monotonic() >= self.deadline then
+    self:stop(self:deadline_failure())
+  elseif self.options.should_stop then
+    local ok, wanted = pcall(self.options.should_stop)
+    if not ok then
+      self:stop(failure.new("stopped", "should_stop raised an error: " .. tostring(wanted)))
+    elseif wanted then
+      self:stop(failure.new("stopped", "stopped on request", { retryable = true }))
+    end
+  end
+end
+
 --- Waits until a request has its outcome and gives it back. Those that never left have neither `refused` nor `failure`.
 ---@return {request: heymarket.Request, refused: table[]?, failure: heymarket.Failure?}? outcome nil when none is left
 function Dispatch:next()
   while true do
     self:collect()
-    if not self.stopped then
-      if self.client.closed then
-        self:stop(failure.new("stopped", "the client was closed during the call"))
-      elseif self.deadline and self.client.runtime.monotonic() >= self.deadline then
-        self:stop(self:deadline_failure())
-      elseif self.options.should_stop and self.options.should_stop() then
-        self:stop(failure.new("stopped", "stopped on request", { retryable = true }))
-      end
-    end
+    self:look_around()
     local soonest
     if self.stopped then
       self:drop_queue()
@@ -324,8 +341,13 @@ end
 
 --- Lets transfers go on and others have their turn, during long work without waiting.
 function Dispatch:rest()
+  self:look_around()
+  if not self.stopped then
+    self:start_due()
+  end
   if self.flying > 0 then
     self.client.transport:wait(self.inbox, 0)
+    self:collect()
   end
   self.client.transport:rest()
 end

@@ -267,7 +267,13 @@ function Engine:next_part()
       end
     end
   end
-  return table.remove(parts, best)
+  local part = table.remove(parts, best)
+  if part and #part.entries > self.batch_size then
+    -- A smaller size was learned since it was put here.
+    self:split(part, part.failure)
+    return self:next_part()
+  end
+  return part
 end
 
 function Engine:send(batch)
@@ -359,7 +365,7 @@ function Engine:split(batch, problem)
   if batch.family then
     batch.family.whole = false
   end
-  if problem.status == 413 then
+  if problem.status == 413 and batch.body then
     self.max_bytes = math.min(self.max_bytes, math.max(1024, math.floor(#batch.body / 2)))
   end
 end
@@ -388,7 +394,7 @@ function Engine:settle_failure(batch, problem)
     -- Not found, wrong method and the like concern the address of the call, whatever stands in it.
     self.dispatch:stop(problem)
   end
-  if self.journal and problem then
+  if self.journal then
     self:note(self.journal:failed(batch.entries, problem, batch.maybe))
   end
   self:book_batch(batch, problem)

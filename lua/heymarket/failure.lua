@@ -25,7 +25,8 @@ local Failure = { __name = "heymarket.Failure" }
 
 -- A line break in a message would break "one line", and a control character from a server could drive a terminal.
 local function one_line(text)
-  return (tostring(text):gsub("%c+", " "))
+  -- U+0080 to U+009F are control characters as well.
+  return (tostring(text):gsub("\194[\128-\159]", " "):gsub("%c+", " "))
 end
 
 function Failure:__tostring()

@@ -40,7 +40,13 @@ function heymarket.contact(fields, given)
   options.expect(given, "table?", "heymarket.contact: options", 2)
   local settings, issues = options.read("contact", given)
   issues = issues or {}
-  local body, phone = contact.encode(fields, nil, settings and settings.default_country, issues)
+  local country
+  if settings then
+    country = settings.default_country
+  else
+    country = options.country(given)
+  end
+  local body, phone = contact.encode(fields, nil, country, issues)
   if #issues > 0 or not body then
     return nil, failure.invalid(issues)
   end

@@ -100,7 +100,11 @@ local function plain(value)
   elseif kind == "table" then
     for key, item in pairs(value) do
       if item == cjson.null then
-        value[key] = nil
+        if type(key) == "number" then
+          value[key] = false -- a hole would end the array there, and hide the items after it
+        else
+          value[key] = nil
+        end
       elseif kind ~= "string" then
         value[key] = plain(item)
       end
@@ -109,7 +113,8 @@ local function plain(value)
   return value
 end
 
---- Reads JSON. Whole numbers come as integers on Lua 5.3 and later; a null in an object is an absent field.
+--- Reads JSON. Whole numbers come as integers on Lua 5.3 and later; a null in an object is an absent field, one in an
+--- array is false.
 ---@param s string
 ---@return boolean ok
 ---@return any value the value (nil for null), or why it is not JSON

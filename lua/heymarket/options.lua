@@ -67,7 +67,8 @@ end
 
 -- Cleartext is for a server on this very machine: a token must not cross a network in the open.
 local function is_loopback(host)
-  return host == "localhost" or host == "[::1]" or host:find "^127%.%d+%.%d+%.%d+$" ~= nil
+  local a, b, c = host:match "^127%.(%d+)%.(%d+)%.(%d+)$"
+  return host == "localhost" or host == "[::1]" or a ~= nil and math.max(tonumber(a), tonumber(b), tonumber(c)) <= 255
 end
 
 local function base_url(value)
@@ -178,11 +179,11 @@ function options.read(scope, given, fallback)
     end
   end
   table.sort(unknown, function(a, b)
-    return tostring(a) < tostring(b)
+    return text.shown(a) < text.shown(b)
   end)
   for _, name in ipairs(unknown) do
     issues[#issues + 1] = {
-      field = tostring(name):sub(1, 60),
+      field = text.shown(name),
       message = "is not an option here" .. text.did_you_mean(name, list),
     }
   end
@@ -190,6 +191,19 @@ function options.read(scope, given, fallback)
     return nil, issues
   end
   return values
+end
+
+--- The country to check phones with where some of the options were refused. One that was refused itself must neither be
+--- used nor bring the blame on the phones.
+---@param given table what the user gave
+---@param fallback string|boolean|nil the client's
+---@return string|boolean|nil
+function options.country(given, fallback)
+  local value = given.default_country
+  if value == nil then
+    return fallback
+  end
+  return not country(value) and value
 end
 
 --- Raises when an argument has the wrong Lua type: a mistake in the program, not in its data.

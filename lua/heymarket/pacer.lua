@@ -80,8 +80,9 @@ function Pacer:slow_down(delay, started)
 end
 
 --- A request was answered: the distance shrinks step by step.
-function Pacer:speed_up()
-  if self.gap > 0 then
+---@param started number monotonic time at which it started: those that were on their way before a 429 tell nothing
+function Pacer:speed_up(started)
+  if self.gap > 0 and started >= self.slowed_at then
     self.gap = self.gap * SPEED_UP
     if self.gap < GAP_FIRST / 10 then
       self.gap = 0
@@ -122,15 +123,19 @@ function Shared:reserve(limit)
     return ticket, delay
   end
   local second = math.floor(now)
-  -- Counted first and looked at afterwards: two workers that ask at once may both wait, but never both go.
+  -- Counted first and looked at afterwards: of two workers that ask at once for the last place, never both go.
   local counted, problem = self.dict:incr(self.prefix .. second, 1, 0, SECONDS + 1)
   if not counted then
     error("heymarket: the lua_shared_dict given as shared_dict cannot count: " .. tostring(problem))
   end
-  local sum, counts = 0, {}
-  for s = second - WINDOW, second do
-    counts[s] = self.dict:get(self.prefix .. s) or 0
-    sum = sum + counts[s]
+  -- Who counts after us in this second has to look at us, not we at them: else both would wait with a place free. In
+  -- the second after, another worker may already have counted.
+  local sum, counts = counted, { [second] = counted }
+  for s = second - WINDOW, second + 1 do
+    if s ~= second then
+      counts[s] = self.dict:get(self.prefix .. s) or 0
+      sum = sum + counts[s]
+    end
   end
   if sum <= limit then
     return second

@@ -25,17 +25,29 @@ local function days(year, month, day)
     - 719468
 end
 
---- Reads a date of HTTP (RFC 9110, section 5.6.7, the preferred form).
+--- Reads a date of HTTP (RFC 9110, section 5.6.7: the preferred form and the two old ones).
 ---@param value string? such as "Sun, 06 Nov 1994 08:49:37 GMT"
 ---@return number? seconds Unix time
 function retry.http_date(value)
-  local day, month, year, h, m, s = (value or ""):match "^%a+, (%d%d) (%a%a%a) (%d%d%d%d) (%d%d):(%d%d):(%d%d) GMT$"
-  month = MONTHS[month]
-  if not month then
+  value = value or ""
+  local day, month, year, h, m, s = value:match "^%a+,? (%d%d)[ %-](%a%a%a)[ %-](%d+) (%d%d):(%d%d):(%d%d) GMT$"
+  if not day then
+    month, day, h, m, s, year = value:match "^%a+ (%a%a%a) ([%d ]%d) (%d%d):(%d%d):(%d%d) (%d+)$"
+  end
+  month, year = MONTHS[month], year and #year <= 4 and tonumber(year)
+  if not month or not year then
+    return nil
+  elseif year < 100 then
+    year = year + (year < 70 and 2000 or 1900)
+  end
+  day, h, m, s = tonumber(day), tonumber(h), tonumber(m), tonumber(s)
+  if day < 1 or day > 31 or h > 23 or m > 59 or s > 60 then
     return nil
   end
-  return days(tonumber(year), month, tonumber(day)) * 86400 + tonumber(h) * 3600 + tonumber(m) * 60 + tonumber(s)
+  return days(year, month, day) * 86400 + h * 3600 + m * 60 + s
 end
+
+local LONGEST = 2 ^ 31 -- seconds: a lifetime. More digits could make an infinite number, which JSON does not have.
 
 --- Reads Retry-After: seconds or a date (RFC 9110, section 10.2.3).
 ---@param value string?
@@ -47,7 +59,7 @@ function retry.after(value, now)
   end
   local seconds = value:match "^%s*(%d+%.?%d*)%s*$"
   if seconds then
-    return tonumber(seconds)
+    return math.min(tonumber(seconds), LONGEST)
   end
   local date = retry.http_date(value)
   return date and math.max(0, date - now)

@@ -7,6 +7,9 @@ Tokens.__index = Tokens
 -- Below this the clocks agree: a Date header has whole seconds and the answer takes time to come.
 local TOLERANCE = 5
 
+-- The tokens in use, by keeper: here, and not in the keeper, so that a client that is printed or logged shows none.
+local current_of = setmetatable({}, { __mode = "k" })
+
 --- Makes the keeper of a client's tokens.
 ---@param signer userdata core signer
 ---@param ttl number seconds for which a token is used again; the API takes it for 300 s after `iat`
@@ -20,11 +23,16 @@ end
 function Tokens:get()
   local now = self.time() + self.offset
   -- A clock that was set back would otherwise keep a token for ever.
-  if not self.current or now - self.signed_at >= self.ttl or now < self.signed_at then
+  if not current_of[self] or now - self.signed_at >= self.ttl or now < self.signed_at then
     self.signed_at = now
-    self.current = self.signer:sign(math.floor(now))
+    current_of[self] = self.signer:sign(math.floor(now))
   end
-  return self.current
+  return current_of[self]
+end
+
+--- Forgets the token: the next one is signed anew.
+function Tokens:forget()
+  current_of[self] = nil
 end
 
 --- The server did not take this token: the next one is signed anew, by the server's clock where that is known.
@@ -32,10 +40,10 @@ end
 ---@param refused string
 ---@param server_time number? Unix seconds of the answer's Date header
 function Tokens:refuse(refused, server_time)
-  if refused ~= self.current then
+  if refused ~= current_of[self] then
     return
   end
-  self.current = nil
+  self:forget()
   if server_time then
     local offset = server_time - self.time()
     self.offset = math.abs(offset) > TOLERANCE and offset or 0

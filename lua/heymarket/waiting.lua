@@ -68,26 +68,45 @@ end
 -- How long the driver sleeps between two looks at libcurl: short while something happens, longer when nothing does.
 local LOOK_MIN, LOOK_MAX = 0.001, 0.004
 local LOOKS_SHORT = 40
+-- nginx may take a timer and then drop it, when too many run. Seconds after which another one is asked for.
+local ASK_AGAIN = 1
 
 -- One light thread per transport and worker moves the bytes of all calls. It runs in a timer, so that it does not end
 -- with the request that happened to start it.
 local function drive(_, transport)
+  if transport.driving then
+    return
+  end
+  transport.driving = true
   local idle = 0
   while transport:running() > 0 do
-    idle = transport:pump() > 0 and 0 or idle + 1
+    -- Were this thread to die of an error, every call would wait for ever.
+    local ok, count = pcall(transport.pump, transport)
+    if not ok then
+      ngx.log(ngx.ERR, "heymarket: ", tostring(count))
+    end
+    idle = ok and count > 0 and 0 or idle + 1
     if transport:running() > 0 then
       ngx.sleep(idle < LOOKS_SHORT and LOOK_MIN or LOOK_MAX)
     end
   end
-  transport.driver = nil
+  transport.driving, transport.asked_at = nil, nil
+end
+
+local function employ(transport)
+  if transport.driving then
+    return
+  end
+  local now = transport.runtime.monotonic()
+  if not transport.asked_at or now - transport.asked_at >= ASK_AGAIN then
+    transport.asked_at = now
+    ngx.timer.at(0, drive, transport)
+  end
 end
 
 function Nginx.started(transport)
   transport:pump()
-  if transport.driver ~= ngx.worker.pid() then
-    local pid = ngx.worker.pid()
-    transport.driver = ngx.timer.at(0, drive, transport) and pid or nil
-  end
+  employ(transport)
 end
 
 function Nginx.arrived(inbox)
@@ -98,12 +117,16 @@ function Nginx.wait(transport, inbox, seconds)
   if inbox.first <= inbox.last then
     return
   end
-  if transport.driver or transport:running() == 0 then
-    inbox.semaphore:wait(seconds)
-  else
-    -- No timer was to be had (nginx limits them): the handler drives its own transfers.
-    ngx.sleep(math.min(seconds, LOOK_MIN))
+  -- nginx counts in milliseconds; less than one would not wait at all.
+  local span = seconds > 0 and math.max(seconds, LOOK_MIN) or 0
+  if transport.driving or transport:running() == 0 then
+    inbox.semaphore:wait(span)
+    return
+  end
+  -- The timer has not begun yet, or there was none to be had: until there is, the handlers drive their transfers.
+  if not inbox.semaphore:wait(math.min(span, LOOK_MAX)) then
     transport:pump()
+    employ(transport)
   end
 end
 
@@ -116,7 +139,8 @@ end
 ---@return table
 function waiting.here()
   -- A VM of ngx.run_worker_thread has an `ngx` too, but nothing in it that waits; it may block.
-  local ngx = rawget(_G, "ngx")
+  -- Where each handler has its own table of globals, `ngx` is only inherited by it: package.loaded has it in any case.
+  local ngx = package.loaded.ngx or rawget(_G, "ngx")
   if type(ngx) == "table" and ngx.get_phase and ngx.sleep and ngx.timer and ngx.worker then
     return Nginx
   end

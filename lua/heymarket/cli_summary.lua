@@ -1,0 +1,242 @@
+--- What the command says of an import when it has ended: for people, and as JSON for programs.
+local summary = {}
+
+local failures = require "heymarket.cli_failures"
+local json = require "heymarket.json"
+local progress = require "heymarket.cli_progress"
+local report = require "heymarket.report"
+
+local SHOWN = 10 -- reasons that are named in the summary
+local SHOWN_ROWS = 5 -- rows named with each
+local WIDTH = 200 -- bytes of a reason
+
+local MEANING = {
+  rejected = "listed by the server as not created; most likely they exist already (--overwrite replaces them)",
+  invalid = "refused here, never sent",
+  failed = "certainly not taken by the server",
+  unknown = "they may or may not have been taken",
+  unsent = "read, but not sent before the import stopped",
+}
+
+local grouped = progress.grouped
+
+--- Text that may come from the input or the server, made safe for one line of a terminal.
+---@param value any
+---@return string
+function summary.one_line(value)
+  local line = tostring(value):gsub("%c", " ")
+  if not json.string(line) then
+    line = line:gsub("[\128-\255]", "?")
+  end
+  line = line:gsub("\194[\128-\159]", " ") -- U+0080 to U+009F
+  return line
+end
+
+-- Failures that concern the network or the server have facts that support asks for; the others need no more than a
+-- sentence.
+local PLAIN = { invalid = true, source = true, journal = true, stopped = true, context = true }
+
+--- What to tell of a failure, each mistake on a line of its own.
+---@param problem heymarket.Failure
+---@param name_of fun(field: string): string names an option as the user knows it
+---@return string[] lines
+function summary.complaints(problem, name_of)
+  local lines = {}
+  for i, issue in ipairs(problem.kind == "invalid" and problem.issues or {}) do
+    lines[i] = summary.one_line((issue.field and name_of(issue.field) .. " " or "") .. issue.message)
+  end
+  if #lines == 0 then
+    lines[1] = summary.one_line(PLAIN[problem.kind] and problem.message or tostring(problem))
+  end
+  return lines
+end
+
+local function plural(n, noun)
+  return grouped(n) .. " " .. noun .. (n == 1 and "" or "s")
+end
+
+-- Not in the middle of a character.
+local function shortened(line)
+  if #line > WIDTH then
+    line = line:sub(1, WIDTH):match "^(.-)[\192-\255]?[\128-\191]*$" .. "…"
+  end
+  return line
+end
+
+local function counts_of(made, overwrite)
+  local lines, width = {}, #grouped(made.total)
+  for _, outcome in ipairs(report.outcomes) do
+    local count = made[outcome]
+    if count > 0 or outcome == "accepted" then
+      local meaning = MEANING[outcome]
+      if outcome == "rejected" and overwrite then
+        meaning = "listed by the server as not created or overwritten"
+      end
+      local line = ("  %-9s %" .. width .. "s"):format(outcome, grouped(count))
+      lines[#lines + 1] = line .. (meaning and "  " .. meaning or "")
+    end
+  end
+  lines[#lines + 1] = ("  %-9s %" .. width .. "s"):format("total", grouped(made.total))
+  return lines
+end
+
+-- Why a contact was not accepted, without what differs from one request to the next.
+local function reason_of(item)
+  if item.outcome == "invalid" then
+    local _, message = failures.explain(item)
+    return message
+  end
+  return item.failure and item.failure.message or ""
+end
+
+-- The rows that are worth a look, those with the same reason on one line. Rejected and unsent rows are all alike: the
+-- line with their number says it.
+local function reasons_of(made)
+  local groups, by_text = {}, {}
+  for _, item in ipairs(made.items) do
+    if item.outcome ~= "rejected" and item.outcome ~= "unsent" then
+      local what = item.outcome .. ": " .. reason_of(item)
+      local group = by_text[what]
+      if not group then
+        group = { what = what, rows = {}, count = 0 }
+        by_text[what] = group
+        groups[#groups + 1] = group
+      end
+      group.count = group.count + 1
+      if #group.rows < SHOWN_ROWS then
+        group.rows[#group.rows + 1] = tostring(item.position)
+      end
+    end
+  end
+  return groups
+end
+
+local function add_reasons(lines, run)
+  local made = run.report
+  local groups = reasons_of(made)
+  local left = made.invalid + made.failed + made.unknown
+  for i = 1, math.min(SHOWN, #groups) do
+    local group = groups[i]
+    if i == 1 then
+      lines[#lines + 1] = ""
+    end
+    left = left - group.count
+    local rows = (group.count == 1 and "row " or "rows ") .. table.concat(group.rows, ", ")
+    if group.count > #group.rows then
+      rows = rows .. (" and %s more"):format(grouped(group.count - #group.rows))
+    end
+    lines[#lines + 1] = ("  %s %s"):format(rows, shortened(summary.one_line(group.what)))
+  end
+  if left > 0 then
+    local hint = run.failures and "" or "; --failures FILE writes them all to a file"
+    lines[#lines + 1] = ("  and %s%s"):format(plural(left, "more row"), hint)
+  end
+end
+
+-- Where things are, and how to go on.
+local function add_advice(lines, run)
+  local made, advice = run.report, {}
+  local stopped = run.failure ~= nil
+  if stopped and run.position then
+    advice[#advice + 1] = "The import stopped: what comes after row " .. run.position .. " of the input was not read."
+  end
+  if run.failures and run.not_accepted > 0 then
+    advice[#advice + 1] = "The rows that were not accepted are in " .. run.failures .. ":"
+    advice[#advice + 1] = "mend them there and import that file."
+  end
+  local open = made.failed + made.unknown + made.unsent > 0
+  if run.journal and (stopped or open) then
+    advice[#advice + 1] = "To go on, give the same command again: the journal " .. run.journal .. " knows what is done."
+  elseif run.journal then
+    advice[#advice + 1] = "Nothing is left to do: the journal " .. run.journal .. " is no longer needed."
+  elseif stopped and made.accepted > 0 then
+    advice[#advice + 1] = "This run kept no journal, so the same command begins again at the first row."
+    advice[#advice + 1] = "With --journal FILE it would go on where it stopped."
+  end
+  if #advice > 0 then
+    lines[#lines + 1] = ""
+    for _, line in ipairs(advice) do
+      lines[#lines + 1] = summary.one_line(line)
+    end
+  end
+end
+
+--- The summary for people.
+---@param run table `report`, `failure`, `not_accepted` (count), `overwrite`, `position` (last row read,
+--- where the input goes on after it), `failures` and `journal` (paths)
+---@return string
+function summary.text(run)
+  local made = run.report
+  local lines = counts_of(made, run.overwrite)
+  local facts = plural(made.requests, "request")
+  if made.retries > 0 then
+    facts = facts .. (" (%s of them %s)"):format(grouped(made.retries), made.retries == 1 and "a retry" or "retries")
+  end
+  if (made.resumed or 0) > 0 then
+    facts = facts .. (", %s done by an earlier run"):format(plural(made.resumed, "row"))
+  end
+  local elapsed = made.elapsed < 60 and ("%.1f s"):format(made.elapsed) or progress.duration(made.elapsed)
+  lines[#lines + 1] = ""
+  lines[#lines + 1] = ("%s in %s"):format(facts, elapsed)
+  add_reasons(lines, run)
+  add_advice(lines, run)
+  return table.concat(lines, "\n") .. "\n"
+end
+
+--- The summary of a dry run.
+---@param run table as for `text`, and `batch_size`
+---@return string
+function summary.dry_text(run)
+  local made = run.report
+  local lines = {
+    ("Nothing was sent. Of %s, %s would be sent, up to %s in a request; invalid: %s."):format(
+      plural(made.total, "row"),
+      grouped(made.unsent),
+      grouped(run.batch_size),
+      grouped(made.invalid)
+    ),
+  }
+  add_reasons(lines, run)
+  if run.failures and run.not_accepted > 0 then
+    lines[#lines + 1] = ""
+    lines[#lines + 1] = summary.one_line(("The invalid rows are in %s: mend them there."):format(run.failures))
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+local function plain_failure(problem)
+  local fields = {}
+  for name, value in pairs(problem) do
+    if name ~= "report" then
+      fields[name] = value
+    end
+  end
+  return fields
+end
+
+--- The report as one JSON object on one line, with `failure` where the import stopped.
+---@param made heymarket.Report
+---@param problem heymarket.Failure?
+---@return string
+function summary.json(made, problem)
+  local fields = {}
+  for name, value in pairs(made) do
+    fields[name] = value
+  end
+  local items = json.array {}
+  for i, item in ipairs(made.items) do
+    local copy = {}
+    for name, value in pairs(item) do
+      if name ~= "row" then
+        copy[name] = value
+      end
+    end
+    copy.failure = item.failure and plain_failure(item.failure)
+    items[i] = copy
+  end
+  fields.items = items
+  fields.failure = problem and plain_failure(problem)
+  return json.encode(fields) .. "\n"
+end
+
+return summary

@@ -1,0 +1,852 @@
+local capture = require "spec.support.capture"
+local cjson = require("cjson").new()
+local core = require "heymarket.core"
+local faultserver = require "spec.support.server"
+local heymarket = require "heymarket"
+local process = require "spec.support.process"
+
+local A, B, C = "12345678900", "12345678901", "12345678902"
+
+local server
+
+setup(function()
+  server = faultserver.start()
+end)
+
+teardown(function()
+  server:stop()
+end)
+
+local function three()
+  return { { phone = A }, { phone = "+1 (234) 567-8901", first = "B" }, { phone = C } }
+end
+
+-- What comes of one request that the server answers so, over HTTP.
+local function exchange(step, contacts, options)
+  server:reset()
+  server:default(step)
+  local client = assert(heymarket.new { secret_id = "an-id", secret_key = "a-key", base_url = server.url })
+  local given = { max_attempts = 1, timeout = 30 }
+  for name, value in pairs(options or {}) do
+    given[name] = value
+  end
+  local report, failure = client:create_contacts(contacts or three(), given)
+  client:close()
+  return report, failure
+end
+
+-- The same without a server, for what a server could not say.
+local function answered(answer, contacts, config)
+  local given = { max_attempts = 1 }
+  for name, value in pairs(config or {}) do
+    given[name] = value
+  end
+  local client, sent = capture.client(given, type(answer) == "table" and function()
+    return answer
+  end or answer)
+  local report, failure = client:create_contacts(contacts or three())
+  client:close()
+  return report, failure, sent
+end
+
+local function counts(report)
+  assert.are.equal(
+    report.total,
+    report.accepted + report.rejected + report.invalid + report.failed + report.unknown + report.unsent
+  )
+  return ("accepted %d, rejected %d, failed %d, unknown %d"):format(
+    report.accepted,
+    report.rejected,
+    report.failed,
+    report.unknown
+  )
+end
+
+-- Every string in a table, at any depth.
+local function strings_in(value, found, seen)
+  found, seen = found or {}, seen or {}
+  if type(value) == "string" then
+    found[#found + 1] = value
+  elseif type(value) == "table" and not seen[value] then
+    seen[value] = true
+    for key, item in pairs(value) do
+      strings_in(key, found, seen)
+      strings_in(item, found, seen)
+    end
+  end
+  return found
+end
+
+local function utf8_of(texts)
+  local hex = {}
+  for i, text in ipairs(texts) do
+    hex[i] = text:gsub(".", function(byte)
+      return ("%02x"):format(byte:byte())
+    end)
+  end
+  return process.python("json_witness.py utf8", table.concat(hex, "\n") .. "\n")
+end
+
+local function check_untrusted(failure, name)
+  assert.are.equal("unexpected", failure.kind, name)
+  assert.are.equal("maybe", failure.delivered, name)
+  assert.is_nil(tostring(failure):find "%c")
+end
+
+describe("nothing refused", function()
+  it("is said in five ways, with or without space around", function()
+    for _, body in ipairs {
+      '"ok"',
+      "ok",
+      "[]",
+      "null",
+      "",
+      ' "ok" ',
+      '"ok"\n',
+      '\r\n\t"ok"\r\n',
+      "ok\n",
+      "\nok",
+      " [] ",
+      "[\n]",
+      "[ ]\r\n",
+      " null\n",
+      " ",
+      "\r\n",
+    } do
+      local report = assert(exchange { body = body })
+      assert.are.equal("accepted 3, rejected 0, failed 0, unknown 0", counts(report), body)
+      assert.are.same({}, report.items)
+      report = assert(exchange { body = body, chunked = true })
+      assert.are.equal(3, report.accepted, body)
+    end
+  end)
+
+  it("may take megabytes of space to say", function()
+    local space = (" "):rep(2 * 1024 * 1024)
+    for _, body in ipairs { space .. '"ok"', '"ok"' .. space, "[" .. space .. "]", space .. "ok" .. space, space } do
+      assert.are.equal(3, assert(answered { body = body }).accepted)
+    end
+    local report, failure = answered { body = "o" .. space .. "k" }
+    assert.is_nil(report)
+    check_untrusted(failure)
+  end)
+end)
+
+describe("a refused contact", function()
+  it("is found by its phone, however that is written", function()
+    for _, phone in ipairs {
+      '"12345678901"',
+      "12345678901",
+      '"+12345678901"',
+      '"+1 (234) 567-8901"',
+      '"1-234-567-8901"',
+      '"0012345678901"',
+      "1.2345678901e10",
+      "12345678901.0",
+    } do
+      local contacts = three()
+      local report = assert(exchange({ body = '[{"phone":' .. phone .. "}]" }, contacts))
+      assert.are.equal("accepted 2, rejected 1, failed 0, unknown 0", counts(report), phone)
+      assert.are.equal(1, #report.items)
+      local item = report.items[1]
+      assert.are.equal(2, item.index)
+      assert.are.equal("rejected", item.outcome)
+      assert.is_true(item.contact == contacts[2])
+      assert.is_nil(item.failure)
+      assert.is_falsy(item.ambiguous)
+      assert.is_truthy(item.remote.phone)
+    end
+  end)
+
+  it("may be any of them, or all, in any order", function()
+    local report = assert(exchange { body = { { phone = C }, { phone = A }, { phone = B } } })
+    assert.are.equal("accepted 0, rejected 3, failed 0, unknown 0", counts(report))
+    for i, item in ipairs(report.items) do
+      assert.are.equal(i, item.index)
+      assert.are.equal(({ A, B, C })[i], item.remote.phone)
+    end
+  end)
+
+  it("that is listed twice counts once", function()
+    local report = assert(exchange { body = { { phone = B, id = 1 }, { phone = "+" .. B, id = 1 } } })
+    assert.are.equal("accepted 2, rejected 1, failed 0, unknown 0", counts(report))
+    assert.are.equal(1, #report.items)
+  end)
+
+  it("of ten digits is found where it was sent so", function()
+    local contacts = { { phone = "2345678901" }, { phone = A } }
+    local report = assert(exchange({ body = '[{"phone":"2345678901"}]' }, contacts, { default_country = false }))
+    assert.are.equal("accepted 1, rejected 1, failed 0, unknown 0", counts(report))
+    assert.are.equal(1, report.items[1].index)
+  end)
+
+  it("gives what the server returned, with exact integers and without nulls", function()
+    local report = assert(exchange {
+      body = '[{"phone":"12345678901","id":12345,"rev":9007199254740991,"inbox_id":0,"creator_id":-7,"ratio":0.5,'
+        .. '"email":null,"shared":false,"note":[{"id":99,"user_id":null,"text":"a\\u00f6\\n"}],"tags":[3,{"id":4}],'
+        .. '"custom":{"123":"x","124":null,"125":2000000000},"list":[]}]',
+    })
+    local remote = report.items[1].remote
+    assert.are.same({
+      phone = B,
+      id = 12345,
+      rev = 9007199254740991,
+      inbox_id = 0,
+      creator_id = -7,
+      ratio = 0.5,
+      shared = false,
+      note = { { id = 99, text = "a\195\182\n" } },
+      tags = { 3, { id = 4 } },
+      custom = { ["123"] = "x", ["125"] = 2000000000 },
+      list = {},
+    }, remote)
+    assert.are.same({ "12345", "0", "-7", "99", "3", "4", "2000000000" }, {
+      tostring(remote.id),
+      tostring(remote.inbox_id),
+      tostring(remote.creator_id),
+      tostring(remote.note[1].id),
+      tostring(remote.tags[1]),
+      tostring(remote.tags[2].id),
+      tostring(remote.custom["125"]),
+    })
+    assert.are.equal("9007199254740991", ("%.0f"):format(remote.rev))
+    local math_type = rawget(math, "type")
+    if math_type then
+      assert.are.equal("integer", math_type(remote.rev))
+      assert.are.equal("float", math_type(remote.ratio))
+    end
+  end)
+
+  it("is found in an answer of nearly 8 MiB, and a larger one is not trusted", function()
+    local filler = ("x"):rep(8 * 1024 * 1024 - 1000)
+    local report = assert(exchange { body = '[{"phone":"12345678901","avatar":"' .. filler .. '"}]' })
+    assert.are.equal("accepted 2, rejected 1, failed 0, unknown 0", counts(report))
+    local many = {}
+    for i = 1, 100000 do
+      many[i] = '{"phone":"12345678901","id":' .. i .. "}"
+    end
+    report = assert(answered { body = "[" .. table.concat(many, ",") .. "]" })
+    assert.are.equal("accepted 2, rejected 1, failed 0, unknown 0", counts(report))
+    local made, failure = exchange { body = '[{"phone":"12345678901","avatar":"' .. filler .. filler .. '"}]' }
+    assert.is_nil(made)
+    check_untrusted(failure)
+    assert.are.equal("accepted 0, rejected 0, failed 0, unknown 3", counts(failure.report))
+  end)
+end)
+
+describe("a listed thing that is no contact of the request", function()
+  it("makes the others unknown", function()
+    local stranger = '{"phone":"19999999999"}'
+    local known = '{"phone":"12345678901"}'
+    for _, thing in ipairs {
+      stranger,
+      '{"phone":"2345678901"}',
+      '{"phone":"1234567890"}',
+      '{"phone":"123456789010"}',
+      '{"phone":"x12345678900"}',
+      '{"phone":-12345678900}',
+      '{"phone":12345678900.5}',
+      '{"phone":1234567890012345678901}',
+      '{"phone":1e400}',
+      '{"phone":null}',
+      '{"phone":""}',
+      '{"phone":true}',
+      '{"phone":{}}',
+      '{"phone":["12345678900"]}',
+      '{"Phone":"12345678900"}',
+      '{"id":1}',
+      "{}",
+      "null",
+      "[]",
+      "[" .. known .. "]",
+      '"12345678900"',
+      "12345678900",
+      '"ok"',
+      '""',
+      "true",
+      "false",
+      "0",
+    } do
+      local report, failure = exchange { body = "[" .. thing .. "]" }
+      assert.is_nil(report, thing)
+      check_untrusted(failure, thing)
+      assert.are.equal("accepted 0, rejected 0, failed 0, unknown 3", counts(failure.report), thing)
+      for _, body in ipairs { thing .. "," .. known, known .. "," .. thing, thing .. "," .. thing .. "," .. known } do
+        report, failure = exchange { body = "[" .. body .. "]" }
+        assert.is_nil(report, body)
+        check_untrusted(failure, body)
+        assert.are.equal("accepted 0, rejected 1, failed 0, unknown 2", counts(failure.report), body)
+        assert.are.equal("rejected", failure.report.items[2].outcome)
+        assert.are.equal(B, failure.report.items[2].remote.phone)
+        assert.is_true(heymarket.is_failure(failure.report.items[1].failure))
+      end
+    end
+  end)
+
+  it("does so for its own request only", function()
+    local client = capture.client({ batch_size = 1, concurrency = 1 }, function(_, number)
+      return { body = number == 2 and '[{"phone":"19999999999"}]' or '"ok"' }
+    end)
+    local _, failure = client:create_contacts(three())
+    client:close()
+    assert.are.equal("accepted 2, rejected 0, failed 0, unknown 1", counts(failure.report))
+    assert.are.equal(2, failure.report.items[1].index)
+  end)
+end)
+
+describe("an answer that this API does not give", function()
+  it("leaves all contacts unknown", function()
+    for _, body in ipairs {
+      "{}",
+      "true",
+      "false",
+      "42",
+      "0",
+      "-1",
+      '"error"',
+      '""',
+      '"not ok"',
+      "error",
+      "okay",
+      "ok ok",
+      '"ok" "ok"',
+      "'ok'",
+      '"ok',
+      'ok"',
+      "nul",
+      "null null",
+      "[",
+      "]",
+      "[]]",
+      "[][]",
+      "[] x",
+      "[,]",
+      '[{"phone":"12345678901"}',
+      '[{"phone":"12345678901"},]',
+      '[{"phone":"12345678901"} {"phone":"12345678900"}]',
+      "[{'phone':'12345678901'}]",
+      '[{phone:"12345678901"}]',
+      '{"phone":"12345678901"}',
+      '{"contacts":[]}',
+      '{"error":"x"}',
+      "NaN",
+      "[NaN]",
+      "[Infinity]",
+      "[0x10]",
+      "[\0]",
+      "undefined",
+      "<!DOCTYPE html><html><body>ok</body></html>",
+      "\0",
+      "\255\254o\0k\0",
+    } do
+      local report, failure = answered { body = body }
+      assert.is_nil(report, body)
+      check_untrusted(failure, body)
+      assert.are.equal(200, failure.status)
+      assert.are.equal(body, failure.body)
+      assert.are.equal("accepted 0, rejected 0, failed 0, unknown 3", counts(failure.report), body)
+    end
+  end)
+
+  it("does so over HTTP as well", function()
+    for _, fault in ipairs { "html", "not_json", "deep_json", "truncated", "chunked_truncated", "garbage" } do
+      local report, failure = exchange { fault = fault }
+      assert.is_nil(report, fault)
+      assert.are.equal("maybe", failure.delivered, fault)
+      assert.are.equal("accepted 0, rejected 0, failed 0, unknown 3", counts(failure.report), fault)
+    end
+    for _, body in ipairs { "{}", "true", "42", '"error"', "[{" } do
+      local _, failure = exchange { body = body }
+      check_untrusted(failure, body)
+      assert.are.equal(200, failure.status)
+      local request = server:ledger().requests[1]
+      assert.are.equal(request.request_id, failure.request_id)
+      assert.is_true(request.stored)
+    end
+  end)
+
+  it("shows its JSON as details", function()
+    local _, failure = answered { body = '{"contacts":[{"id":7,"x":null}],"n":1.5}' }
+    assert.are.same({ contacts = { { id = 7 } }, n = 1.5 }, failure.details)
+    assert.are.equal("7", tostring(failure.details.contacts[1].id))
+    _, failure = answered { body = "<html>" }
+    assert.is_nil(failure.details)
+  end)
+
+  it("may be nested deeply without harm", function()
+    local depth = 100000
+    for _, body in ipairs {
+      ("["):rep(depth) .. ("]"):rep(depth),
+      ("["):rep(depth),
+      ('{"a":'):rep(depth) .. "1" .. ("}"):rep(depth),
+      ('[{"phone":'):rep(depth) .. "1" .. ("}]"):rep(depth),
+      ('{"error":'):rep(90) .. '"x"' .. ("}"):rep(90),
+    } do
+      local _, failure = answered { body = body }
+      check_untrusted(failure)
+      _, failure = answered { status = 400, body = body }
+      assert.are.equal("bad_data", failure.kind)
+    end
+    -- A depth that a contact may well have is no obstacle.
+    local report = assert(answered {
+      body = '[{"phone":"12345678901","x":' .. ("["):rep(20) .. ("]"):rep(20) .. "}]",
+    })
+    assert.are.equal(1, report.rejected)
+  end)
+end)
+
+describe("a status", function()
+  local function check(status, kind, delivered, retryable)
+    local report, failure = exchange({ status = status }, { { phone = A } })
+    assert.is_nil(report)
+    assert.is_true(heymarket.is_failure(failure))
+    assert.are.same({ kind, delivered, retryable, status }, {
+      failure.kind,
+      failure.delivered,
+      failure.retryable,
+      failure.status,
+    })
+    assert.are.equal(
+      delivered == "no" and "accepted 0, rejected 0, failed 1, unknown 0"
+        or "accepted 0, rejected 0, failed 0, unknown 1",
+      counts(failure.report)
+    )
+    assert.is_nil(tostring(failure):find "%c")
+    assert.is_truthy(tostring(failure):find(tostring(status), 1, true))
+    assert.is_truthy(tostring(failure):find(failure.request_id, 1, true))
+    local requests = server:ledger().requests
+    assert.are.equal(requests[#requests].request_id, failure.request_id)
+  end
+
+  it("of the client's fault says that nothing was done", function()
+    for _, status in ipairs { 400, 402, 404, 405, 406, 409, 410, 415, 418, 422, 451, 499 } do
+      check(status, "bad_data", "no", false)
+    end
+    check(401, "unauthorized", "no", false)
+    check(403, "denied", "no", false)
+    check(413, "too_large", "no", false)
+    check(429, "rate_limited", "no", true)
+  end)
+
+  it("of the server's fault says that something may have been done", function()
+    for _, status in ipairs { 500, 501, 502, 503, 504, 507, 520, 599 } do
+      check(status, "server", "maybe", true)
+    end
+  end)
+
+  it("that this API does not give is not trusted", function()
+    for _, status in ipairs { 201, 202, 203, 204, 206, 226, 300, 301, 302, 303, 304, 307, 308, 600, 999 } do
+      local report, failure = exchange({ status = status }, { { phone = A } })
+      assert.is_nil(report, status)
+      check_untrusted(failure, status)
+      assert.are.equal(status, failure.status)
+      assert.are.equal(1, failure.report.unknown)
+    end
+    assert.are.equal(0, server:ledger().trap_hits)
+  end)
+
+  it("of check is all that counts", function()
+    for _, step in ipairs {
+      { status = 200 },
+      { status = 200, body = "" },
+      { status = 200, body = '{"inboxes":[]}' },
+      { status = 200, body = "<html>" },
+      { status = 200, body = "42" },
+    } do
+      server:reset()
+      server:default(step)
+      local client = assert(heymarket.new { secret_id = "i", secret_key = "k", base_url = server.url })
+      assert.is_true((assert(client:check())))
+      client:close()
+      local requests = server:ledger().requests
+      assert.are.same({ 1, "GET", "/v1/inboxes" }, { #requests, requests[1].method, requests[1].path })
+    end
+    for status, kind in pairs {
+      [400] = "bad_data",
+      [401] = "unauthorized",
+      [403] = "denied",
+      [404] = "bad_data",
+      [429] = "rate_limited",
+      [500] = "server",
+      [302] = "unexpected",
+      [204] = "unexpected",
+    } do
+      server:reset()
+      server:default { status = status }
+      local client = assert(heymarket.new { secret_id = "i", secret_key = "k", base_url = server.url })
+      local ok, failure = client:check { max_attempts = 1 }
+      client:close()
+      assert.is_nil(ok)
+      assert.are.same({ kind, status }, { failure.kind, failure.status })
+    end
+  end)
+end)
+
+describe("the body of an error", function()
+  local one = { { phone = A } }
+
+  it("is read in its likely shapes", function()
+    for _, body in ipairs {
+      '{"error_code":"E-17"}',
+      '{"error_code":"E-17","message":"phone is bad"}',
+      '{"code":"E-17"}',
+      '{"error":"E-17"}',
+      '{"message":"E-17"}',
+      '{"error":{"code":"E-17","message":"m"}}',
+      '{"error":{"message":"E-17"}}',
+      '{"error":null,"message":"E-17"}',
+      '{"code":{},"message":"E-17"}',
+      '{"error_code":"E-17","code":1,"error":"e","message":"m"}',
+      '"E-17"',
+      ' {"error_code":"E-17"} \n',
+    } do
+      local _, failure = exchange({ status = 400, body = body }, one)
+      assert.are.equal("bad_data", failure.kind)
+      assert.is_truthy(failure.message:find("E-17", 1, true), body .. ": " .. failure.message)
+      assert.are.equal(body, failure.body)
+      assert.is_not_nil(failure.details)
+      assert.is_nil(failure.message:find "%c")
+    end
+    local _, failure = exchange({ status = 400, body = '{"error_code":17,"x":null}' }, one)
+    assert.is_truthy(failure.message:find("17", 1, true))
+    assert.is_nil(failure.message:find("17.0", 1, true))
+    assert.are.same({ error_code = 17 }, failure.details)
+  end)
+
+  it("is kept where it has none of them", function()
+    for _, body in ipairs {
+      "E-17 happened",
+      "<html>E-17</html>",
+      '{"other":"E-17"}',
+      '[{"message":"E-17"}]',
+      '{"error_code":',
+      "{}",
+      "[]",
+      "null",
+      "true",
+      "false",
+      "42",
+      "ok",
+      '"ok"',
+      "\0\1\2\255",
+    } do
+      local _, failure = answered({ status = 400, body = body }, one)
+      assert.are.equal("bad_data", failure.kind, body)
+      assert.are.equal(body, failure.body)
+      assert.is_nil(tostring(failure):find "%c")
+    end
+    local _, failure = answered({ status = 400, body = "" }, one)
+    assert.are.equal("bad_data", failure.kind)
+    assert.is_truthy(failure.body == nil or failure.body == "")
+  end)
+
+  it("does not make a message of many lines, or a long one", function()
+    for _, words in ipairs {
+      "a\\nb\\r\\nc\\u0000d\\u001b[2J",
+      "\\u0085\\u009b2J",
+      ("\\u00f6"):rep(5000),
+      ("x"):rep(5000),
+      ("\240\159\152\128"):rep(1000),
+      "a" .. ("\240\159\152\128"):rep(1000),
+      "ab" .. ("\240\159\152\128"):rep(1000),
+      "abc" .. ("\240\159\152\128"):rep(1000),
+    } do
+      local _, failure = answered({ status = 400, body = '{"message":"' .. words .. '"}' }, one)
+      assert.is_true(#failure.message < 600)
+      assert.are.same({ "good", "good" }, utf8_of { failure.message, tostring(failure) })
+      assert.is_nil(tostring(failure):find "%c")
+    end
+  end)
+
+  it("is cut at 2 KiB, between two characters", function()
+    for _, character in ipairs { "a", "\195\182", "\230\157\142", "\240\159\152\128" } do
+      for before = 0, 3 do
+        for _, status in ipairs { 400, 200, 500 } do
+          local body = ("x"):rep(before) .. character:rep(2000)
+          local _, failure = answered({ status = status, body = body }, one)
+          local shown = failure.body
+          local whole = math.min(2000, math.floor((2048 - before) / #character))
+          assert.are.equal(before + whole * #character, #shown)
+          assert.are.equal(body:sub(1, #shown), shown)
+        end
+      end
+    end
+    local exact = ("x"):rep(2048)
+    local _, failure = answered({ status = 400, body = exact }, one)
+    assert.are.equal(exact, failure.body)
+    _, failure = answered({ status = 400, body = exact .. "y" }, one)
+    assert.are.equal(exact, failure.body)
+    -- What is no UTF-8 at all is cut as well.
+    _, failure = answered({ status = 400, body = ("\128"):rep(5000) }, one)
+    assert.is_true(#failure.body <= 2048 and #failure.body > 2000)
+  end)
+
+  it("of megabytes is no obstacle", function()
+    local _, failure = exchange({ status = 500, body = ("x"):rep(7 * 1024 * 1024) }, one)
+    assert.are.equal("server", failure.kind)
+    assert.are.equal(2048, #failure.body)
+    _, failure = exchange({ status = 400, body = '{"message":"' .. ("x"):rep(7 * 1024 * 1024) .. '"}' }, one)
+    assert.are.equal("bad_data", failure.kind)
+    assert.is_true(#tostring(failure) < 1000)
+  end)
+end)
+
+describe("the request id", function()
+  local function id_of(value)
+    local _, failure = answered({
+      status = 400,
+      headers = "HTTP/1.1 400 Bad Request\r\nContent-Length: 4\r\n" .. value .. "\r\n\r\n",
+      body = "x",
+    }, { { phone = A } })
+    return failure.request_id
+  end
+
+  it("is found whatever its letters and spaces", function()
+    for _, line in ipairs {
+      "X-Request-Id: 2f1c-ab",
+      "x-request-id: 2f1c-ab",
+      "X-REQUEST-ID:2f1c-ab",
+      "X-Request-Id:    2f1c-ab   ",
+      "X-Request-Id:\t2f1c-ab\t",
+      "Server: x\r\nX-Request-Id: 2f1c-ab\r\nX-Other: y",
+      "X-Not: X-Request-Id: no\r\nX-Request-Id: 2f1c-ab",
+      "X-X-Request-Id: no\r\nX-Request-Id: 2f1c-ab",
+    } do
+      assert.are.equal("2f1c-ab", id_of(line), line)
+    end
+    assert.is_nil(id_of "X-Other: 1")
+    assert.is_nil(id_of "X-Request-Ids: 1")
+  end)
+
+  it("is short and harmless", function()
+    for _, value in ipairs {
+      ("x"):rep(10000),
+      "\27[2J",
+      "a\0b",
+      "a\127b",
+      "\195\182\194\155",
+      "\255\254",
+      (" "):rep(200000) .. "x",
+      "x" .. (" "):rep(200000) .. "y",
+      "x" .. ("\t"):rep(200000),
+    } do
+      local id = id_of("X-Request-Id: " .. value)
+      assert.is_true(id == nil or #id <= 200 and not id:find "[^\33-\126]")
+    end
+    -- Lines without end, and blocks of many lines, cost no more than their length.
+    id_of(("y"):rep(250000))
+    id_of(("y: z\r\n"):rep(40000) .. "X-Request-Id: 1")
+    id_of((":"):rep(250000))
+  end)
+end)
+
+describe("what a server writes back", function()
+  local function token_of(request)
+    for _, header in ipairs(request.headers) do
+      local token = header:match "^Authorization: Bearer (.+)$"
+      if token then
+        return token
+      end
+    end
+  end
+
+  -- Runs a call against a server that echoes what `write` makes of token and request, and looks into everything that
+  -- comes out of it.
+  local function check(write, whole_request)
+    local token, sent_body
+    local events = {}
+    local function echo(request)
+      token, sent_body = token_of(request), request.body
+      return write(token, request)
+    end
+    local _, failure = answered(echo, three(), {
+      on_event = function(event)
+        events[#events + 1] = event
+      end,
+    })
+    assert.is_true(heymarket.is_failure(failure))
+    for _, item in ipairs(failure.report.items) do
+      item.contact = nil -- what the user gave is the user's own
+    end
+    local found = strings_in { failure, events, tostring(failure) }
+    assert.is_true(#found > 10)
+    local signature = token:match "[^.]+$"
+    for _, text in ipairs(found) do
+      assert.is_nil(text:find(token, 1, true))
+      assert.is_nil(text:find(signature, 1, true))
+      if whole_request then
+        assert.is_nil(text:find(sent_body, 1, true))
+      end
+    end
+  end
+
+  it("of the token reaches no failure and no event", function()
+    for _, status in ipairs { 200, 400, 401, 403, 413, 429, 500, 302 } do
+      check(function(token)
+        return { status = status, body = "you sent Authorization: Bearer " .. token }
+      end)
+      check(function(token)
+        return { status = status, body = '{"message":"bad token ' .. token .. '","headers":{"a":["' .. token .. '"]}}' }
+      end)
+      check(function(token)
+        return { status = status, body = token:match "[^.]+$" .. token .. token }
+      end)
+      for before = 1900, 2060, 20 do
+        check(function(token)
+          return { status = status, body = ("x"):rep(before) .. token .. "x" }
+        end)
+      end
+      check(function(token)
+        return {
+          status = status,
+          body = "x",
+          headers = "HTTP/1.1 "
+            .. status
+            .. " x\r\nX-Request-Id: "
+            .. token
+            .. "\r\nRetry-After: "
+            .. token
+            .. "\r\n\r\n",
+        }
+      end)
+      check(function(token)
+        return {
+          status = status,
+          body = "x",
+          headers = "HTTP/1.1 " .. status .. " x\r\nX-Request-Id: Bearer " .. token:gsub("^.*%.", "") .. "\r\n\r\n",
+        }
+      end)
+    end
+    check(function(token)
+      return { code = "RECV_ERROR", message = "lost " .. token, sent = true, body = token }
+    end)
+  end)
+
+  it("of the request reaches no failure and no event", function()
+    for _, status in ipairs { 200, 400, 500, 302 } do
+      check(function(_, request)
+        return { status = status, body = "you sent " .. request.body }
+      end, true)
+      check(function(_, request)
+        return { status = status, body = '{"message":"bad","request":' .. request.body .. "}" }
+      end, true)
+      check(function(_, request)
+        return { status = status, body = cjson.encode { message = "bad: " .. request.body, request = request.body } }
+      end, true)
+    end
+  end)
+end)
+
+describe("Retry-After", function()
+  local START = 1713225600 + 1000 -- the capture's clock
+
+  local function retry_after(value, date)
+    local client = capture.client({ max_attempts = 1, max_retry_after = 10 }, function()
+      return {
+        status = 429,
+        body = "{}",
+        headers = "HTTP/1.1 429 Too Many Requests\r\n"
+          .. (date and "Date: " .. date .. "\r\n" or "")
+          .. (value and "Retry-After: " .. value .. "\r\n" or "")
+          .. "\r\n",
+      }
+    end)
+    local _, failure = client:create_contacts { { phone = A } }
+    client:close()
+    assert.are.equal("rate_limited", failure.kind)
+    -- A number that cannot be written as JSON would spoil a log.
+    assert.is_truthy(cjson.encode { failure.retry_after })
+    return failure.retry_after
+  end
+
+  it("is read in seconds", function()
+    assert.are.equal(5, retry_after "5")
+    assert.are.equal(0, retry_after "0")
+    assert.are.equal(7, retry_after "  007 ")
+    assert.are.equal(3600, retry_after "3600")
+    assert.is_nil(retry_after(nil))
+  end)
+
+  it("is read as a date, by the server's clock where it is told", function()
+    local date = "Sun, 06 Nov 1994 08:49:37 GMT"
+    assert.are.equal(0, retry_after(date, date))
+    assert.are.equal(30, retry_after("Sun, 06 Nov 1994 08:50:07 GMT", date))
+    assert.are.equal(86400, retry_after("Mon, 07 Nov 1994 08:49:37 GMT", date))
+    assert.are.equal(0, retry_after("Sun, 06 Nov 1994 08:49:36 GMT", date))
+    -- Without the server's clock, by this one's.
+    local later = os.date("!%a, %d %b %Y %H:%M:%S GMT", START + 90)
+    assert.are.equal(90, retry_after(later))
+    assert.are.equal(90, retry_after(later, "yesterday"))
+    assert.are.equal(0, retry_after(date))
+  end)
+
+  it("agrees with the C library on dates", function()
+    local random = 777
+    for _ = 1, 300 do
+      random = (random * 16807) % 2147483647
+      local before = random
+      local after = math.min(before + random % 100000, 2147483647)
+      local form = "!%a, %d %b %Y %H:%M:%S GMT"
+      assert.are.equal(after - before, retry_after(os.date(form, after), os.date(form, before)))
+    end
+    -- Around leap days, and the years that have none.
+    for _, noon in ipairs { 951782400, 1709164800, 4107499200 } do
+      for day = -2, 2 do
+        local form = "!%a, %d %b %Y %H:%M:%S GMT"
+        assert.are.equal(
+          86400 * (day + 2),
+          retry_after(os.date(form, noon + 86400 * day), os.date(form, noon - 86400 * 2))
+        )
+      end
+    end
+  end)
+
+  it("takes the two old forms of dates, which RFC 9110 still asks of a recipient", function()
+    local now = "Sun, 06 Nov 1994 08:49:37 GMT"
+    assert.are.equal(30, retry_after("Sunday, 06-Nov-94 08:50:07 GMT", now))
+    assert.are.equal(30, retry_after("Sun Nov  6 08:50:07 1994", now))
+    assert.are.equal(864030, retry_after("Wed Nov 16 08:50:07 1994", now))
+  end)
+
+  it("that is garbage counts as none", function()
+    for _, value in ipairs {
+      "-5",
+      "+5",
+      "soon",
+      "5 minutes",
+      "1e3",
+      "0x10",
+      "NaN",
+      "inf",
+      "5, 6",
+      "",
+      "  ",
+      "5s",
+      "1994-11-06T08:49:37Z",
+      "Sun, 99 Nov 1994 08:49:37 GMT",
+      "Sun, 06 Nov 1994 99:99:99 GMT",
+      "Sun, 06 Foo 1994 08:49:37 GMT",
+      "Sun, 06 Nov 1994 08:49:37 PST",
+      "Sun, 06 Nov 1994",
+      "\27[2J",
+    } do
+      assert.is_nil(retry_after(value), value)
+    end
+  end)
+
+  it("that is huge is a number all the same", function()
+    for _, value in ipairs { "99999999999999999999", ("9"):rep(400), ("9"):rep(5000) } do
+      local seconds = retry_after(value)
+      assert.is_true(type(seconds) == "number" and seconds >= 86400 and seconds < math.huge)
+    end
+    assert.is_true(retry_after "Fri, 31 Dec 9999 23:59:59 GMT" > 86400)
+  end)
+end)
+
+describe("after all this", function()
+  it("no handle is open", function()
+    collectgarbage()
+    collectgarbage()
+    assert.are.same({ signers = 0, pools = 0, transfers = 0 }, core.open_handles())
+  end)
+end)

@@ -1,0 +1,98 @@
+--- A transport that keeps what it is given and answers at once, and a clock that stands still but for waiting.
+---
+--- With it a test sees exactly what a client would send, and shows a client exactly what it wants answered.
+local capture = {}
+
+--- The module under test; a test that loads it anew sets this.
+capture.heymarket = require "heymarket"
+
+local Transport = {}
+Transport.__index = Transport
+
+function Transport:inbox()
+  return { first = 1, last = 0 }
+end
+
+function Transport:start(request, inbox)
+  self.sent[#self.sent + 1] = {
+    method = request.method,
+    url = request.url,
+    headers = request.headers,
+    body = request.body,
+    timeout = request.timeout,
+    connect_timeout = request.connect_timeout,
+  }
+  local given = self.answer and self.answer(request, #self.sent) or {}
+  local body = given.body or '"ok"'
+  local result = {
+    request = request,
+    status = not given.code and (given.status or 200) or nil,
+    headers = given.headers or ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"):format(#body),
+    body = body,
+    code = given.code,
+    message = given.message,
+    sent = given.sent ~= false,
+    elapsed = 0.001,
+    http_version = 1.1,
+  }
+  request.ended(result)
+  inbox.last = inbox.last + 1
+  inbox[inbox.last] = result
+  return true
+end
+
+function Transport:wait(inbox, seconds)
+  if inbox.first > inbox.last then
+    self.now = self.now + math.max(seconds, 0.001)
+  end
+end
+
+function Transport:running()
+  return 0
+end
+
+function Transport:rest() end
+
+function Transport:problem() end
+
+function Transport:close()
+  self.closed = true
+end
+
+--- A client over such a transport.
+---@param config table? of the client, in place of credentials that mean nothing
+---@param answer? fun(request: table, number: integer): table? what comes back: `status`, `headers` (a block), `body`,
+--- or `code`, `message` and `sent` of a transport error; 200 and "ok" where it gives nothing
+---@return table client
+---@return table[] sent every request that left
+---@return table transport its `now` is the clock
+function capture.client(config, answer)
+  local transport = setmetatable({ sent = {}, answer = answer, now = 1000 }, Transport)
+  local function clock()
+    return transport.now
+  end
+  local given = {
+    secret_id = "an-id",
+    secret_key = "a-key",
+    base_url = "https://api.example.com",
+    runtime = {
+      transport = transport,
+      monotonic = clock,
+      time = function()
+        return 1713225600 + transport.now
+      end,
+      sleep = function(seconds)
+        transport.now = transport.now + seconds
+      end,
+      random = function()
+        return 0
+      end,
+    },
+  }
+  for name, value in pairs(config or {}) do
+    given[name] = value
+  end
+  return assert(capture.heymarket.new(given)), transport.sent, transport
+end
+
+return capture

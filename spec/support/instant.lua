@@ -1,0 +1,127 @@
+--- A network without sockets and a clock that moves only while somebody waits: hours of pacing pass in an instant.
+---
+--- Give `runtime` to heymarket.new. Every request arrives at the imaginary server some time after its start and ends some
+--- time after its arrival; `arrivals` is the server's ledger.
+local instant = {}
+
+local Instant = {}
+Instant.__index = Instant
+
+local function zero()
+  return 0
+end
+
+--- Makes such a network.
+---@param options {way: (fun():number)?, back: (fun():number)?, answer: (fun(request: table, number: integer):table?)?, keep: boolean?}?
+--- `way` and `back`: seconds from start to arrival and from arrival to answer; `answer`: status, headers (an array of
+--- lines) and body in place of a 200 that lists nothing, or code and sent for a transport error; `keep` false keeps no ledger
+function instant.new(options)
+  options = options or {}
+  local made = setmetatable({
+    now = 1000,
+    flights = {},
+    arrivals = {},
+    requests = {},
+    count = 0,
+    in_flight_max = 0,
+    way = options.way or zero,
+    back = options.back or zero,
+    answer = options.answer or function() end,
+    keep = options.keep ~= false,
+  }, Instant)
+  made.runtime = {
+    monotonic = function()
+      return made.now
+    end,
+    time = function()
+      return 1700000000 + made.now
+    end,
+    sleep = function(seconds)
+      made.now = made.now + seconds
+    end,
+    random = math.random,
+    transport = made,
+  }
+  return made
+end
+
+--- The phones of a request body, in order.
+---@param body string
+---@return string[]
+function instant.phones(body)
+  local phones = {}
+  for phone in body:gmatch '"phone":"(%d+)"' do
+    phones[#phones + 1] = phone
+  end
+  return phones
+end
+
+function Instant:problem() end
+
+function Instant:rest() end
+
+function Instant:close() end
+
+function Instant:inbox()
+  return { first = 1, last = 0 }
+end
+
+function Instant:running()
+  return #self.flights
+end
+
+function Instant:start(request, inbox)
+  self.count = self.count + 1
+  local arrival = self.now + self.way()
+  local flight = {
+    request = request,
+    inbox = inbox,
+    ends = arrival + self.back(),
+    answer = self.answer(request, self.count) or {},
+  }
+  if self.keep then
+    self.arrivals[self.count] = arrival
+    self.requests[self.count] = request
+  end
+  self.flights[#self.flights + 1] = flight
+  self.in_flight_max = math.max(self.in_flight_max, #self.flights)
+  return true
+end
+
+function Instant:deliver(index)
+  local flight = table.remove(self.flights, index)
+  local given = flight.answer
+  local body = given.body or '"ok"'
+  local result = { request = flight.request, elapsed = 0, sent = true }
+  if given.code then
+    result.code, result.message, result.sent = given.code, "scripted", given.sent
+  else
+    local lines = { "HTTP/1.1 200 OK", "Content-Length: " .. #body }
+    for _, line in ipairs(given.headers or {}) do
+      lines[#lines + 1] = line
+    end
+    result.status, result.body, result.http_version = given.status or 200, body, 1.1
+    result.headers = table.concat(lines, "\r\n") .. "\r\n\r\n"
+  end
+  flight.request.ended(result)
+  flight.inbox.last = flight.inbox.last + 1
+  flight.inbox[flight.inbox.last] = result
+end
+
+-- Moves the clock to the first event, or by so many seconds when nothing happens before.
+function Instant:wait(_, seconds)
+  local first
+  for i, flight in ipairs(self.flights) do
+    if not first or flight.ends < self.flights[first].ends then
+      first = i
+    end
+  end
+  if first and self.flights[first].ends <= self.now + seconds then
+    self.now = math.max(self.now, self.flights[first].ends)
+    self:deliver(first)
+  else
+    self.now = self.now + seconds
+  end
+end
+
+return instant

@@ -1,0 +1,74 @@
+--- Other programs as witnesses, and this Lua once more with another environment.
+local process = {}
+
+--- A word for the shell.
+---@param text string
+---@return string
+function process.quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+--- What a command prints.
+---@param command string
+---@return string
+function process.output(command)
+  local pipe = assert(io.popen(command, "r"))
+  local text = pipe:read "*a"
+  pipe:close()
+  return text
+end
+
+--- Runs something with a file that holds the text, and removes the file.
+---@param text string
+---@param act fun(path: string): any
+---@return any what it returned
+function process.with_file(text, act)
+  local path = process.output("mktemp"):match "%S+"
+  local file = assert(io.open(path, "wb"))
+  file:write(text)
+  file:close()
+  local ok, result = pcall(act, path)
+  os.remove(path)
+  return assert(ok and { result } or nil, result)[1]
+end
+
+--- Gives text to Python and reads what it prints.
+---@param script string file below spec/support, with its arguments
+---@param text string standard input
+---@return string[] lines
+function process.python(script, text)
+  local out = process.with_file(text, function(path)
+    return process.output("/usr/bin/env python3 spec/support/" .. script .. " < " .. process.quote(path))
+  end)
+  local lines = {}
+  for line in out:gmatch "([^\n]*)\n" do
+    lines[#lines + 1] = line
+  end
+  return lines
+end
+
+-- The interpreter that runs these tests.
+local function interpreter()
+  local first = 0
+  while _G.arg[first - 1] do
+    first = first - 1
+  end
+  return _G.arg[first]
+end
+
+--- Runs Lua code in a process of its own, under the Lua that runs the tests.
+---@param code string
+---@param environment table<string, string>? variables to set; HEYMARKET_… of this process are not handed on
+---@return string output both streams
+function process.lua(code, environment)
+  local words = { "env", "-u HEYMARKET_SECRET_ID", "-u HEYMARKET_SECRET_KEY", "-u HEYMARKET_BASE_URL" }
+  for name, value in pairs(environment or {}) do
+    words[#words + 1] = name .. "=" .. process.quote(value)
+  end
+  words[#words + 1] = process.quote(interpreter())
+  return process.with_file(code, function(path)
+    return process.output(table.concat(words, " ") .. " " .. process.quote(path) .. " 2>&1")
+  end)
+end
+
+return process
