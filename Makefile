@@ -1,0 +1,153 @@
+# heymarket: `make help` lists what there is to do.
+
+LUAS = 5.4 jit 5.1 5.2 5.3
+# What `make test` runs; with LUAS given, only these.
+RUNS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),$(LUAS) asan valgrind lint rocks demo)
+SPECS =
+PREFIX = /usr/local
+# The first runs the command. Debian's nginx, which serves the sandbox, has LuaJIT.
+INSTALL_LUAS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),5.4 jit)
+
+CC = cc
+CFLAGS = -O2 -g
+WARNINGS = -Wall -Wextra -Wformat=2
+HARDENING = -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+CORE_CFLAGS = -std=c11 -fPIC -fvisibility=hidden $(WARNINGS)
+CORE_LDFLAGS = -shared -Wl,-z,relro,-z,now
+SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+# `make V=1` shows each command.
+Q = $(if $(V),,@)
+SAY = @$(if $(V),:,echo)
+
+SOURCES = $(wildcard csrc/*.c)
+HEADERS = $(wildcard csrc/*.h)
+LIBRARIES = libcurl libsodium
+CORES = $(LUAS:%=build/%/heymarket/core.so)
+
+# The pkg-config name and the Debian packages of each Lua.
+pc_of = $(if $(filter jit,$(1)),luajit,lua$(1))
+dev_5.1 = lua5.1.pc=liblua5.1-0-dev
+dev_5.2 = lua5.2.pc=liblua5.2-dev
+dev_5.3 = lua5.3.pc=liblua5.3-dev
+dev_5.4 = lua5.4.pc=liblua5.4-dev
+dev_jit = luajit.pc=libluajit2-5.1-dev
+lua_5.1 = lua5.1
+lua_5.2 = lua5.2
+lua_5.3 = lua5.3
+lua_5.4 = lua5.4
+lua_jit = luajit=luajit2
+
+BUILD_NEEDS = $(CC)=gcc pkg-config=pkg-config libc6-dev libcurl.pc=libcurl4-openssl-dev \
+  libsodium.pc=libsodium-dev $(foreach lua,$(LUAS),$(dev_$(lua)))
+RUN_NEEDS = $(foreach lua,$(LUAS),$(lua_$(lua))) lua-cjson lua-lpeg lua-argparse
+SERVE_NEEDS = nginx libnginx-mod-http-lua python3=python3
+TEST_NEEDS = $(SERVE_NEEDS) lua5.4 liblua5.4-dev lua-busted openssl=openssl valgrind=valgrind libc6-dbg
+LINT_NEEDS = lua5.4 luacheck=lua-check clang=clang clang-format=clang-format cppcheck=cppcheck shellcheck=shellcheck
+
+.PHONY: help build test demo lint format bench install uninstall clean
+.PHONY: ready runs cores core-asan deps-build deps-run deps-serve deps-test deps-lint deps-rocks
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+help: ## list the targets
+	@echo "make TARGET [LUAS=\"5.4 jit\"]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+
+build: ## compile the C core for every Lua, into build/<lua>/, and make build/bin/heymarket
+	@echo "build: the C core for Lua $(LUAS)"
+	@$(MAKE) -j2 cores build/bin/heymarket LUAS="$(LUAS)"
+
+test: ## run all checks; a part with RUNS="5.4 asan", SPECS=spec/csv_spec.lua, LUAS=5.4
+	@echo "test: $(RUNS)"
+	@$(MAKE) ready RUNS="$(RUNS)" LUAS="$(LUAS)"
+	@python3 .ci/test --runs "$(RUNS)" --specs "$(SPECS)"
+
+demo: ## import 5,000 contacts into the sandbox over HTTP, and compare what it then holds
+	@echo "demo: import a CSV file over HTTP"
+	@$(MAKE) build deps-run deps-serve LUAS="5.4 jit"
+	@CSV="$(CSV)" sh examples/demo.sh
+
+lint: deps-lint deps-build ## check style and look for mistakes, without running anything
+	@echo "lint: Lua, C and shell sources"
+	@sh .ci/lint
+
+format: deps-lint ## bring the sources into their format
+	@echo "format: Lua and C sources"
+	@sh .ci/lint format
+
+bench: build deps-run deps-serve ## measure signing and importing
+	@echo "bench: signing and importing"
+	@bench/run
+
+install: ## put modules, core and command below PREFIX (LUAS="5.4 5.1" for other Luas; DESTDIR)
+	@echo "install: below $(DESTDIR)$(PREFIX) for Lua $(INSTALL_LUAS)"
+	@$(MAKE) build LUAS="$(INSTALL_LUAS)"
+	@sh .ci/install install "$(DESTDIR)" "$(PREFIX)" $(INSTALL_LUAS)
+
+uninstall: ## remove what install put there
+	@echo "uninstall: from $(DESTDIR)$(PREFIX)"
+	@sh .ci/install uninstall "$(DESTDIR)" "$(PREFIX)" $(INSTALL_LUAS)
+
+clean: ## remove build/
+	@echo "clean: remove build/"
+	@rm -rf build
+
+# What is missing is installed. These run every time: they cost a few milliseconds.
+deps-build:
+	@.ci/deps $(BUILD_NEEDS)
+deps-run:
+	@.ci/deps $(RUN_NEEDS)
+deps-serve:
+	@.ci/deps $(SERVE_NEEDS)
+deps-test:
+	@.ci/deps $(TEST_NEEDS)
+deps-lint:
+	@.ci/deps $(LINT_NEEDS)
+deps-rocks:
+	@.ci/deps luarocks=luarocks $(dev_5.1) $(dev_5.4) $(lua_5.1) $(lua_5.4)
+
+# All that the checks need, short of running them; .ci/run does that itself.
+ready: build
+	@$(MAKE) deps-run deps-test $(if $(filter lint,$(RUNS)),deps-lint) $(if $(filter rocks,$(RUNS)),deps-rocks) \
+	  $(if $(filter asan,$(RUNS)),core-asan) LUAS="$(LUAS)"
+runs:
+	@echo $(RUNS)
+
+cores: $(CORES)
+
+define core_rules
+build/$(1)/obj/%.o: csrc/%.c $(HEADERS) Makefile | deps-build
+	@mkdir -p $$(@D)
+	$(SAY) "  compile $$@"
+	$(Q)$(CC) $(CORE_CFLAGS) $(HARDENING) $(CFLAGS) $$(shell pkg-config --cflags $(call pc_of,$(1)) $(LIBRARIES)) -c -o $$@ $$<
+build/$(1)/heymarket/core.so: $(SOURCES:csrc/%.c=build/$(1)/obj/%.o)
+	@mkdir -p $$(@D)
+	$(SAY) "  link    $$@"
+	$(Q)$(CC) $(CORE_LDFLAGS) $(LDFLAGS) -o $$@.new $$^ $$(shell pkg-config --libs $(LIBRARIES))
+	@mv $$@.new $$@
+endef
+$(foreach lua,$(LUAS),$(eval $(call core_rules,$(lua))))
+
+# The sanitizers' build, for Lua 5.4, and the wrapper that starts Lua with their library.
+core-asan: build/asan/heymarket/core.so build/asan/lua5.4
+
+build/asan/heymarket/core.so: $(SOURCES) $(HEADERS) Makefile | deps-build deps-test
+	@mkdir -p $(@D)
+	$(SAY) "  compile $@"
+	$(Q)$(CC) $(CORE_CFLAGS) $(SANITIZE) $(CORE_LDFLAGS) -o $@.new $(SOURCES) \
+	  $(shell pkg-config --cflags --libs lua5.4 $(LIBRARIES))
+	@mv $@.new $@
+
+build/asan/lua5.4: .ci/lua-asan spec/support/alone.c Makefile | deps-build
+	@mkdir -p $(@D)
+	$(SAY) "  compile build/asan/alone.so"
+	$(Q)$(CC) $(WARNINGS) -O1 -shared -fPIC -o build/asan/alone.so spec/support/alone.c
+	@ln -sf "$$(readlink -f "$$($(CC) -print-file-name=libasan.so)")" build/asan/libasan.so
+	@cp $< $@
+	@chmod +x $@
+
+build/bin/heymarket: .ci/command-in-tree Makefile
+	@mkdir -p $(@D)
+	@cp $< $@
+	@chmod +x $@

@@ -1,0 +1,14 @@
+--- The import as one would write it with this module: import.lua FILE.
+-- The command paces itself as the vendor asks; here pacing is off, since the sink has no limit to keep.
+local heymarket = require("heymarket")
+
+local client = assert(heymarket.new { requests_per_minute = false })
+local report = assert(client:import(assert(heymarket.csv.open(arg[1]))))
+client:close()
+print(report.accepted .. " contacts sent")
+if report.accepted ~= report.total then
+  for _, item in ipairs(report.items) do
+    io.stderr:write("row ", tostring(item.position), ": ", item.outcome, ": ", tostring(item.failure), "\n")
+  end
+  os.exit(1)
+end

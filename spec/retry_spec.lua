@@ -1,0 +1,1675 @@
+local core = require "heymarket.core"
+local fake = require "spec.support.fake"
+local heymarket = require "heymarket"
+local server = require "spec.support.server"
+local witness = require "spec.support.witness"
+
+local cjson = require("cjson").new()
+
+-- Times are exact but for the arithmetic of doubles.
+local EPSILON = 1e-6
+local KEY = "a-key-that-must-not-be-seen"
+
+local opened = {}
+
+after_each(function()
+  for _, client in ipairs(opened) do
+    client:close()
+  end
+  opened = {}
+end)
+
+local function client_of(world, config)
+  local given = {
+    secret_id = "some-id",
+    secret_key = KEY,
+    base_url = "https://api.heymarket.com",
+    requests_per_minute = false,
+    runtime = world.runtime,
+  }
+  for name, value in pairs(config or {}) do
+    given[name] = value
+  end
+  local client = assert(heymarket.new(given))
+  opened[#opened + 1] = client
+  return client
+end
+
+local function contacts_of(count)
+  local made = {}
+  for i = 1, count do
+    made[i] = { phone = ("1202555%05d"):format(i), first = tostring(i) }
+  end
+  return made
+end
+
+-- A source that counts what is taken from it.
+local function stream_of(count)
+  local counter = { taken = 0 }
+  return function()
+    if counter.taken < count then
+      counter.taken = counter.taken + 1
+      return { phone = ("1%010d"):format(counter.taken), first = tostring(counter.taken) }
+    end
+  end,
+    counter
+end
+
+local function near(wanted, found, what)
+  if math.abs(wanted - found) > EPSILON then
+    error(("%s is %.9f, not %.9f"):format(what or "time", found, wanted), 2)
+  end
+end
+
+-- The pauses between the end of each try and the start of the next.
+local function pauses_of(world)
+  local pauses = {}
+  for i = 2, #world.requests do
+    pauses[i - 1] = world.requests[i].t - world.requests[i - 1].ends
+  end
+  return pauses
+end
+
+local function constant(value)
+  return function()
+    return value
+  end
+end
+
+local function always(answer)
+  return function()
+    local copy = {}
+    for name, value in pairs(answer) do
+      copy[name] = value
+    end
+    return copy
+  end
+end
+
+local UNREACHABLE = { code = "COULDNT_CONNECT", sent = false }
+local LOST = { code = "GOT_NOTHING", sent = true, process = "none" }
+
+describe("backoff", function()
+  local SHARE = 1 - 2 ^ -40 -- the greatest that a number below 1 can be, near enough
+
+  local function pauses_with(share, answer)
+    local world = fake.new { random = constant(share), handler = always(answer) }
+    local _, failure = client_of(world, { max_attempts = 9 }):create_contacts(contacts_of(1))
+    assert.are.equal(9, failure.attempts)
+    return pauses_of(world)
+  end
+
+  for name, answer in pairs { server = { status = 503 }, unreachable = UNREACHABLE, lost = LOST, rate = { status = 429 } } do
+    it("is a random share of a span that doubles: " .. name, function()
+      local spans = pauses_with(SHARE, answer)
+      assert.is_true(spans[1] > 0.05 and spans[1] < 5)
+      local doubled = 0
+      for i = 2, #spans do
+        assert.is_true(spans[i] <= 60)
+        if math.abs(spans[i] - 2 * spans[i - 1]) < 1e-3 then
+          doubled = doubled + 1
+        else
+          assert.is_true(spans[i] >= spans[i - 1] - 1e-3, "a span shrinks")
+        end
+      end
+      if answer.status == 429 then
+        return -- here the pace of the client counts as well; see below
+      end
+      assert.is_true(doubled >= 4)
+      for _, share in ipairs { 0.25, 0.5, 0.75 } do
+        for i, pause in ipairs(pauses_with(share, answer)) do
+          assert.is_true(math.abs(pause - share * spans[i]) < 1e-3, "pause " .. i .. " is " .. pause)
+        end
+      end
+    end)
+  end
+
+  it("is drawn anew for each try", function()
+    local draw = fake.random(7)
+    local drawn = {}
+    local world = fake.new {
+      random = function()
+        drawn[#drawn + 1] = draw()
+        return drawn[#drawn]
+      end,
+      handler = always { status = 500 },
+    }
+    client_of(world, { max_attempts = 6 }):create_contacts(contacts_of(1))
+    local pauses = pauses_of(world)
+    local first = pauses[1] / drawn[1]
+    for i, pause in ipairs(pauses) do
+      near(drawn[i] * first * 2 ^ (i - 1), pause, "pause " .. i)
+    end
+  end)
+
+  it("may be no pause at all", function()
+    for _, pause in ipairs(pauses_with(0, { status = 500 })) do
+      near(0, pause)
+    end
+  end)
+
+  it("does not hold up other requests", function()
+    local failed = 0
+    local world = fake.new {
+      random = constant(0.99),
+      handler = function(request)
+        if request.has["120255500001"] then
+          failed = failed + 1
+          return { status = 500, process = "none" }
+        end
+      end,
+    }
+    local _, failure = client_of(world):create_contacts(contacts_of(30), { batch_size = 1, concurrency = 2 })
+    assert.are.equal(29, failure.report.accepted)
+    assert.are.equal(5, failed)
+    -- 29 requests of 0.1 s on the lanes that are free; the pauses alone take longer than all of them.
+    local others = 0
+    for _, request in ipairs(world.requests) do
+      if not request.has["120255500001"] then
+        others = math.max(others, request.ends)
+      end
+    end
+    assert.is_true(others - 1000 < 3.2)
+  end)
+
+  it("tells the same pause in the event", function()
+    local delays = {}
+    local world = fake.new { random = constant(0.5), handler = always { status = 500 } }
+    client_of(world, {
+      on_event = function(event)
+        if event.type == "retry" then
+          delays[#delays + 1] = event.delay
+        end
+      end,
+    }):create_contacts(contacts_of(1))
+    for i, pause in ipairs(pauses_of(world)) do
+      near(delays[i], pause)
+    end
+    assert.are.equal(4, #delays)
+  end)
+end)
+
+describe("max_attempts", function()
+  for attempts = 1, 7 do
+    it("is kept: " .. attempts, function()
+      for _, answer in ipairs { { status = 500 }, { status = 429 }, UNREACHABLE, LOST, { body = "<html>" } } do
+        local world = fake.new { handler = always(answer) }
+        local client = client_of(world, { max_attempts = attempts })
+        local _, failure = client:create_contacts(contacts_of(2))
+        assert.are.equal(attempts, #world.requests)
+        assert.are.equal(attempts, failure.attempts)
+        assert.are.equal(attempts, failure.report.requests)
+        assert.are.equal(attempts - 1, failure.report.retries)
+        assert.is_true(failure.retryable)
+      end
+    end)
+  end
+
+  it("of the call goes before that of the client", function()
+    local world = fake.new { handler = always { status = 500 } }
+    client_of(world, { max_attempts = 2 }):create_contacts(contacts_of(1), { max_attempts = 4 })
+    assert.are.equal(4, #world.requests)
+  end)
+
+  it("is 5 unless told", function()
+    local world = fake.new { handler = always { status = 500 } }
+    client_of(world):create_contacts(contacts_of(1))
+    assert.are.equal(5, #world.requests)
+  end)
+
+  it("holds for check, too", function()
+    local world = fake.new { handler = always { status = 500 } }
+    local ok, failure = client_of(world, { max_attempts = 3 }):check()
+    assert.is_nil(ok)
+    assert.are.equal(3, #world.requests)
+    assert.are.equal("server", failure.kind)
+    assert.are.equal("GET", world.requests[1].method)
+  end)
+
+  it("does not repeat what is certain", function()
+    for _, status in ipairs { 400, 403, 404, 405, 410, 413, 422 } do
+      local world = fake.new { handler = always { status = status } }
+      local _, failure = client_of(world):create_contacts(contacts_of(1))
+      assert.are.equal(1, #world.requests)
+      assert.are.equal(1, failure.attempts)
+      assert.are.equal(status, failure.status)
+    end
+  end)
+end)
+
+describe("Retry-After", function()
+  -- The pause after one answer, and what came of it.
+  local function pause_after(answer, config, random)
+    local first = true
+    local world
+    world = fake.new {
+      random = constant(random or 0),
+      handler = function(request)
+        if first then
+          first = false
+          return type(answer) == "function" and answer(request, world) or answer
+        end
+      end,
+    }
+    local report, failure = client_of(world, config):create_contacts(contacts_of(1))
+    return pauses_of(world)[1], report, failure, world
+  end
+
+  for _, status in ipairs { 429, 503, 500, 408 } do
+    it("in seconds is waited for: " .. status, function()
+      for _, seconds in ipairs { 1, 7, 60, 120 } do
+        local pause, report =
+          pause_after { status = status, headers = { ["Retry-After"] = tostring(seconds) }, process = "none" }
+        near(seconds, pause)
+        assert.are.equal(1, report.accepted)
+      end
+    end)
+
+    it("as a date is waited for, by the server's own clock: " .. status, function()
+      for _, offset in ipairs { 0, 3600, -86400 } do
+        local pause, report = pause_after(function(_, world)
+          local there = math.floor(world.now + world.offset + offset)
+          return {
+            status = status,
+            process = "none",
+            headers = { ["Retry-After"] = fake.http_date(there + 9), Date = fake.http_date(there) },
+          }
+        end)
+        near(9, pause)
+        assert.are.equal(1, report.accepted)
+      end
+    end)
+  end
+
+  it("as a date without Date is read by our clock", function()
+    local pause = pause_after(function(_, world)
+      return { status = 503, headers = { ["Retry-After"] = fake.http_date(world.now + world.offset + 20) } }
+    end)
+    assert.is_true(pause > 18.5 and pause <= 20)
+  end)
+
+  it("that has passed, is zero or cannot be read does not hold up", function()
+    for _, value in ipairs { "0", "Fri, 31 Dec 1999 23:59:59 GMT", "soon", "-5", "", "1e3", "12 34", "0x10" } do
+      local pause = pause_after { status = 503, headers = { ["Retry-After"] = value } }
+      near(0, pause, "pause after " .. value)
+    end
+  end)
+
+  it("does not shorten the backoff", function()
+    local without = pause_after({ status = 503 }, nil, 0.9)
+    local with = pause_after({ status = 503, headers = { ["Retry-After"] = "0" } }, nil, 0.9)
+    near(without, with)
+    assert.is_true(without > 0)
+  end)
+
+  for _, status in ipairs { 429, 503 } do
+    it("beyond max_retry_after ends the tries at once: " .. status, function()
+      local _, report, failure, world = pause_after { status = status, headers = { ["Retry-After"] = "121" } }
+      assert.is_nil(report)
+      assert.are.equal(1, #world.requests)
+      near(1000.1, world.now)
+      assert.are.equal(121, failure.retry_after)
+      assert.are.equal(status, failure.status)
+      assert.are.equal(1, failure.attempts)
+      assert.is_true(failure.retryable)
+      assert.are.equal(status == 429 and 1 or 0, failure.report.failed)
+      assert.are.equal(status == 503 and 1 or 0, failure.report.unknown)
+    end)
+
+    it("beyond a max_retry_after of one's own: " .. status, function()
+      local headers = { ["Retry-After"] = "6" }
+      local _, _, failure = pause_after({ status = status, headers = headers }, { max_retry_after = 5 })
+      assert.are.equal(6, failure.retry_after)
+      local pause = pause_after({ status = status, headers = headers, process = "none" }, { max_retry_after = 6 })
+      near(6, pause)
+    end)
+
+    it("as a date beyond max_retry_after ends the tries at once: " .. status, function()
+      local _, _, failure, world = pause_after(function(_, it)
+        local now = it.now + it.offset
+        return {
+          status = status,
+          headers = { ["Retry-After"] = fake.http_date(now + 4000), Date = fake.http_date(now) },
+        }
+      end)
+      assert.are.equal(1, #world.requests)
+      assert.are.equal(4000, failure.retry_after)
+    end)
+  end
+
+  it("is in the failure where the tries were used up, too", function()
+    local world = fake.new { handler = always { status = 429, headers = { ["Retry-After"] = "3" } } }
+    local _, failure = client_of(world, { max_attempts = 2 }):create_contacts(contacts_of(1))
+    assert.are.equal(3, failure.retry_after)
+    assert.are.equal("rate_limited", failure.kind)
+    assert.are.equal("no", failure.delivered)
+    assert.are.equal(1, failure.report.failed)
+  end)
+end)
+
+describe("a deadline", function()
+  local function check(world, deadline)
+    for _, request in ipairs(world.requests) do
+      assert.is_true(request.t < 1000 + deadline, "a try after the deadline")
+      assert.is_true(request.t + request.timeout <= 1000 + deadline + EPSILON, "a try may outlive the deadline")
+      assert.is_true(request.connect_timeout <= request.timeout)
+    end
+    assert.is_true(world.now <= 1000 + deadline + EPSILON, "the call outlives its deadline")
+  end
+
+  it("lets no try start after it, and does not wait for one in vain", function()
+    local world = fake.new { handler = always { status = 503, headers = { ["Retry-After"] = "4" } } }
+    local _, failure = client_of(world):create_contacts(contacts_of(3), { deadline = 10 })
+    check(world, 10)
+    assert.are.equal(3, #world.requests)
+    assert.are.equal("timeout", failure.kind)
+    assert.are.equal("maybe", failure.delivered)
+    assert.are.equal(3, failure.report.unknown)
+  end)
+
+  it("cuts what is on its way", function()
+    local world = fake.new { latency = 30 }
+    local _, failure = client_of(world):create_contacts(contacts_of(1), { deadline = 5 })
+    check(world, 5)
+    near(1005, world.now)
+    near(5, world.requests[1].timeout)
+    assert.are.equal("timeout", failure.kind)
+    assert.are.equal(1, failure.report.unknown)
+  end)
+
+  it("leaves the timeout of a try alone where there is time", function()
+    local world = fake.new { handler = always { status = 500, process = "none", latency = 1 } }
+    client_of(world, { timeout = 4 }):create_contacts(contacts_of(1), { deadline = 100 })
+    assert.are.equal(4, world.requests[1].timeout)
+  end)
+
+  it("leaves the rest unsent", function()
+    local world = fake.new { latency = 1 }
+    local client = client_of(world)
+    local given = { deadline = 3.5, batch_size = 1, concurrency = 2 }
+    local _, failure = client:create_contacts(contacts_of(50), given)
+    check(world, 3.5)
+    witness.sums(50, failure.report)
+    assert.are.equal("timeout", failure.kind)
+    assert.are.equal(6, failure.report.accepted)
+    assert.are.equal(2, failure.report.unknown)
+    assert.are.equal(42, failure.report.unsent)
+    assert.are.equal("maybe", failure.delivered)
+  end)
+
+  it("stops a stream, too", function()
+    local world = fake.new { latency = 1 }
+    local source, counter = stream_of(100000)
+    local report, failure =
+      client_of(world):import(source, { deadline = 10.5, batch_size = 10, concurrency = 2, timeout = 60 })
+    assert.is_nil(report)
+    check(world, 10.5)
+    witness.sums(counter.taken, failure.report)
+    assert.are.equal(200, failure.report.accepted)
+    assert.is_true(counter.taken < 300)
+  end)
+
+  it("is not waited for while the pace would let nothing go", function()
+    local world = fake.new {}
+    local client = client_of(world, { requests_per_minute = 1 })
+    local _, failure = client:create_contacts(contacts_of(3), { batch_size = 1, deadline = 10 })
+    check(world, 10)
+    assert.are.equal(1, #world.requests)
+    witness.sums(3, failure.report)
+    assert.are.equal(1, failure.report.accepted)
+    assert.are.equal(2, failure.report.unsent)
+    assert.are.equal("timeout", failure.kind)
+  end)
+
+  it("holds for check", function()
+    local world = fake.new { latency = 30 }
+    local ok, failure = client_of(world):check { deadline = 2 }
+    assert.is_nil(ok)
+    check(world, 2)
+    assert.are.equal("timeout", failure.kind)
+  end)
+end)
+
+describe("a 429", function()
+  it("holds every request of the call back, then lets them go step by step", function()
+    local world
+    world = fake.new {
+      latency = 0.05,
+      handler = function(request)
+        if request.number == 20 then
+          return { status = 429, headers = { ["Retry-After"] = "20" } }
+        end
+      end,
+    }
+    local report = assert(client_of(world):create_contacts(contacts_of(120), { batch_size = 1, concurrency = 8 }))
+    assert.are.equal(120, report.accepted)
+    assert.are.equal(1, report.retries)
+    local pause = world.requests[20].ends
+    local later = {}
+    for _, request in ipairs(world.requests) do
+      assert.is_false(request.t > pause and request.t < pause + 20 - EPSILON, "a request during the pause")
+      if request.t >= pause + 20 - EPSILON then
+        later[#later + 1] = request.t
+      end
+    end
+    -- One by one at first, and in the end as many at a time as before.
+    local before = math.huge
+    for i = 2, 8 do
+      local gap = later[i] - later[i - 1]
+      assert.is_true(gap <= before + EPSILON)
+      assert.is_true(gap > 0.01)
+      before = gap
+    end
+    assert.is_true(later[8] - later[7] < later[2] - later[1])
+    assert.is_true(later[#later] - later[#later - 7] <= 0.05 + EPSILON)
+  end)
+
+  it("holds the next calls of the client back, but not another client", function()
+    local refused = false
+    local world = fake.new {
+      handler = function()
+        if not refused then
+          refused = true
+          return { status = 429, headers = { ["Retry-After"] = "15" } }
+        end
+      end,
+    }
+    local client, other = client_of(world), client_of(world)
+    local _, failure = client:create_contacts(contacts_of(1), { max_attempts = 1 })
+    assert.are.equal("rate_limited", failure.kind)
+    local ended = world.now
+    assert(other:create_contacts(contacts_of(1)))
+    near(ended, world.requests[2].t)
+    assert(client:create_contacts(contacts_of(1)))
+    near(ended + 15, world.requests[3].t)
+  end)
+
+  it("counts for more than the answers that were on their way with it", function()
+    local world = fake.new {
+      handler = function(request)
+        if request.number == 1 then
+          return { status = 429, headers = { ["Retry-After"] = "1" } }
+        end
+      end,
+    }
+    assert(client_of(world):create_contacts(contacts_of(100), { batch_size = 1, concurrency = 32 }))
+    for i = 34, 37 do
+      assert.is_true(world.requests[i].t - world.requests[i - 1].t > 0.01, "request " .. i)
+    end
+  end)
+
+  it("that comes again and again slows more and more, within limits", function()
+    local world = fake.new {
+      handler = function(request)
+        if request.number <= 40 and request.number % 2 == 1 then
+          return { status = 429, headers = { ["Retry-After"] = "0" } }
+        end
+      end,
+    }
+    local report = client_of(world):create_contacts(contacts_of(60), {
+      batch_size = 1,
+      concurrency = 1,
+      max_attempts = 50,
+    })
+    assert.are.equal(60, report.accepted)
+    local gaps = {}
+    for i = 2, #world.requests do
+      gaps[#gaps + 1] = world.requests[i].t - world.requests[i - 1].t
+    end
+    assert.is_true(gaps[30] > gaps[1])
+    for _, gap in ipairs(gaps) do
+      assert.is_true(gap < 60)
+    end
+    near(0.1, gaps[#gaps])
+  end)
+
+  it("is not a reason to give up as long as there are tries", function()
+    local world = fake.new {
+      handler = function(request)
+        if request.number % 5 ~= 0 then
+          return { status = 429, headers = { ["Retry-After"] = "1" } }
+        end
+      end,
+    }
+    local report = assert(client_of(world):create_contacts(contacts_of(300), { concurrency = 1 }))
+    assert.are.equal(300, report.accepted)
+    assert.are.equal(15, #world.requests)
+  end)
+end)
+
+describe("a server that is down", function()
+  local KINDS = {
+    unreachable = { UNREACHABLE, "network", "failed" },
+    lost = { LOST, "network", "unknown" },
+    ["503"] = { { status = 503 }, "server", "unknown" },
+    html = { { body = "<html>down for maintenance</html>", process = "none" }, "unexpected", "unknown" },
+    ["429"] = { { status = 429 }, "rate_limited", "failed" },
+    slow = { { latency = 1e9 }, "timeout", "unknown" },
+  }
+
+  for name, row in pairs(KINDS) do
+    it("is not hammered by a long import: " .. name, function()
+      for _, concurrency in ipairs { 1, 4, 16 } do
+        local world = fake.new { random = constant(0.5), handler = always(row[1]) }
+        local source, counter = stream_of(100000)
+        local report, failure = client_of(world):import(source, { concurrency = concurrency })
+        assert.is_nil(report)
+        assert.are.equal(row[2], failure.kind)
+        assert.is_true(failure.retryable)
+        local made = failure.report
+        assert.are.equal(counter.taken, made.total)
+        assert.are.equal(counter.taken, made[row[3]] + made.unsent)
+        assert.is_true(made[row[3]] > 0)
+        assert.are.equal(#world.requests, made.requests)
+        assert.is_true(#world.requests <= 10 + 6 * concurrency, #world.requests .. " requests")
+        assert.is_true(counter.taken <= 100 * (#world.requests + concurrency))
+      end
+    end)
+
+    it("leaves the rest of an array unsent: " .. name, function()
+      local world = fake.new { random = constant(0.5), handler = always(row[1]) }
+      for _, method in ipairs { "import", "create_contacts" } do
+        local client = client_of(world)
+        local _, failure = client[method](client, contacts_of(900), { batch_size = 1 })
+        local made = failure.report
+        witness.sums(900, made)
+        assert.are.equal(900, made[row[3]] + made.unsent)
+        assert.is_true(made.unsent > 800)
+      end
+    end)
+  end
+
+  it("in the middle of an import costs nobody an outcome", function()
+    for seed = 1, 20 do
+      local draw = fake.random(seed)
+      local last = draw(1, 40)
+      local world = fake.new {
+        random = draw,
+        latency = function()
+          return 0.05 + draw()
+        end,
+        handler = function(request)
+          if request.number > last then
+            return draw() < 0.5 and { code = "RECV_ERROR", sent = true, process = draw() < 0.5 and "all" or "none" }
+              or { code = "COULDNT_CONNECT", sent = false }
+          end
+        end,
+      }
+      local source, counter = stream_of(100000)
+      local report, failure = client_of(world):import(source, { batch_size = 10 })
+      assert.is_nil(report)
+      assert.are.equal("network", failure.kind)
+      local made = failure.report
+      witness.sums(counter.taken, made)
+      assert.is_true(#world.requests <= last + 40)
+      local accepted = 0
+      for _, request in ipairs(world.requests) do
+        accepted = accepted + (request.status == 200 and 10 or 0)
+      end
+      assert.are.equal(accepted, made.accepted)
+    end
+  end)
+
+  it("for a short while only is no reason to stop", function()
+    local world
+    world = fake.new {
+      random = constant(0.9),
+      handler = function()
+        if world.now > 1000.5 and world.now < 1003 then
+          return { code = "COULDNT_CONNECT", sent = false }
+        end
+      end,
+    }
+    local report = assert(client_of(world):import((stream_of(20000))))
+    assert.are.equal(20000, report.accepted)
+  end)
+
+  it("now and then is no reason to stop", function()
+    for seed = 1, 10 do
+      local draw = fake.random(seed)
+      local world = fake.new {
+        random = draw,
+        handler = function()
+          if draw() < 0.3 then
+            return { status = 503, process = "none" }
+          end
+        end,
+      }
+      local report = assert(client_of(world, { max_attempts = 12 }):import((stream_of(20000))))
+      assert.are.equal(20000, report.accepted)
+      assert.is_true(report.retries > 40)
+    end
+  end)
+
+  it("for one batch only costs that batch", function()
+    local world = fake.new {
+      handler = function(request)
+        if request.has["10000000555"] then
+          return { status = 500, process = "none" }
+        end
+      end,
+    }
+    local report = assert(client_of(world):import((stream_of(5000))))
+    assert.are.equal(4900, report.accepted)
+    assert.are.equal(100, report.unknown)
+    assert.are.equal(501, report.items[1].index)
+    assert.are.equal(600, report.items[100].index)
+  end)
+end)
+
+-- A server that takes tokens of the last five minutes only, by a clock of its own.
+local function strict_clock(ahead, with_date)
+  return function(request, world)
+    local there = world.now + world.offset + ahead
+    request.iat = fake.iat(request.headers)
+    if math.abs(there - request.iat) > 300 then
+      return { status = 401, headers = with_date ~= false and { Date = fake.http_date(there) } or nil }
+    end
+  end
+end
+
+describe("a 401", function()
+  it("is answered by one try with a new token", function()
+    local world = fake.new {
+      handler = function(request, it)
+        request.iat = fake.iat(request.headers)
+        if request.number == 1 then
+          it.now = it.now + 3
+          return { status = 401 }
+        end
+      end,
+    }
+    local report = assert(client_of(world):create_contacts(contacts_of(5)))
+    assert.are.equal(5, report.accepted)
+    assert.are.equal(2, #world.requests)
+    assert.is_true(world.requests[2].iat > world.requests[1].iat)
+    near(0, pauses_of(world)[1])
+  end)
+
+  for _, ahead in ipairs { 3600, -3600, 86400 * 400 } do
+    it(("is mended by the server's Date where our clock is off by %d s"):format(ahead), function()
+      local world = fake.new { handler = strict_clock(ahead) }
+      local client = client_of(world)
+      local report = assert(client:create_contacts(contacts_of(1000), { batch_size = 20 }))
+      assert.are.equal(1000, report.accepted)
+      -- As many as were on their way when the first answer came, and no more.
+      assert.are.equal(50 + 4, #world.requests)
+      assert.are.equal(4, report.retries)
+      for _, request in ipairs(world.requests) do
+        if request.status == 200 then
+          local age = request.t + world.offset + ahead - request.iat
+          assert.is_true(age >= -2 and age <= 242, "the token is " .. age .. " s old")
+        end
+      end
+      -- The client remembers.
+      assert(client:create_contacts(contacts_of(10)))
+      assert.is_true(client:check())
+      assert.are.equal(56, #world.requests)
+      -- And a token that a user asks for is right, too.
+      local iat = fake.iat { "Authorization: Bearer " .. client:token() }
+      assert.is_true(math.abs(world.now + world.offset + ahead - iat) < 245)
+    end)
+
+    it(("and stops where the server tells no time, off by %d s"):format(ahead), function()
+      local world = fake.new { handler = strict_clock(ahead, false) }
+      local _, failure = client_of(world):create_contacts(contacts_of(5))
+      assert.are.equal(2, #world.requests)
+      assert.are.equal("unauthorized", failure.kind)
+      assert.are.equal(401, failure.status)
+      assert.are.equal(2, failure.attempts)
+      assert.are.equal("no", failure.delivered)
+      assert.is_false(failure.retryable)
+      assert.are.equal(5, failure.report.failed)
+    end)
+  end
+
+  it("again stops the call; what is on its way is awaited, the rest is unsent", function()
+    local world = fake.new {
+      handler = function(request)
+        if request.has["120255500021"] then
+          return { status = 401, latency = 0.1 }
+        end
+        return { latency = request.number <= 4 and 5 or 0.1 }
+      end,
+    }
+    -- The third batch is refused; the three others of the first four are slow.
+    local _, failure = client_of(world):create_contacts(contacts_of(200), { batch_size = 10, concurrency = 4 })
+    assert.are.equal("unauthorized", failure.kind)
+    witness.sums(200, failure.report)
+    assert.are.equal(30, failure.report.accepted)
+    assert.are.equal(10, failure.report.failed)
+    assert.are.equal(160, failure.report.unsent)
+    assert.are.equal(5, #world.requests)
+    assert.are.equal("maybe", failure.delivered)
+    near(1005, world.now)
+  end)
+
+  it("of all requests at once costs two tries each, and ends there", function()
+    local world = fake.new { handler = always { status = 401, headers = { Date = "Sun, 06 Nov 1994 08:49:37 GMT" } } }
+    local source, counter = stream_of(100000)
+    local report, failure = client_of(world):import(source, { concurrency = 8 })
+    assert.is_nil(report)
+    assert.are.equal("unauthorized", failure.kind)
+    assert.is_true(#world.requests <= 16)
+    witness.sums(counter.taken, failure.report)
+    assert.are.equal(0, failure.report.unknown)
+    assert.are.equal("no", failure.delivered)
+  end)
+
+  it("is reported by check", function()
+    local world = fake.new { handler = always { status = 401 } }
+    local ok, failure = client_of(world):check()
+    assert.is_nil(ok)
+    assert.are.equal("unauthorized", failure.kind)
+    assert.are.equal(2, #world.requests)
+  end)
+end)
+
+describe("tokens", function()
+  it("are used again, but never longer than token_ttl", function()
+    for _, ttl in ipairs { 240, 290, 30, 0 } do
+      local seen, count = {}, 0
+      local world
+      world = fake.new {
+        latency = 7,
+        handler = function(request)
+          local iat, token = fake.iat(request.headers)
+          local age = world.now + world.offset - iat
+          assert(age >= 0 and age < ttl + 1, "a token that is too old")
+          if not seen[token] then
+            seen[token], count = true, count + 1
+          end
+        end,
+      }
+      client_of(world, { token_ttl = ttl }):import((stream_of(20000)), { concurrency = 1 })
+      -- 200 requests of 7 s each.
+      assert.are.equal(200, #world.requests)
+      if ttl >= 30 then
+        assert.is_true(count <= 1400 / (ttl - 7) + 1)
+      else
+        assert.are.equal(200, count)
+      end
+    end
+  end)
+
+  it("that grew old while a request waited are not used", function()
+    local world
+    world = fake.new {
+      handler = function(request)
+        local age = world.now + world.offset - fake.iat(request.headers)
+        assert(age < 291, "a token that is too old")
+        if request.number < 5 then
+          return { status = 429, headers = { ["Retry-After"] = "115" } }
+        end
+      end,
+    }
+    assert(client_of(world):create_contacts(contacts_of(1)))
+  end)
+end)
+
+describe("a 403", function()
+  it("stops the call at once; what is on its way is awaited", function()
+    local world = fake.new {
+      handler = function(request)
+        if request.number == 2 then
+          return { status = 403, latency = 0.1 }
+        end
+        return { latency = 3 }
+      end,
+    }
+    local _, failure = client_of(world):create_contacts(contacts_of(100), { batch_size = 5, concurrency = 4 })
+    assert.are.equal("denied", failure.kind)
+    assert.are.equal(403, failure.status)
+    assert.are.equal(4, #world.requests)
+    witness.sums(100, failure.report)
+    assert.are.equal(15, failure.report.accepted)
+    assert.are.equal(5, failure.report.failed)
+    assert.are.equal(80, failure.report.unsent)
+    near(1003, world.now)
+  end)
+end)
+
+-- A server that refuses a whole request where one of these phones is in it.
+local function refusing(bad, status, more)
+  return function(request, world)
+    for _, phone in ipairs(request.phones) do
+      if bad[phone] then
+        return { status = status or 400, body = '{"error_code":"bad_data","message":"phone"}' }
+      end
+    end
+    return more and more(request, world)
+  end
+end
+
+local function bad_of(contacts, indexes)
+  local bad, wanted = {}, {}
+  for _, index in ipairs(indexes) do
+    bad[contacts[index].phone] = true
+    wanted[index] = true
+  end
+  return bad, wanted
+end
+
+-- Exactly these are failed, all others accepted.
+local function check_split(count, report, wanted, status)
+  witness.sums(count, report)
+  local outcomes, items = witness.outcomes(count, report)
+  for i = 1, count do
+    local outcome = wanted[i] and "failed" or "accepted"
+    if outcomes[i] ~= outcome then
+      error(("contact %d is %s, not %s"):format(i, outcomes[i], outcome))
+    elseif wanted[i] then
+      assert.are.equal(status or 400, items[i].failure.status)
+      assert.are.equal("no", items[i].failure.delivered)
+    end
+  end
+end
+
+describe("a refused batch", function()
+  it("costs at most 14 requests more where one of 100 is at fault, wherever it stands", function()
+    for _, status in ipairs { 400, 413, 422 } do
+      for _, concurrency in ipairs { 1, 4 } do
+        for index = 1, 100 do
+          local contacts = contacts_of(100)
+          local bad, wanted = bad_of(contacts, { index })
+          local world = fake.new { handler = refusing(bad, status) }
+          local _, failure = client_of(world):create_contacts(contacts, { concurrency = concurrency })
+          check_split(100, failure.report, wanted, status)
+          assert.are.equal(status, failure.status)
+          if #world.requests > 15 then
+            error(("%d requests for contact %d at concurrency %d"):format(#world.requests, index, concurrency))
+          end
+          assert.are.equal(#world.requests, failure.report.requests)
+        end
+      end
+    end
+  end)
+
+  it("does not count its parts as retries", function()
+    local contacts = contacts_of(100)
+    local world = fake.new { handler = refusing((bad_of(contacts, { 50 }))) }
+    local _, failure = client_of(world):create_contacts(contacts)
+    assert.are.equal(0, failure.report.retries)
+    assert.are.equal("bad_data", failure.kind)
+    assert.are.equal(50, failure.report.items[1].index)
+  end)
+
+  it("is split for each of several, and never costs a neighbour", function()
+    for seed = 1, 60 do
+      local draw = fake.random(seed)
+      local contacts = contacts_of(draw(1, 400))
+      -- Up to one in eight, but not so many at the start that the early stop may think all of them are.
+      local indexes = {}
+      for i = 1, #contacts do
+        if i > 20 and draw(1, 8) == 1 then
+          indexes[#indexes + 1] = i
+        end
+      end
+      local bad, wanted = bad_of(contacts, indexes)
+      local world = fake.new {
+        handler = refusing(bad),
+        latency = function()
+          return 0.01 + draw()
+        end,
+      }
+      local size = draw(1, 20)
+      local report = assert(client_of(world):import(contacts, { batch_size = size, concurrency = draw(1, 6) }))
+      check_split(#contacts, report, wanted)
+      local deep = math.ceil(math.log(size) / math.log(2))
+      assert.is_true(#world.requests <= math.ceil(#contacts / size) + #indexes * 2 * (deep + 1))
+    end
+  end)
+
+  it("of which some are at fault from the first one on does not stop the call", function()
+    for k = 1, 5 do
+      for _, size in ipairs { 1, 2, 3, 5, 10, 50, 100 } do
+        for _, concurrency in ipairs { 1, 2, 4, 8 } do
+          local contacts = contacts_of(150)
+          local indexes = {}
+          for i = 1, k do
+            indexes[i] = i
+          end
+          local bad, wanted = bad_of(contacts, indexes)
+          local world = fake.new { handler = refusing(bad) }
+          local given = { batch_size = size, concurrency = concurrency }
+          local report, failure = client_of(world):import(contacts, given)
+          if not report then
+            error(("k = %d, size %d, concurrency %d: %s"):format(k, size, concurrency, tostring(failure)))
+          end
+          check_split(150, report, wanted)
+        end
+      end
+    end
+  end)
+
+  it("with up to five at fault anywhere does not stop the call", function()
+    for seed = 1, 150 do
+      local draw = fake.random(seed)
+      local contacts = contacts_of(100)
+      local indexes = {}
+      for i = 1, draw(1, 5) do
+        indexes[i] = draw(1, 100)
+      end
+      local bad, wanted = bad_of(contacts, indexes)
+      local world = fake.new { handler = refusing(bad) }
+      local given = { batch_size = draw(1, 100), concurrency = draw(1, 8) }
+      local report, failure = client_of(world):import(contacts, given)
+      if not report then
+        error(("seed %d: %s"):format(seed, tostring(failure)))
+      end
+      check_split(100, report, wanted)
+    end
+  end)
+
+  for _, status in ipairs { 400, 413, 422 } do
+    it("of which everybody is at fault stops the call early: " .. status, function()
+      for _, size in ipairs { 1, 2, 10, 100 } do
+        for _, concurrency in ipairs { 1, 4, 16 } do
+          local world = fake.new { handler = always { status = status, body = '{"error_code":"bad_data"}' } }
+          local source, counter = stream_of(50000)
+          local given = { batch_size = size, concurrency = concurrency }
+          local report, failure = client_of(world):import(source, given)
+          assert.is_nil(report)
+          assert.are.equal(status, failure.status)
+          assert.are.equal("no", failure.delivered)
+          local made = failure.report
+          assert.are.equal(counter.taken, made.total)
+          assert.are.equal(counter.taken, made.failed + made.unsent)
+          assert.are.equal(0, made.accepted + made.unknown + made.rejected)
+          assert.is_true(made.failed > 0)
+          if #world.requests > 20 + concurrency then
+            error(("%d requests at size %d, concurrency %d"):format(#world.requests, size, concurrency))
+          end
+        end
+      end
+    end)
+  end
+
+  it("that is small is halved to the end, even where all of it is at fault", function()
+    local world = fake.new { handler = always { status = 400 } }
+    local _, failure = client_of(world):create_contacts(contacts_of(4))
+    assert.are.equal(7, #world.requests)
+    assert.are.equal(4, failure.report.failed)
+  end)
+
+  it("keeps input order per phone and never sends a part twice", function()
+    local contacts = {}
+    for i = 1, 60 do
+      contacts[i] = { phone = ("120255500%03d"):format(i % 20), first = tostring(i) }
+    end
+    local world = fake.new { handler = refusing { ["120255500007"] = true } }
+    local report = assert(client_of(world):import(contacts, { overwrite = true }))
+    assert.are.equal(57, report.accepted)
+    assert.are.equal(3, report.failed)
+    for phone, order in pairs(world.order) do
+      for i = 2, #order do
+        assert.is_true(order[i] >= order[i - 1], phone)
+      end
+    end
+  end)
+
+  it("whose size is the fault teaches a size that fits", function()
+    for _, limit in ipairs { 60, 30, 13, 1 } do
+      local refused = 0
+      local world = fake.new {
+        handler = function(request)
+          if #request.phones > limit then
+            refused = refused + 1
+            return { status = 413 }
+          end
+        end,
+      }
+      local report = assert(client_of(world):import((stream_of(3000))))
+      assert.are.equal(3000, report.accepted)
+      -- Without learning, each of the 30 batches would be refused, and most of their parts.
+      if refused > 40 then
+        error(("%d refusals at a limit of %d"):format(refused, limit))
+      end
+    end
+  end)
+
+  it("whose bytes are too many teaches that, too", function()
+    local refused = 0
+    local world = fake.new {
+      handler = function(request)
+        if #request.body > 20000 then
+          refused = refused + 1
+          return { status = 413 }
+        end
+      end,
+    }
+    local contacts = contacts_of(2000)
+    for _, contact in ipairs(contacts) do
+      contact.display_name = ("x"):rep(400)
+    end
+    local report = assert(client_of(world):import(contacts))
+    assert.are.equal(2000, report.accepted)
+    -- At most those on their way when the first answers came, and their halves.
+      assert.is_true(refused <= 12, refused .. " refusals")
+  end)
+
+  it("of one contact that is too large alone costs that contact only", function()
+    for index = 1, 30 do
+      local contacts = contacts_of(30)
+      contacts[index].display_name = ("x"):rep(30000)
+      local world = fake.new {
+        handler = function(request)
+          return #request.body > 20000 and { status = 413 } or nil
+        end,
+      }
+      local report = assert(client_of(world):import(contacts))
+      check_split(30, report, { [index] = true }, 413)
+      assert.are.equal("too_large", report.items[1].failure.kind)
+    end
+  end)
+
+  it("is no reason to stop once something was accepted", function()
+    local world = fake.new {
+      handler = function(request)
+        if request.number > 1 then
+          return { status = 400 }
+        end
+      end,
+    }
+    local report = assert(client_of(world):import(contacts_of(60), { batch_size = 4, concurrency = 1 }))
+    assert.are.equal(4, report.accepted)
+    assert.are.equal(56, report.failed)
+  end)
+
+  it("that may have been taken before stays in doubt", function()
+    for _, process in ipairs { "all", "none" } do
+      local contacts = contacts_of(20)
+      local bad = bad_of(contacts, { 7 })
+      local refuse = refusing(bad)
+      local world = fake.new {
+        handler = function(request)
+          if request.number == 1 then
+            return { status = 500, process = process }
+          end
+          return refuse(request)
+        end,
+      }
+      local _, failure = client_of(world):create_contacts(contacts)
+      local outcomes, items = witness.outcomes(20, failure.report)
+      witness.sums(20, failure.report)
+      for i = 1, 20 do
+        if i == 7 then
+          assert.are.equal("unknown", outcomes[i])
+          assert.are.equal("maybe", items[i].failure.delivered)
+        elseif process == "all" then
+          assert.are.equal("rejected", outcomes[i])
+          assert.is_true(items[i].ambiguous)
+        else
+          assert.are.equal("accepted", outcomes[i])
+        end
+      end
+    end
+  end)
+
+  it("that was only refused leaves no doubt", function()
+    local contacts = contacts_of(20)
+    local world = fake.new { handler = refusing((bad_of(contacts, { 7 }))) }
+    for _, contact in ipairs(contacts) do
+      world.contacts[contact.phone] = contact
+    end
+    local _, failure = client_of(world):create_contacts(contacts)
+    assert.are.equal(1, failure.report.failed)
+    assert.are.equal(19, failure.report.rejected)
+    for _, item in ipairs(failure.report.items) do
+      assert.is_falsy(item.ambiguous)
+    end
+  end)
+
+  it("is cut off by a deadline without losing an outcome", function()
+    for tenths = 1, 20 do
+      local contacts = contacts_of(64)
+      local world = fake.new { handler = refusing((bad_of(contacts, { 3, 30, 60 }))) }
+      local report, failure = client_of(world):import(contacts, { deadline = tenths / 10, concurrency = 2 })
+      report = report or failure.report
+      witness.sums(64, report)
+      local outcomes = witness.outcomes(64, report)
+      for _, index in ipairs { 3, 30, 60 } do
+        assert.is_true(outcomes[index] == "failed" or outcomes[index] == "unknown")
+      end
+    end
+  end)
+end)
+
+describe("an address that does not exist", function()
+  for _, status in ipairs { 404, 405, 410 } do
+    it("is not asked for every contact: " .. status, function()
+      local world = fake.new { handler = always { status = status } }
+      local source, counter = stream_of(50000)
+      local report, failure = client_of(world):import(source)
+      assert.is_nil(report)
+      assert.are.equal(status, failure.status)
+      assert.are.equal("bad_data", failure.kind)
+      assert.is_true(#world.requests <= 8)
+      witness.sums(counter.taken, failure.report)
+    end)
+  end
+end)
+
+describe("a redirect", function()
+  it("of every request is not asked for again and again", function()
+    local world = fake.new { handler = always { status = 302, headers = { Location = "https://elsewhere.example/" } } }
+    local source, counter = stream_of(50000)
+    local report, failure = client_of(world):import(source)
+    assert.is_nil(report)
+    assert.are.equal("unexpected", failure.kind)
+    assert.is_true(#world.requests <= 20)
+    assert.are.equal(counter.taken, failure.report.unknown + failure.report.unsent)
+    for _, request in ipairs(world.requests) do
+      assert.is_truthy(request.url:find("https://api.heymarket.com/", 1, true))
+    end
+  end)
+end)
+
+-- Every string in a value, wherever it stands.
+local function strings_in(value, found, seen)
+  found, seen = found or {}, seen or {}
+  if type(value) == "string" then
+    found[#found + 1] = value
+  elseif type(value) == "table" and not seen[value] then
+    seen[value] = true
+    for name, item in pairs(value) do
+      strings_in(name, found, seen)
+      strings_in(item, found, seen)
+    end
+  end
+  return found
+end
+
+describe("events", function()
+  local FIELDS = {
+    request = { method = "string", url = "string", attempt = "number", contacts = "number", bytes = "number" },
+    response = { method = "string", url = "string", attempt = "number", contacts = "number", elapsed = "number" },
+    retry = { method = "string", url = "string", attempt = "number", delay = "number", failure = "table" },
+    pace = { delay = "number" },
+    outcome = { contacts = "number" },
+  }
+
+  -- A run with a little of everything: invalid contacts, doubles, faults, refusals, pacing.
+  local function run(seed, hook, options)
+    local draw = fake.random(seed)
+    local contacts = {}
+    for i = 1, draw(1, 200) do
+      local phone = ("1202555%04d"):format(draw(1, 150))
+      contacts[i] = { phone = draw(1, 12) == 1 and "bad" or phone, first = tostring(i), last = "Private-Name" }
+    end
+    local world
+    world = fake.new {
+      random = draw,
+      latency = function()
+        return 0.05 + draw()
+      end,
+      handler = function(request)
+        local _, token = fake.iat(request.headers)
+        world.tokens = world.tokens or {}
+        world.tokens[token] = true
+        for phone in pairs(request.has) do
+          if phone:find "7$" then
+            return { status = 400, body = cjson.encode { error_code = "bad_data", message = "phone" } }
+          end
+        end
+        local kind = draw(1, 12)
+        local id = { ["X-Request-Id"] = "id-" .. request.number }
+        if kind == 1 then
+          return { status = 500, process = draw(1, 2) == 1 and "all" or "none", headers = id }
+        elseif kind == 2 then
+          return { status = 429, headers = { ["Retry-After"] = "2", ["X-Request-Id"] = "id-" .. request.number } }
+        elseif kind == 3 then
+          return { code = "COULDNT_CONNECT", sent = false }
+        elseif kind == 4 then
+          -- A server that is so kind as to show what it got.
+          return { status = 502, body = request.body .. token, headers = id }
+        elseif kind == 5 then
+          return { body = "<html>" .. request.body .. token .. "</html>", process = "none", headers = id }
+        end
+        return { headers = id }
+      end,
+    }
+    local given = {
+      on_event = hook,
+      batch_size = 10,
+      requests_per_minute = draw(1, 2) == 1 and 20 or false,
+    }
+    for name, value in pairs(options or {}) do
+      given[name] = value
+    end
+    local report, failure = client_of(world):import(contacts, given)
+    return report or failure.report, world, #contacts, failure
+  end
+
+  it("have their fields, and their outcomes add up", function()
+    local types = {}
+    for seed = 1, 40 do
+      local sum, by_outcome, counts = 0, {}, {}
+      local report, world, count = run(seed, function(event)
+        types[event.type] = true
+        counts[event.type] = (counts[event.type] or 0) + 1
+        assert(FIELDS[event.type], "an unknown type")
+        for field, kind in pairs(FIELDS[event.type]) do
+          if type(event[field]) ~= kind then
+            error(("%s has %s = %s"):format(event.type, field, tostring(event[field])))
+          end
+        end
+        if event.type == "outcome" then
+          sum = sum + event.contacts
+          by_outcome[event.outcome] = (by_outcome[event.outcome] or 0) + event.contacts
+        elseif event.type == "response" then
+          local request = world and world.requests[1]
+          assert(not request or event.attempt >= 1)
+        end
+      end)
+      assert.are.equal(count, report.total)
+      assert.are.equal(count, sum)
+      for _, outcome in ipairs { "accepted", "rejected", "invalid", "failed", "unknown", "unsent" } do
+        assert.are.equal(report[outcome], by_outcome[outcome] or 0)
+      end
+      assert.are.equal(report.requests, counts.request or 0)
+      assert.are.equal(report.requests, counts.response or 0)
+      assert.are.equal(#world.requests, counts.request or 0)
+      -- A try that was announced is not made where the call stops before its time has come.
+      assert.is_true(report.retries <= (counts.retry or 0))
+    end
+    for name in pairs(FIELDS) do
+      assert.is_true(types[name], "no event of type " .. name)
+    end
+  end)
+
+  it("do not fail in secret: the checks above raise nothing", function()
+    -- An error in a hook is swallowed by design; this is the same with the errors kept.
+    local raised = {}
+    for seed = 1, 20 do
+      run(seed, function(event)
+        local ok, problem = pcall(function()
+          for field, kind in pairs(FIELDS[event.type]) do
+            assert(type(event[field]) == kind, event.type .. "." .. field)
+          end
+          if event.type == "response" then
+            assert(event.status or event.failure, "neither status nor failure")
+            assert(event.elapsed >= 0, "elapsed")
+            assert(not event.status or event.status ~= 500 or event.request_id:find "^id%-%d+$", "request_id")
+          elseif event.type == "retry" then
+            assert(heymarket.is_failure(event.failure), "failure")
+          end
+        end)
+        if not ok then
+          raised[#raised + 1] = problem
+        end
+      end)
+    end
+    assert.are.same({}, raised)
+  end)
+
+  it("hold no secret, no token and no body", function()
+    for seed = 1, 40 do
+      local events = {}
+      local _, world = run(seed, function(event)
+        events[#events + 1] = event
+      end)
+      for _, text in ipairs(strings_in(events)) do
+        assert.is_nil(text:find(KEY, 1, true))
+        assert.is_nil(text:find("Private-Name", 1, true), text)
+        for token in pairs(world.tokens or {}) do
+          assert.is_nil(text:find(token, 1, true))
+          assert.is_nil(text:find(token:match "[^.]+$", 1, true))
+        end
+      end
+    end
+  end)
+
+  it("are told to a hook that raises, and nothing changes", function()
+    for seed = 1, 40 do
+      local quiet, world = run(seed)
+      local count = 0
+      local loud, other = run(seed, function()
+        count = count + 1
+        error(count % 2 == 0 and "no" or { "no" })
+      end)
+      quiet.items, loud.items = #quiet.items, #loud.items
+      assert.are.same(quiet, loud)
+      assert.are.equal(#world.requests, #other.requests)
+      assert.is_true(count >= quiet.requests)
+    end
+  end)
+
+  it("come from the hook of the call, where it has one", function()
+    local world = fake.new {}
+    local seen = { client = 0, call = 0 }
+    local client = client_of(world, {
+      on_event = function()
+        seen.client = seen.client + 1
+      end,
+    })
+    client:create_contacts(contacts_of(1), {
+      on_event = function()
+        seen.call = seen.call + 1
+      end,
+    })
+    assert.are.equal(0, seen.client)
+    assert.are.equal(3, seen.call)
+    client:create_contacts(contacts_of(1))
+    assert.are.equal(3, seen.client)
+  end)
+end)
+
+describe("the books", function()
+  -- Statuses by which the server says that it did nothing.
+  local function is_certain(request)
+    if not request.arrived then
+      return true
+    elseif request.code then
+      return false
+    end
+    local status = request.status
+    return status >= 400 and status < 500 and status ~= 408
+  end
+
+  -- A run in which anything may happen, drawn from a seed, and all that must be true of it.
+  local function run(seed)
+    local draw = fake.random(seed)
+    local count, pool = draw(1, 150), draw(1, 60)
+    local contacts, marked = {}, {}
+    for i = 1, count do
+      contacts[i] = { phone = ("1202555%04d"):format(draw(1, pool)), first = tostring(i) }
+      marked[i] = {}
+    end
+    local method = draw(1, 2) == 1 and "import" or "create_contacts"
+    local invalid = {}
+    if method == "import" then
+      for i = 1, count do
+        if draw(1, 20) == 1 then
+          contacts[i] = { phone = "123", first = tostring(i) }
+          invalid[i] = true
+        end
+      end
+    end
+    -- How bad the network is, how often the server refuses, and what is wrong with it.
+    local trouble = draw(0, 60)
+    local bad = {}
+    for _ = 1, draw(0, 6) do
+      bad[("1202555%04d"):format(draw(1, pool))] = true
+    end
+    local greatest = draw(1, 3) == 1 and draw(1, 12) or 1000
+    local ahead = draw(1, 4) == 1 and 3600 or 0
+    local world
+    world = fake.new {
+      random = draw,
+      latency = function()
+        return 0.01 + draw() * 2
+      end,
+      handler = function(request)
+        for _, contact in ipairs(request.sent) do
+          table.insert(marked[tonumber(contact.first)], request)
+        end
+        if draw(1, 100) <= trouble then
+          local kind = draw(1, 9)
+          local process = draw(1, 2) == 1 and "all" or "none"
+          if kind == 1 then
+            return { code = "COULDNT_CONNECT", sent = false }
+          elseif kind == 2 then
+            return { code = "RECV_ERROR", sent = true, process = process }
+          elseif kind == 3 then
+            return { status = draw(500, 504), process = process }
+          elseif kind == 4 then
+            return { status = 429, headers = { ["Retry-After"] = tostring(draw(0, 3)) } }
+          elseif kind == 5 then
+            return { body = "<html>", process = process }
+          elseif kind == 6 then
+            return { latency = 1000, process = process }
+          elseif kind == 7 then
+            return { status = 408, process = process }
+          elseif kind == 8 then
+            return { code = "SSL_CONNECT_ERROR", sent = false }
+          elseif draw(1, 4) == 1 then
+            request.strange = true
+            return { body = '[{"phone":"19998887777"}]', process = "all" }
+          end
+          return { code = "PARTIAL_FILE", sent = true, process = process }
+        end
+        if math.abs(world.now + world.offset + ahead - fake.iat(request.headers)) > 300 then
+          return { status = 401, headers = { Date = fake.http_date(world.now + world.offset + ahead) } }
+        elseif #request.phones > greatest then
+          return { status = 413 }
+        end
+        for phone in pairs(request.has) do
+          if bad[phone] then
+            return { status = 400 }
+          end
+        end
+      end,
+    }
+    for _ = 1, draw(0, 10) do
+      local phone = ("1202555%04d"):format(draw(1, pool))
+      world.contacts[phone] = { phone = phone, first = "0" }
+    end
+    local given = {
+      batch_size = draw(1, 20),
+      concurrency = draw(1, 8),
+      max_attempts = draw(1, 6),
+      overwrite = draw(1, 2) == 1,
+      timeout = draw(3, 20),
+      deadline = draw(1, 5) == 1 and draw(1, 40) or nil,
+      requests_per_minute = draw(1, 3) == 1 and draw(5, 60) or false,
+    }
+    local client = client_of(world)
+    local report, failure = client[method](client, contacts, given)
+    local made = report or failure.report
+
+    witness.sums(count, made)
+    local outcomes, items = witness.outcomes(count, made)
+    assert(#world.overlap == 0, "a phone was in two requests at a time")
+    assert(#world.doubles == 0, "a phone stood twice in a request")
+    assert(world.max_in_flight <= given.concurrency, "more in flight than allowed")
+    assert(made.requests == #world.requests, "requests")
+    for phone, order in pairs(world.order) do
+      for i = 2, #order do
+        assert(order[i] >= order[i - 1], "out of order: " .. phone)
+      end
+    end
+    if given.deadline then
+      for _, request in ipairs(world.requests) do
+        assert(request.t < 1000 + given.deadline, "a try after the deadline")
+      end
+      assert(world.now <= 1000 + given.deadline + EPSILON, "the deadline was overrun")
+    end
+    for i = 1, count do
+      local tries, outcome = marked[i], outcomes[i]
+      local last = tries[#tries]
+      local doubt = false
+      for n = 1, #tries - 1 do
+        doubt = doubt or not is_certain(tries[n])
+      end
+      local problem
+      if invalid[i] ~= (outcome == "invalid" or nil) then
+        problem = "invalid"
+      elseif (outcome == "unsent" or outcome == "invalid") and last then
+        problem = "was sent"
+      elseif outcome == "accepted" and not (last and last.status == 200 and not last.strange and last.stored) then
+        problem = "has no good answer"
+      elseif outcome == "failed" then
+        for _, request in ipairs(tries) do
+          if request.stored or not is_certain(request) then
+            problem = "may be there"
+          end
+        end
+        if not last then
+          problem = "was never tried"
+        elseif items[i].failure.delivered ~= "no" then
+          problem = "is failed, but its failure says maybe"
+        end
+      elseif outcome == "rejected" then
+        if last.status ~= 200 or items[i].remote.phone ~= contacts[i].phone then
+          problem = "was not listed"
+        elseif (items[i].ambiguous or false) ~= doubt then
+          problem = "ambiguous is " .. tostring(items[i].ambiguous)
+        end
+      elseif outcome == "unknown" then
+        if not last or not doubt and is_certain(last) then
+          problem = "is in no doubt"
+        elseif items[i].failure.delivered ~= "maybe" then
+          problem = "is unknown, but its failure says no"
+        end
+      end
+      for _, request in ipairs(tries) do
+        if #tries > 1 and request ~= last and request.status == 200 and not request.strange then
+          if request.result.body ~= "<html>" then
+            problem = "was sent again after an answer"
+          end
+        end
+      end
+      if problem then
+        error(("contact %d, %s: %s"):format(i, outcome, problem))
+      end
+    end
+    if method == "create_contacts" then
+      local untaken = made.failed + made.unknown + made.unsent
+      assert((report ~= nil) == (untaken == 0), "create_contacts gives a report only where all is done")
+    end
+    return made, failure
+  end
+
+  for part = 1, 10 do
+    it(("are true in every run, seeds %d to %d"):format(part * 60 - 59, part * 60), function()
+      local reached = {}
+      for seed = part * 60 - 59, part * 60 do
+        local ok, made = pcall(run, seed)
+        if not ok then
+          error(("seed %d: %s"):format(seed, type(made) == "table" and made.message or tostring(made)))
+        end
+        for _, outcome in ipairs { "accepted", "rejected", "invalid", "failed", "unknown", "unsent" } do
+          reached[outcome] = reached[outcome] or made[outcome] > 0
+        end
+      end
+      -- The runs are of use only where they come to everything.
+      for _, outcome in ipairs { "accepted", "rejected", "invalid", "failed", "unknown", "unsent" } do
+        assert.is_true(reached[outcome], outcome)
+      end
+    end)
+  end
+end)
+
+describe("against a server of flesh and blood", function()
+  local at
+
+  setup(function()
+    at = server.start()
+  end)
+
+  teardown(function()
+    at:stop()
+  end)
+
+  before_each(function()
+    at:reset()
+  end)
+
+  local function real_client(config)
+    config = config or {}
+    local given = {
+      secret_id = "id",
+      secret_key = KEY,
+      base_url = at.url,
+      requests_per_minute = false,
+      runtime = { random = constant(0) },
+    }
+    for name, value in pairs(config) do
+      given[name] = value
+    end
+    local client = assert(heymarket.new(given))
+    opened[#opened + 1] = client
+    return client
+  end
+
+  it("one bad contact of 100 costs at most 14 requests more", function()
+    for _, index in ipairs { 1, 2, 37, 50, 51, 99, 100 } do
+      at:reset()
+      local contacts = contacts_of(100)
+      at:default { refuse_phones = { contacts[index].phone } }
+      local _, failure = real_client():create_contacts(contacts)
+      check_split(100, failure.report, { [index] = true })
+      local ledger = at:ledger()
+      assert.is_true(#ledger.requests <= 15)
+      witness.compare(contacts, failure.report, ledger)
+    end
+  end)
+
+  it("the second token goes by the server's clock", function()
+    local there = 2000000000
+    at:script { { status = 401, headers = { Date = fake.http_date(there) } } }
+    local report = assert(real_client():create_contacts(contacts_of(3)))
+    assert.are.equal(3, report.accepted)
+    local ledger = at:ledger()
+    local first = fake.iat { "Authorization: " .. ledger.requests[1].headers.authorization }
+    local second = fake.iat { "Authorization: " .. ledger.requests[2].headers.authorization }
+    assert.is_true(math.abs(first - os.time()) < 60)
+    assert.is_true(math.abs(second - there) < 60)
+  end)
+
+  it("Retry-After is waited for", function()
+    at:script { { status = 503, process = "none", headers = { ["Retry-After"] = "1" } } }
+    assert(real_client():create_contacts(contacts_of(1)))
+    local arrivals = at:ledger().arrivals
+    assert.is_true(arrivals[2] - arrivals[1] >= 0.999)
+  end)
+
+  it("a 403 stops the call, and what is on its way is awaited", function()
+    at:default { delay = 0.2 }
+    at:script { {}, { status = 403 } }
+    local contacts = contacts_of(100)
+    local _, failure = real_client():create_contacts(contacts, { batch_size = 5 })
+    assert.are.equal("denied", failure.kind)
+    witness.compare(contacts, failure.report, at:ledger())
+    assert.are.equal(5, failure.report.failed)
+    assert.is_true(failure.report.unsent >= 70)
+  end)
+
+  it("a phone is never in two requests at a time", function()
+    for seed = 1, 10 do
+      at:reset()
+      local draw = fake.random(seed)
+      local contacts, steps = {}, {}
+      for i = 1, 150 do
+        contacts[i] = { phone = ("1202555%04d"):format(draw(1, 30)), first = tostring(i) }
+      end
+      for i = 1, 60 do
+        steps[i] = { delay = draw(0, 10) / 1000, keep_body = true }
+        local kind = draw(1, 6)
+        if kind == 1 then
+          steps[i].status = 500
+        elseif kind == 2 then
+          steps[i].fault = "reset_after_read"
+        elseif kind == 3 then
+          steps[i].fault = "close_after_read"
+        end
+      end
+      at:default { keep_body = true }
+      at:script(steps)
+      local given = { batch_size = draw(1, 10), concurrency = draw(2, 8), overwrite = true }
+      local report, failure = real_client():import(contacts, given)
+      witness.sums(150, report or failure.report)
+      local ledger = at:ledger()
+      assert.are.same({}, ledger.overlap)
+      assert.are.same({}, ledger.doubles)
+      assert.is_true(ledger.max_in_flight <= given.concurrency)
+      local last = {}
+      for _, request in ipairs(ledger.requests) do
+        for _, contact in ipairs(cjson.decode(request.body)) do
+          local number = tonumber(contact.first)
+          assert.is_true(number >= (last[contact.phone] or 0), "out of order")
+          last[contact.phone] = number
+        end
+      end
+    end
+  end)
+end)
+
+describe("the retry tests", function()
+  it("leave nothing open", function()
+    collectgarbage()
+    collectgarbage()
+    assert.are.same({ signers = 0, pools = 0, transfers = 0 }, core.open_handles())
+  end)
+end)
