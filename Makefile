@@ -46,7 +46,7 @@ TEST_NEEDS = $(SERVE_NEEDS) lua5.4 liblua5.4-dev lua-busted openssl=openssl valg
 LINT_NEEDS = lua5.4 luacheck=lua-check clang=clang clang-format=clang-format cppcheck=cppcheck shellcheck=shellcheck
 
 .PHONY: help build test demo lint format bench install uninstall clean
-.PHONY: ready runs cores core-asan deps-build deps-run deps-serve deps-test deps-lint deps-rocks
+.PHONY: ready cores core-asan deps-build deps-run deps-serve deps-test deps-lint deps-rocks
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -77,8 +77,10 @@ format: deps-lint ## bring the sources into their format
 	@sh .ci/lint format
 
 bench: build deps-run deps-serve ## measure signing and importing
-	@echo "bench: signing and importing"
+	@echo "bench: signing, importing, and a handler in nginx"
+	@bench/signing
 	@bench/run
+	@bench/nginx
 
 install: ## put modules, core and command below PREFIX (LUAS="5.4 5.1" for other Luas; DESTDIR)
 	@echo "install: below $(DESTDIR)$(PREFIX) for Lua $(INSTALL_LUAS)"
@@ -107,12 +109,10 @@ deps-lint:
 deps-rocks:
 	@.ci/deps luarocks=luarocks $(dev_5.1) $(dev_5.4) $(lua_5.1) $(lua_5.4)
 
-# All that the checks need, short of running them; .ci/run does that itself.
+# All that the checks need, short of running them.
 ready: build
 	@$(MAKE) deps-run deps-test $(if $(filter lint,$(RUNS)),deps-lint) $(if $(filter rocks,$(RUNS)),deps-rocks) \
 	  $(if $(filter asan,$(RUNS)),core-asan) LUAS="$(LUAS)"
-runs:
-	@echo $(RUNS)
 
 cores: $(CORES)
 
