@@ -130,8 +130,11 @@ static int core_lock(lua_State *L) {
     return outcome(L, good, errno);
 }
 
-static const int watched[2] = {SIGINT, SIGTERM};
-static struct sigaction former[2];
+/* Whoever wants to end in order must not be ended by a reader that went away: SIGPIPE is ignored
+ * meanwhile, and writing fails instead. */
+enum { WATCHED = 3 };
+static const int watched[WATCHED] = {SIGINT, SIGTERM, SIGPIPE};
+static struct sigaction former[WATCHED];
 static bool watching;
 static volatile sig_atomic_t interrupts;
 static volatile sig_atomic_t keyboard_interrupts;
@@ -152,12 +155,12 @@ static void on_interrupt(int number) {
 static void watch(void) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
-    action.sa_handler = on_interrupt; /* no SA_RESTART: waiting calls shall return */
-    sigemptyset(&action.sa_mask);
+    sigemptyset(&action.sa_mask); /* and no SA_RESTART: waiting calls shall return */
     interrupts = 0;
     keyboard_interrupts = 0;
     core_pin();
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < WATCHED; i++) {
+        action.sa_handler = watched[i] == SIGPIPE ? SIG_IGN : on_interrupt;
         sigaction(watched[i], &action, &former[i]);
     }
     watching = true;
@@ -169,7 +172,7 @@ static int core_interrupts(lua_State *L) {
     if (!restore && !watching) {
         watch();
     } else if (restore && watching) {
-        for (int i = 0; i < 2; i++) {
+        for (int i = 0; i < WATCHED; i++) {
             sigaction(watched[i], &former[i], NULL);
         }
         watching = false;

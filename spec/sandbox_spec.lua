@@ -3,7 +3,7 @@ local core = require "heymarket.core"
 local faces = require "spec.support.sandbox_faces"
 local heymarket = require "heymarket"
 local retry = require "heymarket.retry"
-local sandbox_server = require "heymarket.sandbox_server"
+local sandbox_server = require "heymarket.sandbox.server"
 
 local sandbox = heymarket.sandbox
 
@@ -602,7 +602,7 @@ for _, name in ipairs(faces.names) do
 
       it("knows exactly these faults, and a client sees each for what it is", function()
         local known = {}
-        for fault in pairs(require("heymarket.sandbox_script").faults) do
+        for fault in pairs(require("heymarket.sandbox.script").faults) do
           known[#known + 1] = fault
           assert.truthy(expected[fault], fault)
         end
@@ -1148,7 +1148,7 @@ describe("the sandbox's server", function()
     )
   end
 
-  local RUN = 'os.exit((require("heymarket.sandbox_server").run()))'
+  local RUN = 'os.exit((require("heymarket.sandbox.server").run()))'
 
   -- Starts the command in the background: its pid and the lines it prints.
   local function run()
@@ -1209,7 +1209,7 @@ describe("the sandbox's server", function()
     local folder = faces.output_of("mktemp -d"):match "%S+"
     os.execute(("mkdir -p %s/heymarket && cp %s %s/%s"):format(folder, faces.quote(here .. name), folder, name))
     local cpath = folder .. "/?.so;" .. package.cpath:gsub("[^;]*/build/[^;]*", "")
-    local code = 'local s, f = require("heymarket.sandbox_server").start() print(s and "started" or f) '
+    local code = 'local s, f = require("heymarket.sandbox.server").start() print(s and "started" or f) '
       .. "if s then s.stop() end"
     local printed = faces.output_of("env -u HEYMARKET_SANDBOX_CPATH " .. command(code, cpath) .. " 2>&1")
     if rawget(_G, "jit") or _VERSION == "Lua 5.1" then

@@ -223,12 +223,18 @@ function Journal:meet(entry)
     if record.left == 0 and record.seen ~= record.sum then
       return nil, self:other_input(entry.index)
     end
+    local rejected, problem
+    if record.left == 0 then
+      rejected, problem = self:rejected_of(record)
+      if not rejected then
+        return nil, problem
+      end
+    end
     waiting[#waiting + 1] = entry
     if record.left > 0 then
       return {}
     end
     self.incomplete[record] = nil
-    local rejected = self:rejected_of(record)
     for _, other in ipairs(waiting) do
       local item = rejected[other.index]
       other.known = item and { outcome = "rejected", remote = item.remote, ambiguous = item.ambiguous }
@@ -289,9 +295,10 @@ end
 function Journal:other_input(index)
   return failure.new(
     "journal",
-    ("this journal was made from another input (it differs at contact %d or before): use the same input, or another journal"):format(
-      index
-    ),
+    (
+      "this journal was made from another input (it differs at contact %d or before): use the same input, or another "
+      .. "journal"
+    ):format(index),
     { code = "OTHER_INPUT" }
   )
 end
@@ -351,7 +358,10 @@ function Journal:rejected_of(record)
     self.reader:seek("set", record.offset)
     local line = self.reader:read "*l"
     local ok, list = json.decode((line or ""):match "^< %S+ %d+ (.*) %x+$" or "")
-    for _, item in ipairs(ok and list or {}) do
+    if not ok then
+      return nil, fail(self.path, "the journal was changed by somebody else", "a line is not where it was")
+    end
+    for _, item in ipairs(list) do
       rejected[item.index] = item
     end
   end
@@ -401,7 +411,32 @@ local READ = {
   end,
 }
 
--- Takes in what an earlier run has written. Returns false when there is nothing to take in, nil when it is not ours.
+-- Lines and where they begin. file:lines() of Lua 5.1 and 5.2 loses count at zero bytes, which a crash of the machine
+-- can leave behind.
+local function lines_of(file)
+  local rest, offset = "", 0
+  return function()
+    local last = rest:find("\n", 1, true)
+    while not last do
+      local chunk = file:read(65536)
+      if not chunk then
+        break
+      end
+      local searched = #rest
+      rest = rest .. chunk
+      last = rest:find("\n", searched + 1, true)
+    end
+    if rest == "" then
+      return nil
+    end
+    local line, at = rest:sub(1, (last or #rest + 1) - 1), offset
+    rest = rest:sub((last or #rest) + 1)
+    offset = at + #line + 1
+    return line, at
+  end
+end
+
+-- Takes in what an earlier run has written. Returns false where there is nothing, nil where it is not ours.
 local function replay(self, options)
   local size = self.reader:seek "end"
   if not size then
@@ -415,8 +450,8 @@ local function replay(self, options)
     return nil, "it is not a journal of this version of heymarket, and was left as it is"
   end
   self.reader:seek "set"
-  local header, offset = nil, 0
-  for line in self.reader:lines() do
+  local header
+  for line, offset in lines_of(self.reader) do
     local text, sum = line:match "^(.*) (%x+)$"
     local good = text and checksum(text) == sum
     if not header then
@@ -439,7 +474,6 @@ local function replay(self, options)
         READ[kind](self, rest, offset)
       end
     end
-    offset = offset + #line + 1
   end
   self.last = self.total and math.huge or self.noted
   return true

@@ -99,8 +99,8 @@ local SECONDS = WINDOW + 1
 
 --- Makes a pacer that counts in a lua_shared_dict.
 ---
---- Every entry there expires by itself, so that a worker which dies takes nothing with it. A pause after a 429 holds for
---- all workers; the distance between requests afterwards is each worker's own.
+--- Every entry there expires by itself, so that a worker which dies takes nothing with it. A pause after a 429 holds
+--- for all workers; the distance between requests afterwards is each worker's own.
 ---@param dict table a lua_shared_dict
 ---@param name string what the workers have in common: the account
 ---@param monotonic fun():number this worker's clock

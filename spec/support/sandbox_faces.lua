@@ -3,7 +3,7 @@ local faces = {}
 
 local core = require "heymarket.core"
 local heymarket = require "heymarket"
-local sandbox_server = require "heymarket.sandbox_server"
+local sandbox_server = require "heymarket.sandbox.server"
 
 local function output_of(command)
   local pipe = assert(io.popen(command, "r"))

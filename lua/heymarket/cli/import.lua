@@ -5,10 +5,10 @@ local contact = require "heymarket.contact"
 local core = require "heymarket.core"
 local csv = require "heymarket.csv"
 local failure = require "heymarket.failure"
-local failures_file = require "heymarket.cli_failures"
-local progress = require "heymarket.cli_progress"
+local failures_file = require "heymarket.cli.failures"
+local progress = require "heymarket.cli.progress"
 local report = require "heymarket.report"
-local summary = require "heymarket.cli_summary"
+local summary = require "heymarket.cli.summary"
 
 local MAX_ITEMS = 1000 -- as many as the report of an import keeps
 local LOOK_EVERY = 64 -- rows between two looks at the clock and at interrupts

@@ -3,7 +3,7 @@ local sandbox_script = {}
 
 local contact = require "heymarket.contact"
 local options = require "heymarket.options"
-local sandbox_json = require "heymarket.sandbox_json"
+local sandbox_json = require "heymarket.sandbox.json"
 local text = require "heymarket.text"
 
 ---@class heymarket.SandboxStep one step; each API request takes the first one that fits it

@@ -84,7 +84,7 @@ function cli_sandbox.run(given, refuse)
   elseif given.port and given.port > 65535 then
     refuse "--port must be a whole number from 0 to 65535"
   end
-  return require("heymarket.sandbox_server").run { port = given.port, options = options }
+  return require("heymarket.sandbox.server").run { port = given.port, options = options }
 end
 
 return cli_sandbox

@@ -8,7 +8,7 @@ local core = require "heymarket.core"
 local failure = require "heymarket.failure"
 local options = require "heymarket.options"
 local sandbox = require "heymarket.sandbox"
-local sandbox_json = require "heymarket.sandbox_json"
+local sandbox_json = require "heymarket.sandbox.json"
 local text = require "heymarket.text"
 
 local HOST = "127.0.0.1"
@@ -33,7 +33,7 @@ end
 
 local function output_of(command)
   local pipe = assert(io.popen(command, "r"))
-  local output = pipe:read "*a"
+  local output = pipe:read "*a" or "" -- nothing, where a signal came in between
   pipe:close()
   return output
 end
@@ -198,16 +198,16 @@ http {
   lua_check_client_abort on;
   lua_package_path "%s";
   lua_package_cpath "%s";
-  init_worker_by_lua_block { require("heymarket.sandbox_nginx").open("%s") }
+  init_worker_by_lua_block { require("heymarket.sandbox.nginx").open("%s") }
   server {
     listen %s:%d;
-    location /_sandbox/ { content_by_lua_block { require("heymarket.sandbox_nginx").admin() } }
+    location /_sandbox/ { content_by_lua_block { require("heymarket.sandbox.nginx").admin() } }
     set $sandbox_cut "";
     location @cut {
       keepalive_timeout 0;
-      content_by_lua_block { require("heymarket.sandbox_nginx").cut() }
+      content_by_lua_block { require("heymarket.sandbox.nginx").cut() }
     }
-    location / { content_by_lua_block { require("heymarket.sandbox_nginx").answer() } }
+    location / { content_by_lua_block { require("heymarket.sandbox.nginx").answer() } }
   }
 }
 ]]

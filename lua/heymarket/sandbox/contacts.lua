@@ -1,7 +1,7 @@
 --- The sandbox's contacts: what the endpoint takes as one, how two become one, and how they are shown.
 local sandbox_contacts = {}
 
-local sandbox_json = require "heymarket.sandbox_json"
+local sandbox_json = require "heymarket.sandbox.json"
 
 local is_integer, is_array, is_object = sandbox_json.is_integer, sandbox_json.is_array, sandbox_json.is_object
 local null = sandbox_json.null

@@ -2,7 +2,7 @@
 local sandbox_token = {}
 
 local core = require "heymarket.core"
-local sandbox_json = require "heymarket.sandbox_json"
+local sandbox_json = require "heymarket.sandbox.json"
 
 local LIFETIME = 300 -- seconds after `iat`, documented by the vendor
 

@@ -3,7 +3,7 @@
 local sandbox_nginx = {}
 
 local sandbox = require "heymarket.sandbox"
-local sandbox_json = require "heymarket.sandbox_json"
+local sandbox_json = require "heymarket.sandbox.json"
 
 local ADMIN = "/_sandbox/"
 local LOOK_EVERY = 0.25 -- seconds between two looks whether the program that started this is still there

@@ -1,9 +1,9 @@
 --- What the command says of an import when it has ended: for people, and as JSON for programs.
 local summary = {}
 
-local failures = require "heymarket.cli_failures"
+local failures = require "heymarket.cli.failures"
 local json = require "heymarket.json"
-local progress = require "heymarket.cli_progress"
+local progress = require "heymarket.cli.progress"
 local report = require "heymarket.report"
 
 local SHOWN = 10 -- reasons that are named in the summary

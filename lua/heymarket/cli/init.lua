@@ -194,7 +194,7 @@ end
 local function add_sandbox(parser)
   local command = parser:command("sandbox", ABOUT_SANDBOX):summary "Serve the API on this machine, to try things out."
   add_help(command)
-  require("heymarket.cli_sandbox").add(command)
+  require("heymarket.cli.sandbox").add(command)
   return command
 end
 
@@ -244,7 +244,7 @@ local function client_of(config)
 end
 
 local function complain_of(problem)
-  for _, line in ipairs(require("heymarket.cli_summary").complaints(problem, name_of)) do
+  for _, line in ipairs(require("heymarket.cli.summary").complaints(problem, name_of)) do
     complain(line)
   end
   return (problem.kind == "unauthorized" or problem.kind == "denied") and REFUSED or COULD_NOT_RUN
@@ -286,7 +286,7 @@ function commands.import(given, parser)
     end
     map[pair.column] = pair.field
   end
-  return require("heymarket.cli_import").run({
+  return require("heymarket.cli.import").run({
     file = given.file,
     config = config,
     options = options,
@@ -327,7 +327,7 @@ function commands.token()
 end
 
 function commands.sandbox(given, parser)
-  local code, problem = require("heymarket.cli_sandbox").run(given, function(message)
+  local code, problem = require("heymarket.cli.sandbox").run(given, function(message)
     parser:error(message)
   end)
   return code or complain_of(problem)

@@ -1,0 +1,945 @@
+local cjson = require("cjson").new()
+local core = require "heymarket.core"
+local server = require "spec.support.server"
+
+local ID, KEY = "the-secret-id", "the-secret-key-that-nobody-may-see"
+
+local folder, faults
+
+local function quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+local function read_file(path)
+  local file = io.open(path, "rb")
+  local content = file and file:read "*a"
+  if file then
+    file:close()
+  end
+  return content
+end
+
+local function write_file(name, content)
+  local path = folder .. "/" .. name
+  local file = assert(io.open(path, "wb"))
+  file:write(content)
+  file:close()
+  return path
+end
+
+local function output_of(command)
+  local pipe = assert(io.popen(command, "r"))
+  local text = pipe:read "*a"
+  pipe:close()
+  return text
+end
+
+-- The interpreter that runs these tests.
+local function interpreter()
+  local first = 0
+  while _G.arg[first - 1] do
+    first = first - 1
+  end
+  return os.getenv "HEYMARKET_TEST_LUA" or _G.arg[first]
+end
+
+-- The command line that starts the command: this interpreter, these modules, and no settings of the user's.
+local function command_line(arguments, options)
+  local words = { "env -u NO_COLOR" }
+  for _, version in ipairs { "5_2", "5_3", "5_4" } do
+    words[#words + 1] = "-u LUA_PATH_" .. version .. " -u LUA_CPATH_" .. version
+  end
+  local environment = {
+    LUA_PATH = package.path,
+    LUA_CPATH = package.cpath,
+    HEYMARKET_SECRET_ID = ID,
+    HEYMARKET_SECRET_KEY = KEY,
+    HEYMARKET_BASE_URL = faults.url,
+    TERM = "xterm",
+  }
+  for name, value in pairs(options.environment or {}) do
+    environment[name] = value
+  end
+  for name, value in pairs(environment) do
+    words[#words + 1] = quote(name .. "=" .. value)
+  end
+  for _, word in ipairs(options.before or {}) do
+    words[#words + 1] = quote(word)
+  end
+  words[#words + 1] = quote(interpreter())
+  if options.chunk then
+    words[#words + 1] = "-e " .. quote(options.chunk)
+  end
+  words[#words + 1] = "lua/bin/heymarket"
+  for _, argument in ipairs(arguments) do
+    words[#words + 1] = quote(argument)
+  end
+  return table.concat(words, " ")
+end
+
+local function assert_no_secret(text)
+  assert.is_nil(text:find(KEY, 1, true))
+end
+
+-- Starts the command without waiting for it. Its `wait()` gives {code, out, err}.
+local started, unfinished = 0, {}
+local function start(arguments, options)
+  options = options or {}
+  started = started + 1
+  local base = folder .. "/run" .. started
+  os.execute(
+    ("( %s < %s > %s 2> %s & echo $! > %s; wait $!; echo $? > %s ) > /dev/null 2>&1 &"):format(
+      command_line(arguments, options),
+      quote(options.stdin or "/dev/null"),
+      quote(options.stdout or base .. ".out"),
+      quote(base .. ".err"),
+      quote(base .. ".pid"),
+      quote(base .. ".code")
+    )
+  )
+  local run = {}
+  unfinished[run] = true
+  function run.out()
+    return read_file(base .. ".out") or ""
+  end
+  function run.err()
+    return read_file(base .. ".err") or ""
+  end
+  function run.signal(name)
+    local pid
+    repeat
+      pid = (read_file(base .. ".pid") or ""):match "%d+\n"
+    until pid
+    os.execute("kill -" .. name .. " " .. pid)
+  end
+  function run.wait()
+    local give_up = core.monotonic() + 60
+    local code
+    repeat
+      code = (read_file(base .. ".code") or ""):match "^(%d+)\n"
+      if not code then
+        core.sleep(0.01)
+      end
+    until code or core.monotonic() > give_up
+    if not code then
+      error "the command did not end"
+    end
+    unfinished[run] = nil
+    local made = { code = tonumber(code), out = run.out(), err = run.err() }
+    assert_no_secret(made.out)
+    assert_no_secret(made.err)
+    return made
+  end
+  return run
+end
+
+local function run(arguments, options)
+  return start(arguments, options).wait()
+end
+
+-- Waits until something is so.
+local function eventually(is_so)
+  local give_up = core.monotonic() + 30
+  while not is_so() do
+    assert(core.monotonic() < give_up, "it did not come about")
+    core.sleep(0.02)
+  end
+end
+
+local PYTHON = "/usr/bin/env python3 "
+
+-- Python reads the JSON and writes it anew, so that what is not JSON, or more than one object, does not pass.
+local function parsed(text)
+  local path = write_file("json", text)
+  local program = "import json,sys; v = json.loads(open(sys.argv[1], 'rb').read().decode('utf-8')); "
+    .. "assert isinstance(v, dict); print(json.dumps(v))"
+  local written = output_of(PYTHON .. "-c " .. quote(program) .. " " .. quote(path))
+  return cjson.decode(written)
+end
+
+-- Python's idea of a CSV file: an array of rows, each an array of cells.
+local function cells_of(path)
+  local program = "import csv,json,sys; "
+    .. "print(json.dumps(list(csv.reader(open(sys.argv[1], newline='', encoding='utf-8')))))"
+  return cjson.decode(output_of(PYTHON .. "-c " .. quote(program) .. " " .. quote(path)))
+end
+
+local function failures_of(path)
+  local rows = cells_of(path)
+  local header, records = rows[1], {}
+  for i = 2, #rows do
+    records[i - 1] = {}
+    for column, name in ipairs(header) do
+      records[i - 1][name] = rows[i][column]
+    end
+  end
+  return records, header
+end
+
+local function requests()
+  return #faults:ledger().requests
+end
+
+-- A CSV file of so many good contacts.
+local function good_file(count, name)
+  local lines = { "phone,first" }
+  for i = 1, count do
+    lines[#lines + 1] = ("1234567%04d,Name %d"):format(i, i)
+  end
+  return write_file(name or "good.csv", table.concat(lines, "\n") .. "\n")
+end
+
+setup(function()
+  folder = server.folder()
+  faults = server.start()
+end)
+
+teardown(function()
+  faults:stop()
+  server.remove(folder)
+end)
+
+before_each(function()
+  faults:reset()
+end)
+
+-- What a failed test left behind must not outlive it: it would keep the fault server's pipe open.
+after_each(function()
+  for left in pairs(unfinished) do
+    left.signal "KILL"
+  end
+  unfinished = {}
+end)
+
+describe("heymarket", function()
+  it("tells its version and explains itself", function()
+    local made = run { "--version" }
+    assert.equal(0, made.code)
+    assert.truthy(made.out:find "^heymarket %d+%.%d+%.%d+ %(Lua")
+    for _, arguments in ipairs { { "--help" }, { "import", "--help" }, { "check", "-h" }, { "token", "-h" } } do
+      made = run(arguments)
+      assert.equal(0, made.code)
+      assert.truthy(made.out:find "^Usage: heymarket")
+      assert.equal("", made.err)
+    end
+    made = run { "import", "--help" }
+    for flag in
+      ([[--map --ignore --overwrite --default-country --batch-size --concurrency --dry-run --failures --journal
+      --max-failures --json --quiet --no-progress]]):gmatch "%S+"
+    do
+      assert.truthy(made.out:find("\n   " .. flag, 1, true), flag)
+    end
+  end)
+
+  it("refuses wrong usage with code 2, on stderr, and sends nothing", function()
+    local file = good_file(1)
+    for _, arguments in ipairs {
+      {},
+      { "bogus" },
+      { "import" },
+      { "import", file, "more" },
+      { "import", file, "--bogus" },
+      { "import", file, "--batch-size", "0" },
+      { "import", file, "--batch-size", "many" },
+      { "import", file, "--batch-size", "1.5" },
+      { "import", file, "--concurrency", "1000" },
+      { "import", file, "--requests-per-minute", "none" },
+      { "import", file, "--max-failures", "0" },
+      { "import", file, "--default-country", "+1" },
+      { "import", file, "--timeout", "0" },
+      { "import", file, "--map", "phone" },
+      { "import", file, "--map", "a=phone", "--map", "a=first" },
+      { "import", file, "--failures" },
+      { "import", file, "--proxy", "http://name:password@127.0.0.1:1" },
+      { "check", "more" },
+      { "sandbox", "--port", "99999" },
+      { "sandbox", "--bad-contact", "shrug" },
+      { "sandbox", "--max-contacts", "0" },
+    } do
+      local made = run(arguments)
+      local shown = table.concat(arguments, " ")
+      assert.equal(2, made.code, shown)
+      assert.equal("", made.out, shown)
+      assert.truthy(made.err:find "^heymarket: %S", shown)
+      assert.truthy(made.err:find("\nUsage: heymarket", 1, true), shown)
+      assert.is_nil(made.err:find("password", 40, true) and made.err:find("name:password", 1, true))
+    end
+    assert.equal(0, requests())
+  end)
+
+  it("says how to install argparse where it is missing", function()
+    local made = run({ "--version" }, { chunk = "package.preload.argparse = function() error(1) end" })
+    assert.equal(1, made.code)
+    assert.truthy(made.err:find "^heymarket: argparse is not installed: [^\n]*lua%-argparse[^\n]*\n$")
+  end)
+
+  it("checks the credentials", function()
+    local made = run { "check" }
+    assert.equal(0, made.code)
+    assert.equal("The credentials are good.\n", made.out)
+    for _, status in ipairs { 401, 403 } do
+      faults:default { status = status }
+      made = run { "check" }
+      assert.equal(4, made.code)
+      assert.equal("", made.out)
+    end
+    for _, sent in ipairs(faults:ledger().requests) do
+      assert.equal("GET", sent.method)
+    end
+  end)
+
+  it("names the variables of credentials that are missing", function()
+    local file = good_file(1)
+    for _, arguments in ipairs { { "check" }, { "token" }, { "import", file } } do
+      local made = run(arguments, { environment = { HEYMARKET_SECRET_KEY = "" } })
+      assert.equal(1, made.code)
+      assert.equal("", made.out)
+      assert.truthy(made.err:find("HEYMARKET_SECRET_KEY", 1, true))
+      assert.is_nil(made.err:find("HEYMARKET_SECRET_ID", 1, true))
+    end
+    local made = run({ "check" }, { environment = { HEYMARKET_BASE_URL = "http://example.com" } })
+    assert.equal(1, made.code)
+    assert.truthy(made.err:find("HEYMARKET_BASE_URL", 1, true))
+    assert.equal(0, requests())
+  end)
+
+  it("prints a token that its key has signed", function()
+    local made = run { "token" }
+    assert.equal(0, made.code)
+    local program = [[
+import base64, hashlib, hmac, json, sys
+head, payload, signature = sys.argv[1].split(".")
+read = lambda part: base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+key = (sys.argv[2] + "||" + sys.argv[3]).encode()
+assert hmac.new(key, (head + "." + payload).encode(), hashlib.sha256).digest() == read(signature)
+print(json.loads(read(payload))["iss"])]]
+    local token = made.out:match "^(%S+)\n$"
+    local words = { PYTHON .. "-c", quote(program), quote(token), quote(ID), quote(KEY) }
+    assert.equal(ID .. "\n", output_of(table.concat(words, " ")))
+  end)
+end)
+
+describe("heymarket import", function()
+  it("sends what the columns of both header styles say", function()
+    local ours = write_file(
+      "ours.csv",
+      "phone,first,last,email,tags,custom.7,is_opted_out,assignee_id\r\n"
+        .. '+1 (234) 567-8901,Zoë,"O""Neil, Jr",zoe@example.com,1;2,Gold,yes,-1\r\n'
+    )
+    local made = run { "import", ours }
+    assert.equal("", made.err)
+    assert.equal(0, made.code)
+    local theirs =
+      write_file("theirs.csv", "\239\187\191First Name,LAST NAME,Phone Number,Opt Out\nAnn,Lee,12345678902,n\n")
+    assert.equal(0, run({ "import", theirs }).code)
+    local contacts = faults:ledger().contacts
+    assert.same({
+      phone = "12345678901",
+      first = "Zoë",
+      last = 'O"Neil, Jr',
+      email = "zoe@example.com",
+      tags = { { tag_id = 1 }, { tag_id = 2 } },
+      custom = { ["7"] = "Gold" },
+      is_opted_out = true,
+      assignee_id = -1,
+    }, contacts["12345678901"])
+    assert.same({ phone = "12345678902", first = "Ann", last = "Lee", is_opted_out = false }, contacts["12345678902"])
+  end)
+
+  it("prints a summary that adds up", function()
+    local file = write_file("mixed.csv", "phone,first\n12345678901,A\n123,B\n12345678902,C\n12345678901,D\n")
+    local made = run { "import", file, "--batch-size", "1" }
+    assert.equal(3, made.code)
+    local counts = {}
+    for name, count in made.out:gmatch "\n? *(%a+) +(%d+)" do
+      counts[name] = counts[name] or tonumber(count)
+    end
+    assert.equal(2, counts.accepted)
+    assert.equal(1, counts.rejected)
+    assert.equal(1, counts.invalid)
+    assert.equal(4, counts.total)
+    assert.truthy(made.out:find("row 3 invalid: phone has 3 digits", 1, true))
+    assert.is_nil(made.out:find("failed", 1, true))
+  end)
+
+  it("reads from a pipe", function()
+    local pipe =
+      assert(io.popen(command_line({ "import", "-", "--json" }, {}) .. " > " .. quote(folder .. "/piped"), "w"))
+    pipe:write "phone,first\n12345678901,"
+    pipe:flush()
+    core.sleep(0.1)
+    pipe:write "Ann\n12345678902,Ben\n"
+    pipe:close()
+    local made = parsed(read_file(folder .. "/piped"))
+    assert.equal(2, made.accepted)
+    assert.same({ ["12345678901"] = 1, ["12345678902"] = 1 }, faults:ledger().stored)
+  end)
+
+  it("maps and ignores columns", function()
+    local file = write_file("odd.csv", "Mobile,Given=Name,Shoe size,_internal\n12345678901,Ann,44,x\n")
+    local given = { "import", file, "--map", "Mobile=phone", "--map", "Given=Name=first", "--ignore", "Shoe size" }
+    assert.equal(0, run(given).code)
+    assert.same({ phone = "12345678901", first = "Ann" }, faults:ledger().contacts["12345678901"])
+  end)
+
+  it("refuses a header it does not know before anything is sent, and keeps an old failures file", function()
+    local old = write_file("old.csv", "precious\n")
+    for _, case in ipairs {
+      { "phone,frist\n12345678901,Ann\n", { "frist", "first" } },
+      { "Mobile,first\n12345678901,Ann\n", { "Mobile", "phone" } },
+      { "", { "empty" } },
+    } do
+      local file = write_file("unknown.csv", case[1])
+      local made = run { "import", file, "--failures", old, "--journal", folder .. "/never" }
+      assert.equal(1, made.code)
+      assert.equal("", made.out)
+      for _, word in ipairs(case[2]) do
+        assert.truthy(made.err:find(word, 1, true), word)
+      end
+    end
+    local file = good_file(1)
+    assert.equal(1, run({ "import", file, "--map", "first=nickname" }).code)
+    assert.equal(1, run({ "import", file, "--map", "Absent=last" }).code)
+    assert.equal(0, requests())
+    assert.equal("precious\n", read_file(old))
+    assert.is_nil(read_file(folder .. "/never"))
+  end)
+
+  it("could not run without a file it can read", function()
+    for _, path in ipairs { folder .. "/absent.csv", folder } do
+      local made = run { "import", path }
+      assert.equal(1, made.code)
+      assert.truthy(made.err:find(path, 1, true))
+    end
+    local made = run { "import", folder .. "/absent.csv", "--json" }
+    assert.equal(1, made.code)
+    local report = parsed(made.out)
+    assert.equal("source", report.failure.kind)
+    assert.equal(0, report.total)
+  end)
+
+  it("hands the options to the client", function()
+    local file = good_file(6)
+    assert.equal(0, run({ "import", file, "--overwrite", "--batch-size", "2", "--concurrency", "1" }).code)
+    local ledger = faults:ledger()
+    assert.equal(3, #ledger.requests)
+    assert.equal(1, ledger.max_in_flight)
+    for _, sent in ipairs(ledger.requests) do
+      assert.equal("overwrite=true", sent.query)
+      assert.equal(2, #sent.phones)
+    end
+
+    faults:reset()
+    faults:default { delay = 0.3 }
+    assert.equal(0, run({ "import", file, "--batch-size", "2", "--concurrency", "3" }).code)
+    ledger = faults:ledger()
+    assert.equal(3, ledger.max_in_flight)
+    assert.equal("overwrite=false", ledger.requests[1].query)
+
+    faults:reset()
+    local national = write_file("national.csv", "phone\n2345678901\n")
+    assert.equal(3, run({ "import", national }).code)
+    assert.equal(0, requests())
+    assert.equal(0, run({ "import", national, "--default-country", "1" }).code)
+    assert.equal(0, run({ "import", national, "--default-country", "none" }).code)
+    assert.same({ ["12345678901"] = 1, ["2345678901"] = 1 }, faults:ledger().stored)
+
+    faults:reset()
+    faults:default { status = 500 }
+    assert.equal(3, run({ "import", file, "--max-attempts", "2" }).code)
+    assert.equal(2, requests())
+
+    faults:reset()
+    faults:default { delay = 20 }
+    local made = run { "import", file, "--json", "--timeout", "0.2", "--max-attempts", "1" }
+    assert.equal(3, made.code)
+    assert.equal(6, parsed(made.out).unknown)
+    made = run { "import", file, "--json", "--deadline", "0.3" }
+    assert.equal(1, made.code)
+    assert.equal("timeout", parsed(made.out).failure.kind)
+
+    faults:reset()
+    made = run { "import", file, "--batch-size", "1", "--requests-per-minute", "2", "--deadline", "1" }
+    assert.equal(1, made.code)
+    assert.is_true(requests() <= 2)
+    faults:reset()
+    assert.equal(0, run({ "import", good_file(600), "--batch-size", "1", "--requests-per-minute", "off" }).code)
+    assert.equal(600, requests())
+  end)
+
+  it("sends nothing in a dry run, which needs no credentials", function()
+    local bare = { environment = { HEYMARKET_SECRET_ID = "", HEYMARKET_SECRET_KEY = "" } }
+    local journal = folder .. "/dry.journal"
+    local made = run({ "import", good_file(250), "--dry-run", "--journal", journal }, bare)
+    assert.equal(0, made.code)
+    assert.truthy(made.out:find("Nothing was sent", 1, true))
+    assert.truthy(made.out:find("250 would be sent", 1, true))
+    local file, failed =
+      write_file("dry.csv", "phone,tags\n12345678901,1\n12,2\n12345678902,x\n"), folder .. "/dry.failed"
+    made = run({ "import", file, "--dry-run", "--json", "--failures", failed }, bare)
+    assert.equal(3, made.code)
+    local report = parsed(made.out)
+    assert.equal(3, report.total)
+    assert.equal(2, report.invalid)
+    assert.equal(1, report.unsent)
+    assert.equal(0, report.requests)
+    assert.equal(2, #report.items)
+    assert.equal(3, #cells_of(failed))
+    assert.equal(0, requests())
+    assert.is_nil(read_file(journal))
+  end)
+
+  it("stops at refused credentials with code 4", function()
+    for _, case in ipairs { { 401, "unauthorized" }, { 403, "denied" } } do
+      faults:default { status = case[1] }
+      local made = run { "import", good_file(3), "--json" }
+      assert.equal(4, made.code)
+      local report = parsed(made.out)
+      assert.equal(case[2], report.failure.kind)
+      assert.is_nil(report.failure.report)
+      assert.equal(3, report.total)
+      assert.equal(0, report.accepted)
+      assert.truthy(made.err:find(case[2], 1, true))
+    end
+  end)
+
+  it("stops after --max-failures with code 5", function()
+    local file = write_file("bad.csv", "phone\n1\n2\n3\n4\n12345678901\n")
+    local made = run { "import", file, "--max-failures", "3", "--json" }
+    assert.equal(5, made.code)
+    local report = parsed(made.out)
+    assert.equal("MAX_FAILURES", report.failure.code)
+    assert.equal(3, report.invalid)
+    assert.equal(0, report.accepted)
+    assert.equal(0, requests())
+  end)
+
+  it("prints one JSON object that holds the report, whatever the input holds", function()
+    local file =
+      write_file("broken.csv", 'phone,first\n12345678901,"a\255b"\n12345678902,"c\27[31m\226\128\168"\n12345678903,d\n')
+    local made = run { "import", file, "--json" }
+    assert.equal(3, made.code)
+    assert.equal("", made.err)
+    local report = parsed(made.out)
+    assert.equal(1, report.accepted)
+    assert.equal(2, report.invalid)
+    local sum = report.accepted + report.rejected + report.invalid + report.failed + report.unknown + report.unsent
+    assert.equal(report.total, sum)
+    assert.equal(1, report.requests)
+    assert.equal(0, report.retries)
+    assert.is_number(report.elapsed)
+    assert.equal(cjson.null, report.failure or cjson.null)
+    assert.is_false(report.items_truncated)
+    assert.equal(2, #report.items)
+    assert.equal(2, report.items[1].position)
+    assert.equal("invalid", report.items[1].outcome)
+    assert.equal("12345678901", report.items[1].contact.phone)
+    assert.equal("first", report.items[1].failure.issues[1].field)
+    assert.is_nil(report.items[1].row)
+  end)
+
+  it("does not let the input drive the terminal", function()
+    local file = write_file("escape.csv", "phone,\27[31mred\n1,2\n")
+    local made = run { "import", file }
+    assert.equal(1, made.code)
+    assert.is_nil(made.err:find "[%z\1-\9\11-\31\127]")
+    file = write_file("escape.csv", "phone,tags\n12345678901,\27]0;title\7\194\155x\n")
+    made = run { "import", file }
+    assert.equal(3, made.code)
+    assert.is_nil(made.out:find "[%z\1-\9\11-\31\127]")
+    assert.is_nil(made.out:find("\194\155", 1, true))
+  end)
+
+  it("lists at most 1,000 items, in input order", function()
+    local lines = { "phone" }
+    for i = 1, 1200 do
+      lines[#lines + 1] = tostring(i)
+    end
+    local report = parsed(run({ "import", write_file("many.csv", table.concat(lines, "\n")), "--json" }).out)
+    assert.equal(1200, report.invalid)
+    assert.equal(1000, #report.items)
+    assert.is_true(report.items_truncated)
+    for i = 1, 1000 do
+      assert.equal(i, report.items[i].index)
+    end
+  end)
+end)
+
+describe("the failures file", function()
+  local function failed_path()
+    return folder .. "/failed.csv"
+  end
+
+  before_each(function()
+    os.remove(failed_path())
+  end)
+
+  it("holds the rows that were not accepted, with their columns unchanged", function()
+    faults:script { { refuse_phones = { "12345678906" } } }
+    faults:default { refuse_phones = { "12345678906" } }
+    local header = "Phone Number,First Name,_keep,custom.5"
+    local rows = {
+      '" +1 234 567 8901 ","Ann ""A""",k1,=1+1',
+      "12,Ben,k2,",
+      '12345678903,"Cem, with a comma","two\r\nlines",',
+      "12345678906,Refused,k4,x",
+    }
+    local file = write_file("in.csv", header .. "\n" .. table.concat(rows, "\n") .. "\n")
+    run { "import", write_file("first.csv", "phone\n12345678903\n") }
+    local made = run { "import", file, "--failures", failed_path() }
+    assert.equal(3, made.code)
+    assert.truthy(made.out:find(failed_path(), 1, true))
+    local records, columns = failures_of(failed_path())
+    assert.same({
+      "Phone Number",
+      "First Name",
+      "_keep",
+      "custom.5",
+      "_row",
+      "_outcome",
+      "_field",
+      "_message",
+    }, columns)
+    local originals, found = cells_of(file), {}
+    for _, record in ipairs(records) do
+      local original = originals[tonumber(record._row)]
+      for i, name in ipairs(originals[1]) do
+        assert.equal(original[i], record[name])
+      end
+      found[record._row] = record
+    end
+    assert.equal(3, #records)
+    assert.equal("invalid", found["3"]._outcome)
+    assert.equal("phone", found["3"]._field)
+    assert.truthy(found["3"]._message:find("2 digits", 1, true))
+    assert.equal("rejected", found["4"]._outcome)
+    assert.truthy(found["4"]._message:find("--overwrite", 1, true))
+    assert.equal("failed", found["5"]._outcome)
+    assert.truthy(found["5"]._message:find("400", 1, true))
+  end)
+
+  it("can be mended and imported again", function()
+    local file = write_file("in.csv", "phone,first,_note\n12345678901,Ann,a\n123,Ben,b\n1234,Cem,c\n")
+    assert.equal(3, run({ "import", file, "--failures", failed_path() }).code)
+    local mended = read_file(failed_path()):gsub("\n123,", "\n12345678902,")
+    local second = folder .. "/second.csv"
+    assert.equal(3, run({ "import", write_file("mended.csv", mended), "--failures", second }).code)
+    assert.same({ ["12345678901"] = 1, ["12345678902"] = 1 }, faults:ledger().stored)
+    local records, columns = failures_of(second)
+    assert.same({ "phone", "first", "_note", "_row", "_outcome", "_field", "_message" }, columns)
+    assert.equal(1, #records)
+    assert.same({ "1234", "Cem", "c", "3" }, { records[1].phone, records[1].first, records[1]._note, records[1]._row })
+    mended = read_file(second):gsub("\n1234,", "\n12345678903,")
+    assert.equal(0, run({ "import", write_file("mended.csv", mended), "--failures", failed_path() }).code)
+    assert.equal(3, requests())
+    assert.same({ columns }, cells_of(failed_path()))
+  end)
+
+  it("loses no cell of a ragged row, and does not make it look whole", function()
+    local file = write_file("in.csv", "phone,first,last\n12345678901,Ann\n12345678902,Ben,Lee,more,and more\n")
+    assert.equal(3, run({ "import", file, "--failures", failed_path() }).code)
+    local rows = cells_of(failed_path())
+    local records = failures_of(failed_path())
+    assert.same({ "12345678901", "Ann", "" }, { records[1].phone, records[1].first, records[1].last })
+    assert.equal("2", records[1]._row)
+    assert.same({ "12345678902", "Ben", "Lee" }, { records[2].phone, records[2].first, records[2].last })
+    assert.equal("3", records[2]._row)
+    assert.same({ "more", "and more" }, { rows[3][8], rows[3][9] })
+    assert.equal(3, run({ "import", failed_path() }).code)
+    assert.equal(0, requests())
+  end)
+
+  it("marks what this very run may have created", function()
+    faults:script { { fault = "reset_after_read", process = "all" } }
+    local made = run { "import", good_file(2), "--failures", failed_path(), "--json" }
+    assert.equal(3, made.code)
+    assert.is_true(parsed(made.out).items[1].ambiguous)
+    for _, record in ipairs(failures_of(failed_path())) do
+      assert.equal("rejected", record._outcome)
+      assert.truthy(record._message:find("possibly created by this run", 1, true))
+    end
+  end)
+
+  it("is never the input, by whatever name, nor the journal", function()
+    local content = "phone,first\n123,Ann\n12345678901,Ben\n"
+    local file = write_file("in.csv", content)
+    local link = folder .. "/link.csv"
+    os.remove(link)
+    os.execute("ln " .. quote(file) .. " " .. quote(link))
+    for _, arguments in ipairs {
+      { "import", file, "--failures", file },
+      { "import", file, "--failures", link },
+      { "import", file, "--failures", folder .. "/./in.csv", "--dry-run" },
+      { "import", file, "--journal", link },
+      { "import", file, "--failures", failed_path(), "--journal", failed_path() },
+    } do
+      local made = run(arguments)
+      assert.equal(1, made.code)
+      assert.truthy(made.err:find "^heymarket: the %S+ ")
+      assert.equal(content, read_file(file))
+    end
+    assert.equal(1, run({ "import", "-", "--failures", link }, { stdin = file }).code)
+    assert.equal(content, read_file(file))
+    assert.equal(0, requests())
+  end)
+
+  it("must be writable before anything is sent, and stops the import when it no longer is", function()
+    local made = run { "import", good_file(1), "--failures", folder .. "/absent/failed.csv" }
+    assert.equal(1, made.code)
+    assert.equal(0, requests())
+    local lines = { "phone" }
+    for i = 1, 3000 do
+      lines[#lines + 1] = i % 2 == 0 and "123" or ("1234567%04d"):format(i)
+    end
+    local file = write_file("in.csv", table.concat(lines, "\n") .. "\n")
+    made = run { "import", file, "--failures", "/dev/full", "--json", "--batch-size", "10", "--concurrency", "1" }
+    assert.equal(1, made.code)
+    local report = parsed(made.out)
+    assert.truthy(report.failure.message:find("could not be written", 1, true))
+    assert.is_true(report.total < 3000)
+    local stored = 0
+    for _ in pairs(faults:ledger().stored) do
+      stored = stored + 1
+    end
+    assert.equal(stored, report.accepted)
+  end)
+
+  it("holds the header alone when all were accepted", function()
+    write_file("failed.csv", "what an earlier run wrote\n")
+    assert.equal(0, run({ "import", good_file(2), "--failures", failed_path() }).code)
+    assert.equal("phone,first,_row,_outcome,_field,_message\n", read_file(failed_path()))
+  end)
+end)
+
+describe("an interrupted import", function()
+  it("finishes what is on its way, reports, and goes on from its journal", function()
+    faults:default { delay = 0.5 }
+    local failed, journal = folder .. "/interrupted.csv", folder .. "/interrupted.journal"
+    local file = good_file(100)
+    local arguments = { "import", file, "--batch-size", "10", "--concurrency", "2", "--json" }
+    for _, word in ipairs { "--journal", journal, "--failures", failed } do
+      arguments[#arguments + 1] = word
+    end
+    local running = start(arguments)
+    eventually(function()
+      return requests() == 2
+    end)
+    running.signal "INT"
+    local made = running.wait()
+    assert.equal(130, made.code)
+    assert.truthy(made.err:find("interrupt again to end at once", 1, true))
+    local report = parsed(made.out)
+    assert.equal("stopped", report.failure.kind)
+    local ledger = faults:ledger()
+    assert.equal(report.requests, #ledger.requests)
+    assert.is_true(#ledger.requests < 10)
+    assert.equal(10 * #ledger.requests, report.accepted)
+    assert.equal(report.total, report.accepted + report.unsent)
+    faults:default {}
+    made = run(arguments)
+    assert.equal(0, made.code)
+    assert.equal(100, parsed(made.out).accepted)
+    ledger = faults:ledger()
+    assert.equal(10, #ledger.requests)
+    for _, times in pairs(ledger.stored) do
+      assert.equal(1, times)
+    end
+    assert.equal(1, #cells_of(failed))
+  end)
+
+  it("says how to go on", function()
+    faults:default { delay = 0.5 }
+    for _, extra in ipairs { "--no-progress", "--journal=" .. folder .. "/advice.journal" } do
+      faults:reset()
+      faults:default { delay = 0.5 }
+      local running = start { "import", good_file(100), "--batch-size", "10", "--concurrency", "1", extra }
+      eventually(function()
+        return requests() == 1
+      end)
+      running.signal "INT"
+      local made = running.wait()
+      assert.equal(130, made.code)
+      assert.truthy(made.out:find("journal", 1, true))
+      assert.truthy(made.out:find(extra:match "=(.*)" or "--journal FILE", 1, true))
+    end
+  end)
+
+  it("ends at once when it is interrupted again", function()
+    faults:default { delay = 40 }
+    local running = start { "import", good_file(10) }
+    eventually(function()
+      return requests() == 1
+    end)
+    running.signal "INT"
+    eventually(function()
+      return running.err():find("interrupt again", 1, true)
+    end)
+    running.signal "INT"
+    local made = running.wait()
+    assert.equal(130, made.code)
+    assert.equal("", made.out)
+  end)
+
+  it("ends while it waits for a pipe", function()
+    local fifo = folder .. "/fifo"
+    os.execute("mkfifo " .. quote(fifo))
+    -- Held open for reading and writing, so that neither side waits for the other; nothing is ever written.
+    local holder = assert(io.open(fifo, "r+"))
+    local running = start({ "import", "-", "--json" }, { stdin = fifo })
+    core.sleep(0.5)
+    running.signal "INT"
+    local made = running.wait()
+    holder:close()
+    assert.equal(130, made.code)
+    assert.equal(0, parsed(made.out).total)
+    assert.equal(0, requests())
+  end)
+
+  it("stops in a file that has nothing to send", function()
+    local path = folder .. "/long.csv"
+    local program = "print('phone'); [print('12') for _ in range(2000000)]"
+    os.execute(PYTHON .. "-c " .. quote(program) .. " > " .. quote(path))
+    local failed = folder .. "/long.failed"
+    local running = start { "import", path, "--json", "--failures", failed }
+    eventually(function()
+      return #(read_file(failed) or "") > 0
+    end)
+    running.signal "INT"
+    local made = running.wait()
+    os.remove(path)
+    os.remove(failed)
+    assert.equal(130, made.code)
+    assert.is_true(parsed(made.out).invalid < 2000000)
+  end)
+end)
+
+describe("a journal", function()
+  it("of another input is refused, and an old failures file stays", function()
+    local journal, failed = folder .. "/other.journal", write_file("kept.csv", "precious\n")
+    assert.equal(0, run({ "import", good_file(3), "--journal", journal }).code)
+    local other = write_file("other.csv", "phone\n12345678999\n")
+    local made = run { "import", other, "--journal", journal, "--failures", failed, "--json" }
+    assert.equal(1, made.code)
+    assert.equal("journal", parsed(made.out).failure.kind)
+    assert.equal(1, requests())
+    assert.equal("precious\n", read_file(failed))
+  end)
+end)
+
+describe("progress", function()
+  -- What the terminal received.
+  local function on_terminal(columns, arguments, environment)
+    local before = { "python3", "spec/support/cli_terminal.py", tostring(columns) }
+    return output_of(command_line(arguments, { before = before, environment = environment }))
+  end
+
+  local function lines_of(received)
+    local lines = {}
+    for line in received:gmatch "\r\27%[K([^\r\n]*)" do
+      lines[#lines + 1] = line
+    end
+    return lines
+  end
+
+  it("is silent in a short run without a terminal", function()
+    local made = run { "import", good_file(5) }
+    assert.equal(0, made.code)
+    assert.equal("", made.err)
+  end)
+
+  it("is a bar on a terminal, as wide as it, and cleared at the end", function()
+    faults:default { delay = 0.2 }
+    local file = good_file(100)
+    local arguments = { "import", file, "--batch-size", "10", "--concurrency", "1", "--json" }
+    local received = on_terminal(100, arguments, { NO_COLOR = "1" })
+    local lines = lines_of(received)
+    assert.is_true(#lines >= 3)
+    assert.equal("", lines[#lines])
+    assert.equal("\r\27[K", received:sub(-4))
+    local with_bar = 0
+    for _, line in ipairs(lines) do
+      assert.is_true(#line < 100)
+      assert.is_nil(line:find "\27")
+      if line:find "^%[#*%.*%] +%d+%%  %d+ rows?" then
+        with_bar = with_bar + 1
+      end
+    end
+    assert.equal(#lines - 1, with_bar)
+    assert.truthy(received:find "accepted %d+")
+    for _, line in ipairs(lines_of(on_terminal(30, arguments, { NO_COLOR = "1" }))) do
+      assert.is_true(#line < 30)
+    end
+  end)
+
+  it("has colours only where they are wanted, and can be left out", function()
+    faults:default { delay = 0.2 }
+    local arguments = { "import", good_file(40), "--batch-size", "10", "--concurrency", "1", "--json" }
+    assert.truthy(on_terminal(100, arguments):find("\27[32maccepted", 1, true))
+    faults:reset()
+    faults:default { delay = 0.2 }
+    arguments[#arguments + 1] = "--no-progress"
+    assert.equal("", on_terminal(100, arguments))
+    arguments[#arguments] = "--quiet"
+    faults:reset()
+    faults:default { delay = 0.2 }
+    assert.equal("", on_terminal(100, arguments))
+  end)
+
+  it("is a line every few seconds elsewhere", function()
+    faults:default { delay = 6 }
+    local made = run { "import", good_file(20) }
+    assert.equal(0, made.code)
+    assert.equal("0%, 0 rows, 0/s\n", made.err)
+  end)
+end)
+
+describe("the standard streams", function()
+  it("may be closed without harm to the files of the import", function()
+    local failed = folder .. "/closed.csv"
+    local file = write_file("in.csv", "phone\n123\n12345678901\n")
+    local command = command_line({ "import", file, "--failures", failed }, {})
+    os.execute(command .. " <&- >&- 2>" .. quote(folder .. "/closed.err"))
+    assert.truthy(read_file(folder .. "/closed.err"):find("standard output", 1, true))
+    assert.equal(2, #cells_of(failed))
+    assert.equal(1, requests())
+  end)
+
+  it("make the command fail when the results cannot be written", function()
+    local made = run({ "import", good_file(1) }, { stdout = "/dev/full" })
+    assert.equal(1, made.code)
+    assert.truthy(made.err:find("standard output", 1, true))
+    assert.equal(1, requests())
+  end)
+end)
+
+describe("heymarket sandbox", function()
+  it("serves the API until it is interrupted", function()
+    local running = start { "sandbox", "--list-existing", "false", "--refused-phones", "12345678902" }
+    eventually(function()
+      return running.out():find "SECRET_KEY=[^\n]+\n"
+    end)
+    local environment = {}
+    for name, value in running.out():gmatch "([%u_]+)=([^\n]+)\n" do
+      environment[name] = value
+    end
+    assert.equal(0, run({ "check" }, { environment = environment }).code)
+    local wrong = { HEYMARKET_BASE_URL = environment.HEYMARKET_BASE_URL }
+    assert.equal(4, run({ "check" }, { environment = wrong }).code)
+    local file = good_file(3)
+    for _ = 1, 2 do
+      assert.equal(0, run({ "import", file }, { environment = environment }).code)
+    end
+    file = write_file("two.csv", "phone\n12345678901\n12345678902\n")
+    local made = run({ "import", file, "--json" }, { environment = environment })
+    assert.equal(3, made.code)
+    local report = parsed(made.out)
+    assert.equal(1, report.accepted)
+    assert.equal("12345678902", report.items[1].contact.phone)
+    running.signal "INT"
+    made = running.wait()
+    assert.equal("", made.err)
+    assert.equal(0, made.code)
+    assert.equal(1, run({ "check", "--ca-file", "/dev/null" }, { environment = environment }).code)
+    assert.equal(0, requests())
+  end)
+end)
