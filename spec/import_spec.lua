@@ -881,7 +881,7 @@ describe("memory", function()
     return _G.arg[first]
   end
 
-  -- A million rows under the sanitizers take minutes, and what is resident there says little: Lua's own count stands in.
+  -- A million rows under the sanitizers take minutes, and residence says little there: Lua's count stands in.
   local sanitized = RUN == "asan"
   local rows = sanitized and 200000 or 1000000
   it(("after %d rows is at most 4 MiB above that after 10,000"):format(rows), function()

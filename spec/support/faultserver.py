@@ -134,7 +134,8 @@ class Book:
         with self.lock:
             self.prune()
             request.connection = request.link.number_in(self)
-            request.beside = tuple(self.active.values())
+            # Where the client left before we came to its bytes, nothing of it is in flight any more.
+            request.beside = () if request.link.has_left() else tuple(self.active.values())
             self.requests.append(request)
             request.number = len(self.requests)
             self.active[request.number] = request
@@ -229,6 +230,11 @@ class Connection:
                 self.sock.settimeout(0)  # say close_notify, but do not wait for the client's
                 self.sock.unwrap()
         self.sock.close()
+
+    def has_left(self):
+        poll = select.poll()
+        poll.register(self.sock, select.POLLRDHUP)
+        return bool(poll.poll(0)) or self.left_while_jammed()
 
     def left_while_jammed(self):
         """Whether the client closed while our full window holds its FIN back; only the kernel's table knows."""

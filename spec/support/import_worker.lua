@@ -2,11 +2,10 @@
 --
 --   lua import_worker.lua OPTIONS
 --
--- OPTIONS is JSON: url, journal, count, life, and as they are wanted batch_size, concurrency, overwrite, log, delay.
+-- OPTIONS is JSON: url, journal, count, life, and as they are wanted batch_size, concurrency, overwrite, log.
 -- In `log` it notes the id of every request whose outcome the import has taken in. At its end it prints what import
 -- returned, as JSON on one line.
 local cjson = require("cjson").new()
-local core = require "heymarket.core"
 local heymarket = require "heymarket"
 
 local options = cjson.decode(arg[1])
@@ -29,9 +28,6 @@ local client = assert(heymarket.new {
 local index = 0
 local function source()
   index = index + 1
-  if options.delay then
-    core.sleep(options.delay)
-  end
   if index <= options.count then
     -- The 30th of each hundred has no phone, the 60th has that of its left neighbour.
     local place = index % 100
@@ -56,7 +52,7 @@ local report, failure = client:import(source, {
   on_progress = function()
     taken = taken + 1
     if log then
-      log:write(answered[taken], "\n")
+      log:write(answered[taken] .. "\n") -- in one piece, for death may come between two
     end
   end,
 })

@@ -1,7 +1,7 @@
 --- A network without sockets and a clock that moves only while somebody waits: hours of pacing pass in an instant.
 ---
---- Give `runtime` to heymarket.new. Every request arrives at the imaginary server some time after its start and ends some
---- time after its arrival; `arrivals` is the server's ledger.
+--- Give `runtime` to heymarket.new. Every request arrives at the imaginary server some time after its start and ends
+--- some time after its arrival; `arrivals` is the server's ledger.
 local instant = {}
 
 local Instant = {}
@@ -12,9 +12,11 @@ local function zero()
 end
 
 --- Makes such a network.
----@param options {way: (fun():number)?, back: (fun():number)?, answer: (fun(request: table, number: integer):table?)?, keep: boolean?}?
---- `way` and `back`: seconds from start to arrival and from arrival to answer; `answer`: status, headers (an array of
---- lines) and body in place of a 200 that lists nothing, or code and sent for a transport error; `keep` false keeps no ledger
+---
+--- Options, all optional: `way()` and `back()`, seconds from start to arrival and from arrival to answer;
+--- `answer(request, number)`, a table of status, headers (an array of lines) and body in place of a 200 that lists
+--- nothing, or of code and sent for a transport error; `keep`, false for no ledger.
+---@param options table?
 function instant.new(options)
   options = options or {}
   local made = setmetatable({

@@ -67,10 +67,15 @@ end
 
 nginx.is_alive = is_alive
 
+--- Why nothing can be tested in nginx here, or nil.
+nginx.missing = read(nginx.root .. "/build/jit/heymarket/core.so") == ""
+    and "the core for LuaJIT, which nginx needs, is not built"
+  or nil
+
+local FREE_PORT = 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+
 local function free_port()
-  return tonumber(
-    output "/usr/bin/env python3 -c 'import socket; s = socket.socket(); s.bind((\"127.0.0.1\", 0)); print(s.getsockname()[1])'"
-  )
+  return tonumber(output("/usr/bin/env python3 -c " .. quote(FREE_PORT)))
 end
 
 -- Starts it once. True, or nil and what it said.
@@ -100,11 +105,10 @@ local function launch(made, text, environment)
   local folder = quote(made.folder)
   made.pipe = assert(
     io.popen(
-      ("%s < /dev/null > %s/output 2>&1 & n=$!; echo $n > %s/started; cat > /dev/null; kill -TERM $n 2> /dev/null; wait $n"):format(
-        table.concat(words, " "),
-        folder,
-        folder
-      ),
+      (
+        "%s < /dev/null > %s/output 2>&1 & n=$!; echo $n > %s/started; "
+        .. "cat > /dev/null; kill -TERM $n 2> /dev/null; wait $n"
+      ):format(table.concat(words, " "), folder, folder),
       "w"
     )
   )
@@ -235,7 +239,7 @@ end
 local Crowd = {}
 Crowd.__index = Crowd
 
---- Many clients at once: each sends a request and waits. In the path, %d stands for the number of the client, from 1.
+--- Many clients at once: each sends a request and waits. In the path, %d stands for its number (0001 and on).
 ---@param path string
 ---@param count integer
 ---@return table crowd

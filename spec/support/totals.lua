@@ -43,6 +43,18 @@ return function()
     return nil, true
   end
 
+  -- So that it can be told which test hung or crashed.
+  local function test_start(element)
+    local path = os.getenv "HEYMARKET_TEST_TOTALS"
+    if path then
+      local file = assert(io.open(path .. ".running", "w"))
+      file:write(handler.getFullName(element))
+      file:close()
+    end
+    return nil, true
+  end
+
+  busted.subscribe({ "test", "start" }, test_start)
   busted.subscribe({ "suite", "end" }, suite_end)
   return handler
 end
