@@ -25,7 +25,7 @@ build = {
   type = "builtin",
   modules = {
     ["heymarket.core"] = {
-      sources = { "csrc/core.c", "csrc/http.c", "csrc/signer.c", "csrc/system.c", "csrc/text.c" },
+      sources = { "csrc/contact.c", "csrc/core.c", "csrc/http.c", "csrc/signer.c", "csrc/system.c", "csrc/text.c" },
       libraries = { "curl", "sodium" },
     },
     ["heymarket.answer"] = "lua/heymarket/answer.lua",
@@ -42,6 +42,7 @@ build = {
     ["heymarket.engine"] = "lua/heymarket/engine.lua",
     ["heymarket.failure"] = "lua/heymarket/failure.lua",
     heymarket = "lua/heymarket/init.lua",
+    ["heymarket.intake"] = "lua/heymarket/intake.lua",
     ["heymarket.journal"] = "lua/heymarket/journal.lua",
     ["heymarket.json"] = "lua/heymarket/json.lua",
     ["heymarket.options"] = "lua/heymarket/options.lua",

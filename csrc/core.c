@@ -122,5 +122,6 @@ int luaopen_heymarket_core(lua_State *L) {
     core_open_http(L);
     core_open_system(L);
     core_open_text(L);
+    core_open_contact(L);
     return 1;
 }

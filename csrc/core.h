@@ -38,12 +38,20 @@
 #pragma weak lua_rawlen
 #pragma weak lua_tonumberx
 #pragma weak luaL_prepbuffsize
+#pragma weak lua_tointegerx
 #define core_rawlen(L, index) lua_rawlen((L), (index))
 #else
 #pragma weak lua_objlen
 #pragma weak lua_tonumber
 #pragma weak luaL_prepbuffer
 #define core_rawlen(L, index) lua_objlen((L), (index))
+#endif
+
+#if LUA_VERSION_NUM >= 503
+#pragma weak lua_isinteger
+#pragma weak lua_rotate
+#else
+#pragma weak lua_insert
 #endif
 
 /* Live objects of this process. */
@@ -75,10 +83,19 @@ HIDDEN void *core_newobject(lua_State *L, const char *name, size_t size);
 /* A whole number from 0 to 2^53 - 1 at this index, else an argument error. */
 HIDDEN double core_checkwhole(lua_State *L, int index);
 
+/* What a string holds; lua/heymarket/contact.lua knows the numbers. */
+enum { CORE_HAS_CONTROL = 1, CORE_HAS_SPACE = 2, CORE_HAS_DELIMITER = 4 };
+
+/* Writes a string as JSON; `out` has room for 6 * length + 2 bytes. Gives the number of bytes, or 0
+ * where the string is not UTF-8 from the byte `invalid` on (the first is 1). */
+HIDDEN size_t core_write_string(char *out, const char *text, size_t length, int *holds,
+                                size_t *invalid);
+
 /* Each adds its functions to the module's table on top of the stack. */
 HIDDEN void core_open_signer(lua_State *L);
 HIDDEN void core_open_http(lua_State *L);
 HIDDEN void core_open_system(lua_State *L);
 HIDDEN void core_open_text(lua_State *L);
+HIDDEN void core_open_contact(lua_State *L);
 
 #endif

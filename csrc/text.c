@@ -2,11 +2,8 @@
  * it all: well-formed UTF-8, what sorts of characters it holds, and the quoting. */
 #include "core.h"
 
+#include <stdint.h>
 #include <string.h>
-
-/* What a string holds, as a caller needs to know it; the numbers are known to
- * lua/heymarket/text.lua. */
-enum { HAS_CONTROL = 1, HAS_SPACE = 2, HAS_DELIMITER = 4 };
 
 /* Sorts of bytes. The first three are written as they are, and can be told apart when ORed. */
 enum { PLAIN = 0, SPACE = 1, DELIMITER = 2, ESCAPED = 4, CONTROL, HIGH };
@@ -60,87 +57,84 @@ static size_t sequence_length(const unsigned char *s, size_t left) {
     return length;
 }
 
-static void add_escape(luaL_Buffer *buffer, unsigned char byte) {
+static size_t write_escape(char *out, unsigned char byte) {
     static const char digits[] = "0123456789abcdef";
-    char escape[6] = {'\\', (char)byte, '0', '0', digits[byte >> 4], digits[byte & 15]};
+    out[0] = '\\';
     if (byte == '"' || byte == '\\') {
-        luaL_addlstring(buffer, escape, 2);
-    } else {
-        escape[1] = 'u';
-        luaL_addlstring(buffer, escape, 6);
+        out[1] = (char)byte;
+        return 2;
     }
+    memcpy(out + 1, "u00", 3);
+    out[4] = digits[byte >> 4];
+    out[5] = digits[byte & 15];
+    return 6;
+}
+
+size_t core_write_string(char *out, const char *text, size_t length, int *holds, size_t *invalid) {
+    const unsigned char *s = (const unsigned char *)text;
+    char *start = out;
+    unsigned char seen = 0;
+    int found = 0;
+    *out++ = '"';
+    for (size_t i = 0; i < length;) {
+        size_t step = 1;
+        switch (sorts[s[i]]) {
+        case CONTROL:
+            found |= CORE_HAS_CONTROL | (s[i] >= '\t' && s[i] <= '\r' ? CORE_HAS_SPACE : 0);
+            /* fall through */
+        case ESCAPED:
+            out += write_escape(out, s[i]);
+            i++;
+            continue;
+        case HIGH:
+            step = sequence_length(s + i, length - i);
+            if (step == 0) {
+                *invalid = i + 1;
+                return 0;
+            }
+            /* U+0080 to U+009F are control characters as well. */
+            if (s[i] == 0xC2 && s[i + 1] < 0xA0) {
+                found |= CORE_HAS_CONTROL;
+            }
+            break;
+        default:
+            seen |= sorts[s[i]];
+            break;
+        }
+        for (; step > 0; step--) {
+            *out++ = (char)s[i++];
+        }
+    }
+    *out++ = '"';
+    *holds =
+        found | (seen & SPACE ? CORE_HAS_SPACE : 0) | (seen & DELIMITER ? CORE_HAS_DELIMITER : 0);
+    return (size_t)(out - start);
 }
 
 /* quote(s, prefix) -> prefix .. JSON string, flags | nil, position of the first byte that is not
  * UTF-8 */
 static int quote(lua_State *L) {
-    size_t length, prefix_length, start = 0;
-    const unsigned char *s = (const unsigned char *)luaL_checklstring(L, 1, &length);
+    size_t length, prefix_length, written, invalid = 0;
+    const char *s = luaL_checklstring(L, 1, &length);
     const char *prefix = luaL_checklstring(L, 2, &prefix_length);
-    lua_Integer flags = 0;
-    luaL_Buffer buffer;
-    char small[512];
-    if (length + prefix_length + 2 <= sizeof small) {
-        /* Nearly every value: short, and nothing in it to escape. */
-        char *out = small + prefix_length + 1;
-        size_t i = 0;
-        unsigned char seen = 0;
-        while (i < length && sorts[s[i]] < ESCAPED) {
-            seen |= sorts[s[i]];
-            out[i] = (char)s[i];
-            i++;
-        }
-        if (i == length) {
-            memcpy(small, prefix, prefix_length);
-            small[prefix_length] = '"';
-            out[i] = '"';
-            lua_pushlstring(L, small, prefix_length + length + 2);
-            lua_pushinteger(L, (seen & SPACE ? HAS_SPACE : 0) |
-                                   (seen & DELIMITER ? HAS_DELIMITER : 0));
-            return 2;
-        }
+    char small[1024];
+    char *out = small;
+    int holds = 0;
+    if (length > (SIZE_MAX - prefix_length - 2) / 6) {
+        return luaL_error(L, "the string is too long");
     }
-    luaL_buffinit(L, &buffer);
-    luaL_addlstring(&buffer, prefix, prefix_length);
-    luaL_addchar(&buffer, '"');
-    for (size_t i = 0; i < length;) {
-        size_t step = 1;
-        switch (sorts[s[i]]) {
-        case SPACE:
-            flags |= HAS_SPACE;
-            break;
-        case DELIMITER:
-            flags |= HAS_DELIMITER;
-            break;
-        case CONTROL:
-            flags |= HAS_CONTROL | (s[i] >= '\t' && s[i] <= '\r' ? HAS_SPACE : 0);
-            /* fall through */
-        case ESCAPED:
-            luaL_addlstring(&buffer, (const char *)s + start, i - start);
-            add_escape(&buffer, s[i]);
-            start = i + 1;
-            break;
-        case HIGH:
-            step = sequence_length(s + i, length - i);
-            if (step == 0) {
-                lua_pushnil(L);
-                lua_pushinteger(L, (lua_Integer)i + 1);
-                return 2;
-            }
-            /* U+0080 to U+009F are control characters as well. */
-            if (s[i] == 0xC2 && s[i + 1] < 0xA0) {
-                flags |= HAS_CONTROL;
-            }
-            break;
-        default:
-            break;
-        }
-        i += step;
+    if (prefix_length + 6 * length + 2 > sizeof small) {
+        out = core_newuserdata(L, prefix_length + 6 * length + 2);
     }
-    luaL_addlstring(&buffer, (const char *)s + start, length - start);
-    luaL_addchar(&buffer, '"');
-    luaL_pushresult(&buffer);
-    lua_pushinteger(L, flags);
+    memcpy(out, prefix, prefix_length);
+    written = core_write_string(out + prefix_length, s, length, &holds, &invalid);
+    if (written == 0) {
+        lua_pushnil(L);
+        lua_pushinteger(L, (lua_Integer)invalid);
+    } else {
+        lua_pushlstring(L, out, prefix_length + written);
+        lua_pushinteger(L, holds);
+    }
     return 2;
 }
 

@@ -1,23 +1,20 @@
 --- The client: what users call, each call checked, run and turned into a report or a failure.
 local client = {}
 
-local contact = require "heymarket.contact"
 local core = require "heymarket.core"
 local dispatch = require "heymarket.dispatch"
 local engine = require "heymarket.engine"
 local failure = require "heymarket.failure"
+local intake = require "heymarket.intake"
 local journal = require "heymarket.journal"
 local options = require "heymarket.options"
 local pacer = require "heymarket.pacer"
 local report = require "heymarket.report"
-local text = require "heymarket.text"
 local token = require "heymarket.token"
 local transport = require "heymarket.transport"
 
 local VERSION = "0.1.0"
 local MAX_ITEMS = 1000 -- of an import's report
-local MAX_HELD = 1000 -- contacts that wait until the journal is compared
-local REST_EVERY = 256 -- contacts between two turns for others, in loops that do not wait
 
 ---@class heymarket.Client
 local Client = {}
@@ -145,58 +142,6 @@ local function worst(items)
   return found.failure
 end
 
--- The number of the last contact of an array that may have holes, or nil when it is no array.
-local function array_size(contacts)
-  local size, count = 0, 0
-  for key in pairs(contacts) do
-    if type(key) ~= "number" or key % 1 ~= 0 or key < 1 then
-      return nil, key
-    end
-    size, count = math.max(size, key), count + 1
-  end
-  -- A few holes are told one by one; with more holes than this it is not meant as a list, and may have no end.
-  if size - count > 1000 + count then
-    return nil, size
-  end
-  return size
-end
-
-local A_HOLE = "is missing: the list has a hole"
-
-local function not_a_list(odd)
-  return {
-    field = text.shown(odd),
-    message = "stands where a list of contacts belongs: put the contact into braces, { { phone = … } }",
-  }
-end
-
-local function prepare_contacts(self, contacts, country, issues)
-  local size, odd = array_size(contacts)
-  if not size then
-    issues[#issues + 1] = not_a_list(odd)
-    return {}, 0, 0
-  end
-  local entries, invalid, last_bad = {}, 0, nil
-  for index = 1, size do
-    local before = #issues
-    local body, phone
-    if contacts[index] == nil then
-      issues[#issues + 1] = { index = index, message = A_HOLE }
-    else
-      body, phone = contact.encode(contacts[index], index, country, issues)
-    end
-    if #issues > before and last_bad ~= index then
-      invalid, last_bad = invalid + 1, index
-    end
-    entries[index] = body and { index = index, position = index, contact = contacts[index], phone = phone, body = body }
-      or false
-    if index % REST_EVERY == 0 then
-      self.transport:rest()
-    end
-  end
-  return entries, size, invalid
-end
-
 -- The report of a call that was refused before anything was sent.
 local function refused_report(contacts, entries, size, issues)
   local books = report.new(math.huge)
@@ -243,7 +188,9 @@ function Client:create_contacts(contacts, given)
   else
     country = options.country(given, self.config.default_country)
   end
-  local entries, size = prepare_contacts(self, contacts, country, issues)
+  local entries, size = intake.list(contacts, country, issues, function()
+    self.transport:rest()
+  end)
   if #issues > 0 then
     local problem = failure.invalid(issues)
     problem.report = refused_report(contacts, entries, size, issues)
@@ -263,173 +210,6 @@ function Client:create_contacts(contacts, given)
   return nil, with_report(stopped or worst(made.items), made)
 end
 
--- Turns what `import` was given into a function that returns contact, position, row; true where all is at hand.
-local function reader(source)
-  if options.is_function(source) then
-    return source
-  end
-  local size, odd = array_size(source)
-  if not size then
-    return nil, failure.invalid { not_a_list(odd) }
-  end
-  local i = 0
-  return function()
-    i = i + 1
-    if source[i] == nil and i < size then
-      return failure.invalid { { index = i, message = A_HOLE } }, i
-    end
-    return source[i], i
-  end,
-    true
-end
-
--- Entries for the engine: reads, validates, and leaves out what an earlier run has done.
-local function entries_of(read, whole, settings, running, notes)
-  local index, issues = 0, {}
-  local encode, default_country = contact.encode, settings.default_country
-
-  local function next_entry()
-    local found, position, row = read()
-    if found == nil then
-      return nil
-    end
-    index = index + 1
-    if index % REST_EVERY == 0 then
-      running.dispatch:rest()
-    end
-    if failure.is(found) then
-      return { index = index, position = position, row = row, problem = found }
-    end
-    local body, phone = encode(found, index, default_country, issues)
-    local problem
-    if not body then
-      problem, issues = failure.invalid(issues), {}
-    end
-    return {
-      index = index,
-      position = position,
-      row = row,
-      contact = found,
-      phone = phone,
-      body = body,
-      problem = problem,
-    }
-  end
-
-  -- The first contacts are read before anything is sent, for the journal to know the input by them.
-  local ahead, ahead_first, begun
-  local function begin()
-    ahead, ahead_first = {}, 1
-    local bodies = {}
-    while #ahead < journal.PREFIX do
-      local entry = next_entry()
-      if not entry then
-        break
-      end
-      ahead[#ahead + 1] = entry
-      bodies[#bodies + 1] = entry.body or ""
-    end
-    local ok, problem = notes:begin(bodies)
-    if not ok then
-      error(problem, 0)
-    end
-    begun = true
-  end
-
-  -- What an earlier run left undone waits here until all that it noted was seen again, so that a journal of another
-  -- input is noticed before anything is sent.
-  local held, seen, ended = { first = 1, last = 0 }, 0, false
-
-  local function hold(entries)
-    for _, entry in ipairs(entries) do
-      held.last = held.last + 1
-      held[held.last] = entry
-    end
-  end
-
-  local function next_held()
-    local count = held.last - held.first + 1
-    local most = math.max(MAX_HELD, settings.concurrency * settings.batch_size)
-    if count == 0 or begun and not notes:is_verified(seen) and count <= most then
-      return nil
-    end
-    held.first = held.first + 1
-    local entry = held[held.first - 1]
-    held[held.first - 1] = nil
-    return entry
-  end
-
-  -- From here on nothing is compared any more; what still waits for that is given out with the rest.
-  local function leave_journal(problem)
-    begun = nil
-    hold(notes:waiting())
-    if problem and not running.dispatch.stopped then
-      error(problem, 0)
-    end
-  end
-
-  local function next_read()
-    local entry
-    if ahead and ahead[ahead_first] then
-      entry = ahead[ahead_first]
-      ahead[ahead_first] = nil
-      ahead_first = ahead_first + 1
-    elseif not ended and (whole or not running.dispatch.stopped) then
-      entry = next_entry()
-      if not entry then
-        ended = true
-        if begun then
-          local _, problem = notes:ended(index)
-          leave_journal(problem)
-        end
-      end
-    elseif begun then
-      leave_journal()
-    end
-    seen = entry and entry.index or seen
-    return entry
-  end
-
-  local function compare(entry)
-    local answered, problem = notes:meet(entry)
-    if not answered then
-      hold { entry }
-    end
-    if problem then
-      leave_journal(problem)
-    end
-    for _, other in ipairs(answered or {}) do
-      running:resume(other, other.known)
-    end
-  end
-
-  return function()
-    if notes and not ahead then
-      begin()
-    end
-    while true do
-      local entry = next_held()
-      if entry then
-        return entry
-      end
-      entry = next_read()
-      if not entry then
-        return next_held()
-      elseif entry.problem then
-        running:refuse(entry.index, entry.position, entry.contact, entry.row, entry.problem)
-        local problem = begun and notes:meet_invalid(entry.index)
-        if problem then
-          leave_journal(problem)
-        end
-      elseif not begun then
-        return entry
-      else
-        compare(entry)
-      end
-    end
-  end
-end
-
 --- Imports contacts from a source, as a stream: what is invalid is counted and passed over.
 ---@param source table|function an array, or a function (or callable object, such as heymarket.csv.open gives) that
 --- returns `contact [, position]` until nil
@@ -445,7 +225,7 @@ function Client:import(source, given)
   if not settings then
     return nil, failure.is(issues) and issues or failure.invalid(issues)
   end
-  local read, whole = reader(source)
+  local read, whole = intake.reader(source)
   if not read then
     return nil, whole
   end
@@ -463,7 +243,7 @@ function Client:import(source, given)
     end
   end
   local running = engine.new(self, settings, report.new(MAX_ITEMS), notes)
-  running.source = entries_of(read, whole, settings, running, notes)
+  running.source = intake.source(read, whole, settings, running, notes)
   local made, stopped = running:run()
   if notes then
     local _, unwritten = notes:close()

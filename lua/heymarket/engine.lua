@@ -407,6 +407,38 @@ function Engine:note(ok, problem)
   end
 end
 
+-- Finds the contacts that an answer lists, by their phones. Where it lists one that is not in the request, nobody knows
+-- which one was meant, and the failure says so.
+local function match(batch, refused)
+  local remotes = {}
+  if refused[1] == nil then
+    return remotes
+  end
+  local known, strangers = {}, 0
+  for _, entry in ipairs(batch.entries) do
+    known[entry.phone] = true
+  end
+  for _, remote in ipairs(refused) do
+    local phone = answer.phone(remote)
+    if phone and known[phone] then
+      remotes[phone] = remote
+    else
+      strangers = strangers + 1
+    end
+  end
+  if strangers == 0 then
+    return remotes
+  end
+  return remotes,
+    failure.new(
+      "unexpected",
+      ("the answer lists %d contacts that match no phone of the request, so nobody knows which were refused"):format(
+        strangers
+      ),
+      { status = 200, delivered = "maybe", attempts = batch.attempts }
+    )
+end
+
 function Engine:settle_answer(batch, refused)
   self.answered = true
   local family = batch.family
@@ -417,31 +449,7 @@ function Engine:settle_answer(batch, refused)
       self.batch_size = math.min(self.batch_size, family.size)
     end
   end
-  local remotes, strangers = {}, 0
-  if refused[1] ~= nil then
-    local known = {}
-    for _, entry in ipairs(batch.entries) do
-      known[entry.phone] = true
-    end
-    for _, remote in ipairs(refused) do
-      local phone = answer.phone(remote)
-      if phone and known[phone] then
-        remotes[phone] = remote
-      else
-        strangers = strangers + 1
-      end
-    end
-  end
-  local problem
-  if strangers > 0 then
-    problem = failure.new(
-      "unexpected",
-      ("the answer lists %d contacts that match no phone of the request, so nobody knows which were refused"):format(
-        strangers
-      ),
-      { status = 200, delivered = "maybe", attempts = batch.attempts }
-    )
-  end
+  local remotes, problem = match(batch, refused)
   if self.journal then
     self:note(self.journal:answered(batch.entries, remotes, problem, batch.maybe))
   end

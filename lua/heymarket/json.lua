@@ -37,32 +37,16 @@ function json.string(s, prefix)
   return quote(s, prefix or "")
 end
 
--- Ids come again and again, and writing one costs more than finding it. Emptied when full, so that it stays small.
-local written, written_count = {}, 0
-
 --- A whole number as exactly its digits.
 ---@param n any
 ---@return string? digits nil when it is not a whole number, or one that this Lua cannot hold exactly
 function json.integer(n)
-  local digits = written[n]
-  if digits then
-    return digits
-  elseif math_type and math_type(n) == "integer" then
-    digits = format("%d", n)
-    if n >= EXACT or n <= -EXACT then
-      return digits -- not kept: a float of this size is the same key, and is not exact
-    end
+  if math_type and math_type(n) == "integer" then
+    return format("%d", n)
   elseif type(n) ~= "number" or n % 1 ~= 0 or n >= EXACT or n <= -EXACT then
     return nil
-  else
-    digits = n == 0 and "0" or format("%.0f", n)
   end
-  if written_count == 1000 then
-    written, written_count = {}, 0
-  end
-  written[n] = digits
-  written_count = written_count + 1
-  return digits
+  return n == 0 and "0" or format("%.0f", n)
 end
 
 --- A finite number in the fewest digits that give the same number again.

@@ -1,0 +1,269 @@
+--- Intake: what users hand in becomes entries for the engine, each validated, in input order.
+---
+--- An import with a journal goes through it a second time: what an earlier run has done is booked as it was noted, and
+--- what it left undone is sent.
+local intake = {}
+
+local contact = require "heymarket.contact"
+local failure = require "heymarket.failure"
+local journal = require "heymarket.journal"
+local options = require "heymarket.options"
+local text = require "heymarket.text"
+
+local REST_EVERY = 256 -- contacts between two turns for others, in loops that do not wait
+local MAX_HELD = 1000 -- contacts that wait until the journal is compared
+
+-- The number of the last contact of an array that may have holes, or nil when it is no array.
+local function array_size(contacts)
+  local size, count = 0, 0
+  for key in pairs(contacts) do
+    if type(key) ~= "number" or key % 1 ~= 0 or key < 1 then
+      return nil, key
+    end
+    size, count = math.max(size, key), count + 1
+  end
+  -- A few holes are told one by one; with more holes than this it is not meant as a list, and may have no end.
+  if size - count > 1000 + count then
+    return nil, size
+  end
+  return size
+end
+
+local A_HOLE = "is missing: the list has a hole"
+
+local function not_a_list(odd)
+  return {
+    field = text.shown(odd),
+    message = "stands where a list of contacts belongs: put the contact into braces, { { phone = … } }",
+  }
+end
+
+--- Entries of a list, all validated at once.
+---@param contacts table[]
+---@param country string|boolean|nil see contact.phone
+---@param issues heymarket.Issue[] every mistake is added here
+---@param rest fun() called now and then
+---@return (heymarket.Entry|false)[] entries false stands for an invalid contact
+---@return integer size
+function intake.list(contacts, country, issues, rest)
+  local size, odd = array_size(contacts)
+  if not size then
+    issues[#issues + 1] = not_a_list(odd)
+    return {}, 0
+  end
+  local entries = {}
+  for index = 1, size do
+    local body, phone
+    if contacts[index] == nil then
+      issues[#issues + 1] = { index = index, message = A_HOLE }
+    else
+      body, phone = contact.encode(contacts[index], index, country, issues)
+    end
+    entries[index] = body and { index = index, position = index, contact = contacts[index], phone = phone, body = body }
+      or false
+    if index % REST_EVERY == 0 then
+      rest()
+    end
+  end
+  return entries, size
+end
+
+--- Turns what `import` was given into a function that returns contact, position, row.
+---@param source table|function
+---@return function? read
+---@return boolean|heymarket.Failure|nil whole true where all contacts are at hand; a failure where it is no source
+function intake.reader(source)
+  if options.is_function(source) then
+    return source
+  end
+  local size, odd = array_size(source)
+  if not size then
+    return nil, failure.invalid { not_a_list(odd) }
+  end
+  local i = 0
+  return function()
+    i = i + 1
+    if source[i] == nil and i < size then
+      return failure.invalid { { index = i, message = A_HOLE } }, i
+    end
+    return source[i], i
+  end,
+    true
+end
+
+-- Reads and validates: gives the next entry, which has a `problem` where the contact is invalid.
+local function validated(read, default_country, rest)
+  local index, issues = 0, {}
+  local encode, ended = contact.encode, false
+  return function()
+    if ended then
+      return nil -- a source that came to its end is not asked again
+    end
+    local found, position, row = read()
+    if found == nil then
+      ended = true
+      return nil
+    end
+    index = index + 1
+    if index % REST_EVERY == 0 then
+      rest()
+    end
+    if type(found) == "table" and getmetatable(found) ~= nil and failure.is(found) then
+      return { index = index, position = position, row = row, problem = found }
+    end
+    local body, phone = encode(found, index, default_country, issues)
+    if body then
+      return { index = index, position = position, row = row, contact = found, phone = phone, body = body }
+    end
+    local problem = failure.invalid(issues)
+    issues = {}
+    return { index = index, position = position, row = row, contact = found, problem = problem }
+  end
+end
+
+local function refuse(running, entry)
+  running:refuse(entry.index, entry.position, entry.contact, entry.row, entry.problem)
+end
+
+-- With a journal: leaves out what an earlier run has done.
+local function resumed(next_entry, whole, settings, running, notes)
+  -- The first contacts are read before anything is sent, for the journal to know the input by them.
+  local ahead, ahead_first, begun
+  local function begin()
+    ahead, ahead_first = {}, 1
+    local bodies = {}
+    while #ahead < journal.PREFIX do
+      local entry = next_entry()
+      if not entry then
+        break
+      end
+      ahead[#ahead + 1] = entry
+      bodies[#bodies + 1] = entry.body or ""
+    end
+    local ok, problem = notes:begin(bodies)
+    if not ok then
+      error(problem, 0)
+    end
+    begun = true
+  end
+
+  -- What an earlier run left undone waits here until all that it noted was seen again, so that a journal of another
+  -- input is noticed before anything is sent.
+  local held, seen, ended = { first = 1, last = 0 }, 0, false
+
+  local function hold(entries)
+    for _, entry in ipairs(entries) do
+      held.last = held.last + 1
+      held[held.last] = entry
+    end
+  end
+
+  local function next_held()
+    local count = held.last - held.first + 1
+    local most = math.max(MAX_HELD, settings.concurrency * settings.batch_size)
+    if count == 0 or begun and not notes:is_verified(seen) and count <= most then
+      return nil
+    end
+    held.first = held.first + 1
+    local entry = held[held.first - 1]
+    held[held.first - 1] = nil
+    return entry
+  end
+
+  -- From here on nothing is compared any more; what still waits for that is given out with the rest.
+  local function leave_journal(problem)
+    begun = nil
+    hold(notes:waiting())
+    if problem and not running.dispatch.stopped then
+      error(problem, 0)
+    end
+  end
+
+  local function next_read()
+    local entry
+    if ahead and ahead[ahead_first] then
+      entry = ahead[ahead_first]
+      ahead[ahead_first] = nil
+      ahead_first = ahead_first + 1
+    elseif not ended and (whole or not running.dispatch.stopped) then
+      entry = next_entry()
+      if not entry then
+        ended = true
+        if begun then
+          local _, problem = notes:ended(seen)
+          leave_journal(problem)
+        end
+      end
+    elseif begun then
+      leave_journal()
+    end
+    seen = entry and entry.index or seen
+    return entry
+  end
+
+  local function compare(entry)
+    local answered, problem = notes:meet(entry)
+    if not answered then
+      hold { entry }
+    end
+    if problem then
+      leave_journal(problem)
+    end
+    for _, other in ipairs(answered or {}) do
+      running:resume(other, other.known)
+    end
+  end
+
+  return function()
+    if not ahead then
+      begin()
+    end
+    while true do
+      local entry = next_held()
+      if entry then
+        return entry
+      end
+      entry = next_read()
+      if not entry then
+        return next_held()
+      elseif entry.problem then
+        refuse(running, entry)
+        local problem = begun and notes:meet_invalid(entry.index)
+        if problem then
+          leave_journal(problem)
+        end
+      elseif not begun then
+        return entry
+      else
+        compare(entry)
+      end
+    end
+  end
+end
+
+--- The source of an import's engine.
+---@param read function see intake.reader
+---@param whole boolean? see there
+---@param settings table options of the call
+---@param running table the engine
+---@param notes table? the journal
+---@return fun(): heymarket.Entry? source raises a failure to stop the call
+function intake.source(read, whole, settings, running, notes)
+  local next_entry = validated(read, settings.default_country, function()
+    running.dispatch:rest()
+  end)
+  if notes then
+    return resumed(next_entry, whole, settings, running, notes)
+  end
+  return function()
+    while whole or not running.dispatch.stopped do
+      local entry = next_entry()
+      if not entry or not entry.problem then
+        return entry
+      end
+      refuse(running, entry)
+    end
+  end
+end
+
+return intake
