@@ -85,8 +85,8 @@ local NUMBERS = {
   0 / 0,
   1 / 0,
   -1 / 0,
-  math.maxinteger or 3,
-  math.mininteger or 4,
+  rawget(math, "maxinteger") or 3,
+  rawget(math, "mininteger") or 4,
   -0.0,
 } -- stylua: ignore
 
