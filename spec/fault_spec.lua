@@ -164,7 +164,7 @@ local function check_failure(wanted, failure, attempts)
     assert.are.equal(attempts, failure.attempts)
   end
   assert.is_string(failure.message)
-  assert.is_nil(failure.message:find("[\r\n]"))
+  assert.is_nil(failure.message:find "[\r\n]")
 end
 
 -- Runs one contact against a fault that never ends, and compares the report with the ledger.
@@ -326,8 +326,7 @@ each_transport(function(scheme, at)
       local client = client_of(at().url)
       at():script { { fault = "keepalive_close" } }
       local contacts = contacts_of(2)
-      local _, failure =
-        client:create_contacts(contacts, { batch_size = 1, concurrency = 1, max_attempts = 1 })
+      local _, failure = client:create_contacts(contacts, { batch_size = 1, concurrency = 1, max_attempts = 1 })
       check_failure(network(BROKEN, MAYBE), failure, 1)
       assert.are.equal(1, failure.report.accepted)
       assert.are.equal(1, failure.report.unknown)

@@ -1,8 +1,8 @@
 --- A transport in virtual time, with the API behind it: exact about when things happen, and as fast as Lua runs.
 ---
---- It stands in for heymarket.transport and for the clocks. A request that starts at t with latency l ends at t + l, or
---- at its timeout; the clock moves only in `wait` and `sleep`. The server behind it keeps contacts by phone and a ledger
---- of its own, so that reports can be compared with what it saw.
+--- It stands in for heymarket.transport and for the clocks. A request that starts at t with latency l ends at t + l,
+--- or at its timeout; the clock moves only in `wait` and `sleep`. The server behind it keeps contacts by phone and a
+--- ledger of its own, so that reports can be compared with what it saw.
 local fake = {}
 
 local cjson = require("cjson").new()
@@ -67,8 +67,8 @@ function fake.random(seed)
 end
 
 --- Makes a transport with its clock and its server.
----@param options table? `handler(request, fake)` gives the answer: nil for what the API would do, or a table with any of
---- status headers body code message sent latency process ("all", "none"); `latency` seconds, 0.1 unless told, or a
+---@param options table? `handler(request, fake)` gives the answer: nil for what the API would do, or a table with any
+--- of status headers body code message sent latency process ("all", "none"); `latency` seconds, 0.1 unless told, or a
 --- function; `random`, a function, always 0 unless told; `start` and `offset`, monotonic time at first and what the
 --- wall clock is ahead of it
 function fake.new(options)

@@ -1,7 +1,7 @@
 --- faultserver.py as a Lua object: start it, script it, read its ledger, stop it.
 ---
---- It ends with the pipe that started it, so that it cannot outlive the tests however they end. Control calls go through
---- the core's pool directly: nothing of the layer that retries and paces stands between a test and its witness.
+--- It ends with the pipe that started it, so that it cannot outlive the tests however they end. Control calls go
+--- through the core's pool directly: nothing of the layer that retries and paces stands between a test and its witness.
 local server = {}
 
 local cjson = require("cjson").new()
