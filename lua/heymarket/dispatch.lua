@@ -121,7 +121,7 @@ function Dispatch:tell_retry(request, problem, delay)
   self:tell(event)
 end
 
--- Decides what a failed try means: try again (true) or not.
+-- Decides what a failed try means: try again (true) or not (false, and what to say instead of the failure).
 function Dispatch:may_retry(request, problem, started)
   local options = self.options
   if self.stopped then
@@ -163,8 +163,15 @@ function Dispatch:may_retry(request, problem, started)
     return false
   end
   if self.deadline and now + delay >= self.deadline then
-    self:stop(failure.with(self:deadline_failure(), { delivered = problem.delivered }))
-    return false
+    -- It could only start when the call is over. Other requests may still have time.
+    return false,
+      failure.with(problem, {
+        kind = "timeout",
+        message = ("the deadline of %g s leaves no time for another try; the last: %s"):format(
+          options.deadline,
+          problem.message
+        ),
+      })
   end
   request.due = now + delay
   self:tell_retry(request, problem, delay)
@@ -201,7 +208,8 @@ function Dispatch:digest(result)
   else
     self.fruitless = 0 -- a refusal is an answer: somebody is there
   end
-  local again = self:may_retry(request, problem, request.started)
+  local again, instead = self:may_retry(request, problem, request.started)
+  problem = instead or problem
   if problem.delivered == "maybe" then
     request.maybe = true
   end
