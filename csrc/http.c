@@ -23,7 +23,8 @@
 #define DEFAULT_MAX_HEADER (256.0 * 1024)
 #define DEFAULT_MAX_AGE 50.0
 #define ERROR_BODY 2048 /* how much of a body is worth keeping beside an error */
-#define KEPT_CONNECTIONS 64L
+/* Were this fewer than are in use at once, every answer would close a connection. */
+#define KEPT_CONNECTIONS 256L
 #define SPARE_HANDLES 32
 #define EVENTS_AT_ONCE 32 /* so that one look at many busy connections stays short */
 
@@ -45,7 +46,8 @@ struct transfer {
     size_t max_body;
     size_t head_received; /* of all responses, interim ones included */
     size_t body_received;
-    int block_status; /* of the header block being read; 0 before the first */
+    curl_off_t to_upload; /* bytes of the request's body */
+    int block_status;     /* of the header block being read; 0 before the first */
     bool block_open;
     bool sent;   /* the request was about to be written on a ready connection */
     bool resent; /* libcurl was about to write it once more */
@@ -351,9 +353,17 @@ static void detach(struct pool *pool, struct transfer *transfer) {
     transfer->headers = NULL;
 }
 
+/* libcurl quotes the URL of a proxy that it cannot use, password and all. */
+static void hide_proxy(char *message, size_t size) {
+    char *quote = strchr(message, '\'');
+    if (quote != NULL && strstr(message, "nsupported proxy") != NULL) {
+        snprintf(quote, size - (size_t)(quote - message), "[hidden]");
+    }
+}
+
 static void describe(struct transfer *transfer, CURLcode result) {
     long number = 0, version = 0, connects = 0;
-    curl_off_t elapsed = 0;
+    curl_off_t elapsed = 0, uploaded = 0;
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &number);
     curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
     curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects);
@@ -368,6 +378,15 @@ static void describe(struct transfer *transfer, CURLcode result) {
                                                            : 0;
     transfer->new_connection = connects > 0;
     transfer->elapsed = (double)elapsed / 1e6;
+    if (result == CURLE_OK && seen >= 200 && seen < 300 &&
+        curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded) == CURLE_OK &&
+        uploaded < transfer->to_upload) {
+        /* libcurl takes an early answer that closes the connection for the end. A refusal may come
+         * early; nobody can have accepted what was not sent. */
+        result = CURLE_SEND_ERROR;
+        snprintf(transfer->message, sizeof transfer->message,
+                 "an answer came before the whole request was sent");
+    }
     if (result == CURLE_OK) {
         return;
     }
@@ -390,6 +409,7 @@ static void describe(struct transfer *transfer, CURLcode result) {
          * sent". */
         result = CURLE_WEIRD_SERVER_REPLY;
     }
+    hide_proxy(transfer->message, sizeof transfer->message);
     if (transfer->message[0] == '\0') {
         snprintf(transfer->message, sizeof transfer->message, "%s", curl_easy_strerror(result));
     }
@@ -831,6 +851,7 @@ static struct transfer *launch(lua_State *L, struct pool *pool, const struct req
         transfer_free(transfer);
         return NULL;
     }
+    transfer->to_upload = (curl_off_t)request->body_length;
     transfer->id = ++pool->last_id;
     append(&pool->running, transfer);
     pool->running_count++;

@@ -2,6 +2,7 @@
 #include "core.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lualib.h> /* LUA_FILEHANDLE on Lua 5.1 */
 #include <signal.h>
 #include <stdint.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -125,6 +127,17 @@ static int core_sync(lua_State *L) {
     return outcome(L, good, errno);
 }
 
+/* Makes an empty file that only its owner can read, where there is none yet. */
+static int core_create(lua_State *L) {
+    const char *path = luaL_checklstring(L, 1, NULL);
+    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, S_IRUSR | S_IWUSR);
+    int reason = errno;
+    if (file >= 0) {
+        close(file);
+    }
+    return outcome(L, file >= 0, reason);
+}
+
 static int core_lock(lua_State *L) {
     bool good = flock(fileno(check_file(L, 1)), LOCK_EX | LOCK_NB) == 0;
     return outcome(L, good, errno);
@@ -192,6 +205,7 @@ void core_open_system(lua_State *L) {
         {"isatty", core_isatty},
         {"columns", core_columns},
         {"sync", core_sync},
+        {"create", core_create},
         {"lock", core_lock},
         {"interrupts", core_interrupts},
         {NULL, NULL},

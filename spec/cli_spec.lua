@@ -795,6 +795,19 @@ describe("an interrupted import", function()
     assert.equal(0, requests())
   end)
 
+  it("ends a check as well, in a plain sentence", function()
+    faults:default { delay = 40 }
+    local running = start { "check" }
+    eventually(function()
+      return requests() == 1
+    end)
+    running.signal "INT"
+    local made = running.wait()
+    assert.equal(130, made.code)
+    assert.equal("", made.out)
+    assert.equal("heymarket: interrupted\n", made.err)
+  end)
+
   it("stops in a file that has nothing to send", function()
     local path = folder .. "/long.csv"
     local program = "print('phone'); [print('12') for _ in range(2000000)]"
@@ -814,6 +827,21 @@ describe("an interrupted import", function()
 end)
 
 describe("a journal", function()
+  it("and a failures file are for their owner only; a file that was there keeps its mode", function()
+    local journal, failed = folder .. "/own.journal", folder .. "/own.csv"
+    local path = write_file("mixed.csv", "phone\n12345678901\n1\n")
+    assert.equal(3, run({ "import", path, "--journal", journal, "--failures", failed }).code)
+    local function mode(of)
+      return output_of("ls -l " .. quote(of)):sub(1, 10)
+    end
+    assert.equal("-rw-------", mode(journal))
+    assert.equal("-rw-------", mode(failed))
+    os.execute("chmod 640 " .. quote(journal) .. " " .. quote(failed))
+    assert.equal(3, run({ "import", path, "--journal", journal, "--failures", failed }).code)
+    assert.equal("-rw-r-----", mode(journal))
+    assert.equal("-rw-r-----", mode(failed))
+  end)
+
   it("of another input is refused, and an old failures file stays", function()
     local journal, failed = folder .. "/other.journal", write_file("kept.csv", "precious\n")
     assert.equal(0, run({ "import", good_file(3), "--journal", journal }).code)

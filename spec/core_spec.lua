@@ -615,6 +615,28 @@ describe("a pool", function()
     assert.are.equal(1, times_seen("CONNECT 127.0.0.1:" .. ports.refused))
   end)
 
+  it("shows no password of a proxy that it cannot use", function()
+    for _, proxy in ipairs {
+      "http://user:hush hush@127.0.0.1:1",
+      "http://user:hush@[::1",
+      "gopher://user:hush@127.0.0.1:1",
+    } do
+      local result = fetch(core.pool { proxy = proxy }, "GET", "https://127.0.0.1:1/")
+      assert.is_false(result.sent)
+      assert.is_nil(result.message:find("hush", 1, true), result.message)
+    end
+  end)
+
+  it("trusts no 200 that came before the request was sent, but takes a refusal", function()
+    local body = ("x"):rep(32 * 1024 * 1024)
+    local result = fetch(pool, "POST", url "/early/200", { body = body })
+    assert.are.equal("SEND_ERROR", result.code)
+    assert.is_true(result.sent)
+    result = fetch(pool, "POST", url "/early/413", { body = body })
+    assert.is_nil(result.code)
+    assert.are.equal(413, result.status)
+  end)
+
   it("waits as long as asked where there is nothing to wait for", function()
     local before = core.monotonic()
     pool:wait(0.05)

@@ -325,6 +325,28 @@ describe("a journal", function()
     end
   end)
 
+  it("does not call unsent what an earlier run may have sent", function()
+    local path = new_path()
+    local api = make_api(function()
+      return { code = "RECV_ERROR", sent = true }
+    end)
+    local report = run(api, contacts(4), { journal = path, batch_size = 2, concurrency = 1, max_attempts = 1 })
+    assert.are.equal(4, report.unknown)
+    api = make_api()
+    local _, problem = run(api, contacts(4), {
+      journal = path,
+      batch_size = 2,
+      should_stop = function()
+        return true
+      end,
+    })
+    assert.are.equal("stopped", problem.kind)
+    assert.are.equal(0, api.requests)
+    assert.are.equal(4, problem.report.unknown)
+    assert.are.equal("maybe", problem.report.items[1].failure.delivered)
+    assert_sound(problem.report, 4)
+  end)
+
   it("works together with max_failures", function()
     local api, path = make_api(), new_path()
     for i = 1, 100 do

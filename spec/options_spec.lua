@@ -284,6 +284,25 @@ describe("base_url", function()
     end
   end)
 
+  it("on this machine is reached through no proxy on another", function()
+    local function with_proxy(url, proxy)
+      local client, failure = heymarket.new { secret_id = ID, secret_key = KEY, base_url = url, proxy = proxy }
+      if client then
+        client:close()
+      end
+      return failure
+    end
+    for _, proxy in ipairs { "http://10.0.0.1:3128", "10.0.0.1", "http://localhost@10.0.0.1", "a.example/127.0.0.1" } do
+      local failure = with_proxy("http://127.0.0.1:1", proxy)
+      assert.are.equal("invalid", failure.kind)
+      assert.are.equal("proxy", failure.issues[1].field)
+      assert.is_nil(with_proxy("https://api.heymarket.com", proxy))
+    end
+    for _, proxy in ipairs { "http://127.0.0.1:3128", "localhost:1", "http://name:word@[::1]:1", "socks5h://[::1]" } do
+      assert.is_nil(with_proxy("http://127.0.0.1:1", proxy))
+    end
+  end)
+
   it("has no user name, query, fragment, strange port or strange form", function()
     for _, url in ipairs {
       "https://user@example.com",

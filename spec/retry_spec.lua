@@ -1351,6 +1351,25 @@ describe("events", function()
 end)
 
 describe("the books", function()
+  it("are whole where a hook closes the client", function()
+    for _, kind in ipairs { "request", "response", "outcome" } do
+      local world = fake.new()
+      local client = client_of(world)
+      local _, failure = client:create_contacts(contacts_of(10), {
+        batch_size = 1,
+        concurrency = 4,
+        on_event = function(event)
+          if event.type == kind then
+            client:close()
+          end
+        end,
+      })
+      assert.are.equal("stopped", failure.kind, kind)
+      witness.sums(10, failure.report)
+      assert.is_true(failure.report.unsent >= 6, kind)
+    end
+  end)
+
   -- Statuses by which the server says that it did nothing.
   local function is_certain(request)
     if not request.arrived then

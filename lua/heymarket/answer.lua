@@ -192,7 +192,7 @@ end
 -- was cut off after its headers looks the same. HTTP/1.0 and an announced close are the cases where that is regular.
 local function is_framed(result, headers)
   return headers "content-length"
-    or headers "transfer-encoding"
+    or (headers "transfer-encoding" or ""):lower():find("chunked", 1, true)
     or result.http_version ~= 1.1
     or (headers "connection" or ""):lower():find("close", 1, true)
 end

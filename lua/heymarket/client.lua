@@ -79,6 +79,12 @@ function client.new(config)
       }
     end
   end
+  if settings and settings.proxy and options.leaves_machine(settings.base_url, settings.proxy) then
+    issues[#issues + 1] = {
+      field = "proxy",
+      message = "is on another machine, and base_url is plain http: the token would cross the network in the open",
+    }
+  end
   if #issues > 0 then
     return nil, failure.invalid(issues)
   end

@@ -288,6 +288,9 @@ function Dispatch:start_due()
       end
       table.remove(self.queue, i)
       self:start(request, ticket)
+      if self.client.closed then
+        self:look_around() -- a hook has closed it: there is nothing left to sign the next request with
+      end
     end
   end
   return soonest
@@ -328,10 +331,11 @@ function Dispatch:next()
     self:collect()
     self:look_around()
     local soonest
+    if not self.stopped then
+      soonest = self:start_due()
+    end
     if self.stopped then
       self:drop_queue()
-    else
-      soonest = self:start_due()
     end
     if #self.ended > 0 then
       return table.remove(self.ended, 1)

@@ -318,7 +318,10 @@ function Engine:book_batch(batch, problem)
   local counts = { failed = 0, unknown = 0, unsent = 0 }
   for _, entry in ipairs(batch.entries) do
     local outcome, why = "unsent", self.dispatch.stopped
-    if problem then
+    if not problem and entry.maybe then
+      -- Not sent by this run, but perhaps by an earlier one.
+      outcome, why = "unknown", failure.with(why, { delivered = "maybe" })
+    elseif problem then
       outcome, why = "failed", problem
       if problem.delivered == "maybe" or batch.maybe or entry.maybe then
         outcome = "unknown"

@@ -496,6 +496,7 @@ end
 ---@return table? journal
 ---@return heymarket.Failure?
 function journal.open(path, options, monotonic)
+  core.create(path) -- what the server lists is written there: for its owner only
   local file, problem = io.open(path, "a+b")
   local reader
   if file then

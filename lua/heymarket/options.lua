@@ -94,6 +94,16 @@ local function base_url(value)
   end
 end
 
+--- Would plain http to a loopback host leave this machine all the same, by way of the proxy?
+---@param url string a base_url that was accepted
+---@param proxy string
+---@return boolean
+function options.leaves_machine(url, proxy)
+  local authority = proxy:gsub("^%a[%w+.-]*://", ""):match "^[^/]*"
+  local host = authority:gsub("^.*@", ""):gsub(":%d*$", "")
+  return url:find "^[hH][tT][tT][pP]:" ~= nil and not is_loopback(host:lower())
+end
+
 -- Which mistakes are told first: the order of this list.
 local KNOWN = {
   { "secret_id", secret, "config" },

@@ -41,6 +41,7 @@ end
 ---@return table? file
 ---@return string? message
 function failures.open(path, columns, overwrite)
+  core.create(path) -- it holds people's data: for its owner only
   local guard, message = io.open(path, "ab")
   if not guard then
     return nil, "the failures file cannot be opened: " .. message

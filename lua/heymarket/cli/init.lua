@@ -22,7 +22,7 @@ Exit codes:
    2 wrong usage                    130 interrupted
    3 finished, some not accepted]]
 
-local COULD_NOT_RUN, USAGE, REFUSED = 1, 2, 4
+local COULD_NOT_RUN, USAGE, REFUSED, INTERRUPTED = 1, 2, 4, 130
 
 -- What ends the reading of the arguments early: help, version, a mistake.
 local Exit = {}
@@ -333,6 +333,11 @@ function commands.sandbox(given, parser)
   return code or complain_of(problem)
 end
 
+-- Ctrl-C where no command watches for it: the interpreter makes an error of it.
+local function is_interrupt(problem)
+  return type(problem) == "string" and problem:find "interrupted!$" ~= nil
+end
+
 --- Runs the command.
 ---@param arguments string[] as the interpreter gives them
 ---@return integer code to exit with: 0 all accepted, 1 could not run, 2 wrong usage, 3 finished but not all accepted, 4
@@ -345,7 +350,9 @@ function cli.main(arguments)
     return COULD_NOT_RUN
   end
   local loaded, problem = pcall(require, "heymarket")
-  if not loaded then
+  if is_interrupt(problem) then
+    return INTERRUPTED
+  elseif not loaded then
     complain((tostring(problem):gsub("^heymarket: ", "")))
     return COULD_NOT_RUN
   end
@@ -359,6 +366,9 @@ function cli.main(arguments)
     return result
   elseif getmetatable(result) == Exit then
     return result.code
+  elseif is_interrupt(result) then
+    complain "interrupted"
+    return INTERRUPTED
   end
   complain("this should not have happened: " .. tostring(result))
   return COULD_NOT_RUN
