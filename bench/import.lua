@@ -1,6 +1,6 @@
 --- The import as one would write it with this module: import.lua FILE.
 -- The command paces itself as the vendor asks; here pacing is off, since the sink has no limit to keep.
-local heymarket = require("heymarket")
+local heymarket = require "heymarket"
 
 local client = assert(heymarket.new { requests_per_minute = false })
 local report = assert(client:import(assert(heymarket.csv.open(arg[1]))))

@@ -12,11 +12,11 @@ end
 
 -- The usual companions: cjson for the claims, LuaSocket's C function for base64.
 function ways.luaossl()
-  local hmac, cjson, mime = require("openssl.hmac"), require("cjson"), require("mime")
+  local hmac, cjson, mime = require "openssl.hmac", require "cjson", require "mime"
   local function encode(data)
     return (mime.b64(data):gsub("[+/=]", { ["+"] = "-", ["/"] = "_", ["="] = "" }))
   end
-  local header = encode('{"alg":"HS256","typ":"JWT"}')
+  local header = encode '{"alg":"HS256","typ":"JWT"}'
   return function(time)
     local input = header .. "." .. encode(cjson.encode { iss = id, iat = time })
     return input .. "." .. encode(hmac.new(id .. "||" .. key, "sha256"):final(input))

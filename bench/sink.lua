@@ -1,6 +1,6 @@
 -- luacheck: std max+ngx_lua
 --- What the sink does with a request. bench/run starts it inside nginx.
-local cjson = require("cjson")
+local cjson = require "cjson"
 
 local sink = {}
 
@@ -36,7 +36,7 @@ function sink.take(keep)
     store:rpush("kept", cjson.encode { body = body, authorization = ngx.var.http_authorization or "" })
   end
   ngx.header["Content-Length"] = 4
-  ngx.print('"ok"')
+  ngx.print '"ok"'
 end
 
 --- Answers with everything counted and kept since the last time, and forgets it.
@@ -46,8 +46,8 @@ function sink.drain()
     -- As text: this cjson prints 14 digits of a number, and the sum of the phones has more.
     answer[name] = string.format("%.0f", store:get(name) or 0)
   end
-  for place = 1, store:llen("kept") or 0 do
-    answer.kept[place] = store:lpop("kept")
+  for place = 1, store:llen "kept" or 0 do
+    answer.kept[place] = store:lpop "kept"
   end
   store:flush_all()
   ngx.print(cjson.encode(answer))

@@ -94,6 +94,13 @@ local ODD = {
 }
 
 describe("a phone", function()
+  it("that went through a fraction is refused, not made ten times as long", function()
+    assert.matches("^ends in .0", refused_value("phone", "12345678900.0"))
+    assert.matches("^ends in .0", refused_value("phone", "+12345678900.0"))
+    assert.are.equal("15550000000", assert(heymarket.contact { phone = "1555.000.0000" }).phone)
+    assert.are.equal("15550000", assert(heymarket.contact { phone = "1555.0000" }).phone)
+  end)
+
   it("is written as digits, whatever stands between them", function()
     for given, digits in pairs {
       ["+1 (234) 567-8900"] = "12345678900",

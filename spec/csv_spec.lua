@@ -1,5 +1,5 @@
-local csv = require("heymarket.csv")
-local failure = require("heymarket.failure")
+local csv = require "heymarket.csv"
+local failure = require "heymarket.failure"
 
 -- A handle over a string: what is read does not depend on the file system.
 local function handle_of(content)
@@ -102,7 +102,7 @@ describe("csv", function()
     end)
 
     it("knows the product's names, in any case and mixed with ours", function()
-      local records = all("First Name, LAST NAME ,phone number,Opt Out,TAGS,Custom.5\nA,B,1,N,3,x\n")
+      local records = all "First Name, LAST NAME ,phone number,Opt Out,TAGS,Custom.5\nA,B,1,N,3,x\n"
       assert.same(
         { first = "A", last = "B", phone = "1", is_opted_out = false, tags = { 3 }, custom = { ["5"] = "x" } },
         records[1][1]
@@ -111,7 +111,7 @@ describe("csv", function()
 
     it("leaves out blank cells, and trims only what is not text", function()
       local records =
-        all('phone,first,assignee_id,tags,is_opted_out,custom.1\n1,,,,,\n1, a , 5 , 1 ; 2 , No ," "\n1,, ,\t, ,\n')
+        all 'phone,first,assignee_id,tags,is_opted_out,custom.1\n1,,,,,\n1, a , 5 , 1 ; 2 , No ," "\n1,, ,\t, ,\n'
       assert.same({ phone = "1" }, records[1][1])
       assert.same({
         phone = "1",
@@ -125,19 +125,19 @@ describe("csv", function()
     end)
 
     it("reads the documented words for true and false and no other", function()
-      for word in ("yes y true t 1 YES Y True T"):gmatch("%S+") do
+      for word in ("yes y true t 1 YES Y True T"):gmatch "%S+" do
         assert.is_true(all("phone,is_opted_out\n1," .. word .. "\n")[1][1].is_opted_out)
       end
-      for word in ("no n false f 0 NO N False F"):gmatch("%S+") do
+      for word in ("no n false f 0 NO N False F"):gmatch "%S+" do
         assert.is_false(all("phone,is_opted_out\n1," .. word .. "\n")[1][1].is_opted_out)
       end
-      for word in ("maybe 2 00 ye on off nil"):gmatch("%S+") do
+      for word in ("maybe 2 00 ye on off nil"):gmatch "%S+" do
         assert.equal("Opt Out", row_error("phone,Opt Out\n1," .. word .. "\n").issues[1].field)
       end
     end)
 
     it("takes integers exactly or not at all", function()
-      local exact = all("phone,assignee_id\n1,9007199254740991\n1,-9007199254740991\n1,-0\n1,007\n")
+      local exact = all "phone,assignee_id\n1,9007199254740991\n1,-9007199254740991\n1,-0\n1,007\n"
       assert.equal("9007199254740991", ("%.0f"):format(exact[1][1].assignee_id))
       assert.equal("-9007199254740991", ("%.0f"):format(exact[2][1].assignee_id))
       assert.equal("0", tostring(exact[3][1].assignee_id))
@@ -177,7 +177,7 @@ describe("csv", function()
 
   describe("records", function()
     it("reads quoted cells", function()
-      local records = all('phone,first\n"1","a ""b"", c"\n2,""\n3,""""\n"4","x\r\ny\nz\rw"\n')
+      local records = all 'phone,first\n"1","a ""b"", c"\n2,""\n3,""""\n"4","x\r\ny\nz\rw"\n'
       assert.same({ "1", 'a "b", c' }, records[1][3])
       assert.same({ "2", "" }, records[2][3])
       assert.same({ "3", '"' }, records[3][3])
@@ -197,8 +197,8 @@ describe("csv", function()
           end
         end
       end
-      assert.same({}, all("phone"))
-      assert.same({}, all("phone\r"))
+      assert.same({}, all "phone")
+      assert.same({}, all "phone\r")
     end)
 
     it("keeps line feeds in the quoted cells of an old Mac's file", function()
@@ -216,11 +216,11 @@ describe("csv", function()
         end
       end
       -- An empty cell in quotes is a record.
-      assert.same({ { {}, 3, { "" } } }, all('phone\n\n""\n'))
+      assert.same({ { {}, 3, { "" } } }, all 'phone\n\n""\n')
     end)
 
     it("gives ragged rows as row errors and goes on", function()
-      local records = all("phone,first\n1\n1,2,3\n1,a\n,,,\n")
+      local records = all "phone,first\n1\n1,2,3\n1,a\n,,,\n"
       assert.equal(4, #records)
       for _, i in ipairs { 1, 2, 4 } do
         assert.is_true(csv.is_row_error(records[i][1]))
@@ -231,35 +231,35 @@ describe("csv", function()
     end)
 
     it("gives misplaced quotes as row errors, with the cell as written", function()
-      local stray, cells = row_error('phone,first\n1,"a"b\n')
+      local stray, cells = row_error 'phone,first\n1,"a"b\n'
       assert.equal("first", stray.issues[1].field)
       assert.truthy(stray.issues[1].message:find("closing quote", 1, true))
       assert.same({ "1", '"a"b' }, cells)
-      row_error('phone,first\n1,"a" \n')
+      row_error 'phone,first\n1,"a" \n'
       local bare
-      bare, cells = row_error('phone,first\n1,5" pipe\n')
+      bare, cells = row_error 'phone,first\n1,5" pipe\n'
       assert.truthy(bare.issues[1].message:find("unquoted cell", 1, true))
       assert.same({ "1", '5" pipe' }, cells)
-      row_error('phone,first\n1, "a"\n')
+      row_error 'phone,first\n1, "a"\n'
     end)
 
     it("gives stray line breaks as row errors", function()
-      row_error("phone,first\n1,a\rb\n")
-      row_error("phone,first\r1,a\nb\r")
+      row_error "phone,first\n1,a\rb\n"
+      row_error "phone,first\r1,a\nb\r"
     end)
 
     it("tells all mistakes of a row at once", function()
-      local found = row_error('phone,first,tags,Opt Out\n1,a"b,x,perhaps\n')
+      local found = row_error 'phone,first,tags,Opt Out\n1,a"b,x,perhaps\n'
       assert.same(
         { "first", "tags", "Opt Out" },
         { found.issues[1].field, found.issues[2].field, found.issues[3].field }
       )
-      found = row_error('phone,first,tags\n"1"2,a"b\n')
+      found = row_error 'phone,first,tags\n"1"2,a"b\n'
       assert.equal(3, #found.issues)
     end)
 
     it("names the row whose quote is never closed", function()
-      local records = all('phone,first\n1,a\n\n2,"b\n3,c\n')
+      local records = all 'phone,first\n1,a\n\n2,"b\n3,c\n'
       assert.equal(2, #records)
       local found = records[2][1]
       assert.is_true(csv.is_row_error(found))
@@ -337,9 +337,9 @@ describe("csv", function()
     end
 
     it("tells all mistakes at once, with the nearest names and the way out", function()
-      local text, failed = refused("frist,List,,email,E-Mail,EMAIL\n")
-      assert.truthy(text:find('frist: [^\n]*"first"'))
-      assert.truthy(text:find("List: [^\n]*%-%-map[^\n]*%-%-ignore"))
+      local text, failed = refused "frist,List,,email,E-Mail,EMAIL\n"
+      assert.truthy(text:find 'frist: [^\n]*"first"')
+      assert.truthy(text:find "List: [^\n]*%-%-map[^\n]*%-%-ignore")
       assert.truthy(text:find("column 3: has no name", 1, true))
       assert.truthy(text:find("EMAIL: is a second column for email, after email", 1, true))
       assert.truthy(text:find("phone: is missing", 1, true))
@@ -393,7 +393,7 @@ describe("csv", function()
         map = { a = "frist", b = "first", _c = "last", d = "email" },
         ignore = { "b" },
       })
-      assert.truthy(text:find('a: is mapped to "frist", which is not a field[^\n]*"first"'))
+      assert.truthy(text:find 'a: is mapped to "frist", which is not a field[^\n]*"first"')
       assert.truthy(text:find("b: is both mapped and ignored", 1, true))
       assert.truthy(text:find("_c: cannot be mapped", 1, true))
       assert.truthy(text:find("d: is mapped, but the file has no such column", 1, true))
@@ -405,7 +405,7 @@ describe("csv", function()
       local _, failed = open("phone\n", { ignroe = {}, max_record = 0, chunk_size = 1.5 })
       assert.equal("invalid", failed.kind)
       assert.equal(3, #failed.issues)
-      assert.truthy(messages(failed):find('ignroe: [^\n]*"ignore"'))
+      assert.truthy(messages(failed):find 'ignroe: [^\n]*"ignore"')
     end)
 
     it("raises on wrong use of Lua, naming the argument", function()
@@ -443,10 +443,10 @@ describe("csv", function()
     end)
 
     it("gives a failure for what cannot be opened or read", function()
-      local _, failed = csv.open("no/such/file.csv")
+      local _, failed = csv.open "no/such/file.csv"
       assert.equal("source", failed.kind)
       assert.truthy(failed.message:find("no/such/file.csv", 1, true))
-      _, failed = csv.open(".")
+      _, failed = csv.open "."
       assert.equal("source", failed.kind)
     end)
 
@@ -457,9 +457,9 @@ describe("csv", function()
       end)
       package.loaded.lpeg, package.loaded["heymarket.csv"] = nil, nil
       package.preload.lpeg = function()
-        error("not here")
+        error "not here"
       end
-      local source, failed = require("heymarket.csv").open(handle_of("phone\n"))
+      local source, failed = require("heymarket.csv").open(handle_of "phone\n")
       assert.is_nil(source)
       assert.equal("source", failed.kind)
       assert.truthy(failed.message:find("lua-lpeg", 1, true))
@@ -516,7 +516,7 @@ describe("csv", function()
     end)
 
     it("reads a handle from where it stands, and does not close it", function()
-      local file = assert(io.open(temporary("junk\nphone\n1\n"), "rb"))
+      local file = assert(io.open(temporary "junk\nphone\n1\n", "rb"))
       file:read()
       local source = assert(csv.open(file))
       assert.same({ 6, 8 }, { source:progress() })
@@ -528,7 +528,7 @@ describe("csv", function()
     end)
 
     it("reads a pipe, whose size is not known", function()
-      local pipe = assert(io.popen("printf 'phone\\n1\\n'"))
+      local pipe = assert(io.popen "printf 'phone\\n1\\n'")
       local source = assert(csv.open(pipe))
       assert.same({ phone = "1" }, (source()))
       assert.same({ 8 }, { source:progress() })
@@ -542,7 +542,7 @@ describe("csv", function()
       finally(function()
         io.open = genuine -- luacheck: ignore 122
       end)
-      local good, bad = temporary("phone\n1\n"), temporary("fone\n")
+      local good, bad = temporary "phone\n1\n", temporary "fone\n"
       io.open = function(...) -- luacheck: ignore 122
         local file, message = genuine(...)
         opened[#opened + 1] = file
@@ -576,7 +576,7 @@ describe("csv", function()
         if count == 1000 or count == 399000 then
           collectgarbage()
           collectgarbage()
-          local used = collectgarbage("count")
+          local used = collectgarbage "count"
           early = early or used
           assert.is_true(used < early + 256)
         end
@@ -602,7 +602,7 @@ describe("csv", function()
 
     it("raises on what is no string", function()
       assert.error_matches(function()
-        csv.encode_row("x")
+        csv.encode_row "x"
       end, "cells must be")
       assert.error_matches(function()
         csv.encode_row { "x", 5 }
@@ -611,26 +611,26 @@ describe("csv", function()
   end)
 
   describe("beside Python's csv", function()
-    local witness = debug.getinfo(1, "S").source:match("^@(.*)csv_spec%.lua$") .. "support/csv_witness.py"
+    local witness = debug.getinfo(1, "S").source:match "^@(.*)csv_spec%.lua$" .. "support/csv_witness.py"
 
     local function run(...)
       local command = "python3 '" .. witness .. "' " .. table.concat({ ... }, " ") .. " && echo done"
       local pipe = assert(io.popen(command))
-      local output = pipe:read("*a")
+      local output = pipe:read "*a"
       pipe:close()
-      local result, finished = output:match("^(.*)done\n$")
+      local result, finished = output:match "^(.*)done\n$"
       assert.is_truthy(result, finished)
       return result
     end
 
     local function rows_of(text)
       local rows = {}
-      for line in text:gmatch("([^\n]*)\n") do
+      for line in text:gmatch "([^\n]*)\n" do
         if line == "!" then
           rows[#rows + 1] = "!"
         else
           local cells = {}
-          for hex in line:gmatch("(%x*),") do
+          for hex in line:gmatch "(%x*)," do
             cells[#cells + 1] = hex:gsub("%x%x", function(pair)
               return string.char(tonumber(pair, 16))
             end)
@@ -643,7 +643,7 @@ describe("csv", function()
 
     local function slurp(path)
       local file = assert(io.open(path, "rb"))
-      local content = file:read("*a")
+      local content = file:read "*a"
       file:close()
       return content
     end

@@ -158,7 +158,7 @@ local function refused_report(contacts, entries, size, issues)
       table.insert(by_index[issue.index], issue)
     end
   end
-  local unsent = failure.new("stopped", "not sent, because other contacts of the call are invalid")
+  local unsent = failure.new("stopped", "not sent, because the call was refused: see the issues of its failure")
   for index = 1, size do
     local outcome = entries[index] and "unsent" or "invalid"
     books:add(outcome)

@@ -69,6 +69,9 @@ function contact.phone(value, default_country)
   elseif type(value) ~= "string" then
     return nil, "must be a string or an integer, not " .. describe(value)
   end
+  if find(digits, "^%+?%d+%.0$") then
+    return nil, "ends in .0, as a number does that was taken for a fraction: write its digits only"
+  end
   if find(digits, "%D") then
     digits = gsub(digits, "[ %-%.%(%)/]", "")
     local rest, dropped = gsub(digits, "^%+", "")

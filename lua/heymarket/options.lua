@@ -42,6 +42,12 @@ local function one_line(value)
   end
 end
 
+local function seams(value)
+  if type(value) ~= "table" then
+    return "must be a table with any of monotonic, time, sleep, random and transport"
+  end
+end
+
 local function boolean(value)
   if type(value) ~= "boolean" then
     return "must be true or false"
@@ -124,7 +130,7 @@ local KNOWN = {
   { "user_agent", one_line, "config" },
   { "on_event", hook, "config call check" },
   { "shared_dict", one_line, "config" },
-  { "runtime", nil, "config" },
+  { "runtime", seams, "config" },
   { "overwrite", boolean, "call import", false },
   { "deadline", number(0.001, 31536000, "seconds"), "call check" },
   { "on_item", hook, "import" },
