@@ -508,7 +508,7 @@ describe("heymarket import", function()
     local made = run { "import", file, "--max-failures", "3", "--json" }
     assert.equal(5, made.code)
     local report = parsed(made.out)
-    assert.equal("MAX_FAILURES", report.failure.code)
+    assert.equal("max_failures", report.failure.reason)
     assert.equal(3, report.invalid)
     assert.equal(0, report.accepted)
     assert.equal(0, requests())

@@ -17,6 +17,7 @@ local concat = table.concat
 ---@field phone string digits
 ---@field body string its JSON
 ---@field maybe boolean? an earlier run may have sent it
+---@field problem heymarket.Failure? why it cannot be sent
 
 -- The greatest size of a request is not documented. This keeps clear of the usual limits of proxies.
 local MAX_BYTES = 1024 * 1024
@@ -67,6 +68,7 @@ function engine.new(client, options, books, journal)
     answered = false, -- has the server ever accepted a request of this call?
     refusals = 0,
     singles = 0,
+    failures = 0, -- contacts that were not accepted, for max_failures
   }, Engine)
 end
 
@@ -91,10 +93,13 @@ function Engine:guard(name, hook, ...)
   return true
 end
 
--- Books a contact that was not accepted, and tells the user of it.
-function Engine:book(item)
+-- Books a contact that was not accepted, and tells the user of it. `facts` are what the item has beyond its contact.
+function Engine:book(entry, outcome, facts)
+  local item = facts or {}
+  item.index, item.position, item.contact, item.row = entry.index, entry.position, entry.contact, entry.row
+  item.outcome = outcome
   local on_item = self.options.on_item
-  self.books:add(item.outcome)
+  self.books:add(outcome)
   if not on_item or self.on_item_raised then
     self.books:keep(item)
   elseif not self:guard("on_item", on_item, item) then
@@ -102,12 +107,12 @@ function Engine:book(item)
     self.books:keep(item)
   end
   local max = self.options.max_failures
-  if max and not item.resumed and item.outcome ~= "unsent" then
-    self.failures = (self.failures or 0) + 1
+  if max and not item.resumed and outcome ~= "unsent" then
+    self.failures = self.failures + 1
     if self.failures >= max then
       self.dispatch:stop(
         failure.new("stopped", ("stopped after %d contacts that were not accepted (max_failures)"):format(max), {
-          code = "MAX_FAILURES",
+          reason = "max_failures",
         })
       )
     end
@@ -136,21 +141,10 @@ function Engine:tell_outcomes(request, counts, problem)
 end
 
 --- Books a contact that cannot be sent.
----@param index integer
----@param position any
----@param contact any
----@param row any
----@param problem heymarket.Failure
-function Engine:refuse(index, position, contact, row, problem)
-  self:book {
-    index = index,
-    position = position,
-    outcome = "invalid",
-    contact = contact,
-    row = row,
-    failure = problem,
-  }
-  self:tell_outcomes(nil, { invalid = 1 }, problem)
+---@param entry heymarket.Entry its `problem` says why
+function Engine:refuse(entry)
+  self:book(entry, "invalid", { failure = entry.problem })
+  self:tell_outcomes(nil, { invalid = 1 }, entry.problem)
 end
 
 --- Books a contact whose outcome an earlier run has noted.
@@ -161,16 +155,7 @@ function Engine:resume(entry, known)
   if known.outcome == "accepted" then
     self.books:add "accepted"
   else
-    self:book {
-      index = entry.index,
-      position = entry.position,
-      outcome = known.outcome,
-      contact = entry.contact,
-      row = entry.row,
-      remote = known.remote,
-      ambiguous = known.ambiguous,
-      resumed = true,
-    }
+    self:book(entry, known.outcome, { remote = known.remote, ambiguous = known.ambiguous, resumed = true })
   end
 end
 
@@ -328,14 +313,7 @@ function Engine:book_batch(batch, problem)
       end
     end
     counts[outcome] = counts[outcome] + 1
-    self:book {
-      index = entry.index,
-      position = entry.position,
-      outcome = outcome,
-      contact = entry.contact,
-      row = entry.row,
-      failure = why,
-    }
+    self:book(entry, outcome, { failure = why })
   end
   self:tell_outcomes(batch, counts, problem or self.dispatch.stopped)
 end
@@ -466,16 +444,11 @@ function Engine:settle_answer(batch, refused)
     local outcome = remote and "rejected" or problem and "unknown" or "accepted"
     counts[outcome] = counts[outcome] + 1
     if outcome ~= "accepted" then
-      self:book {
-        index = entry.index,
-        position = entry.position,
-        outcome = outcome,
-        contact = entry.contact,
-        row = entry.row,
+      self:book(entry, outcome, {
         remote = remote,
         ambiguous = remote and (batch.maybe or entry.maybe) or nil,
         failure = not remote and problem or nil,
-      }
+      })
     end
   end
   self.books:add("accepted", counts.accepted)

@@ -17,6 +17,7 @@ local failure = {}
 ---@field body string? start of the answer's body, at most 2 KiB
 ---@field details any decoded JSON of the answer's body
 ---@field code string? libcurl's name for a transport error, such as "COULDNT_CONNECT"
+---@field reason string? what stopped an import, for programs: "max_failures", "other_input"
 ---@field retry_after number? seconds that the server asked to wait
 ---@field attempts integer? tries made
 ---@field issues heymarket.Issue[]? for kind "invalid"

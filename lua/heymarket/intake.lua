@@ -121,10 +121,6 @@ local function validated(read, default_country, rest)
   end
 end
 
-local function refuse(running, entry)
-  running:refuse(entry.index, entry.position, entry.contact, entry.row, entry.problem)
-end
-
 -- With a journal: leaves out what an earlier run has done.
 local function resumed(next_entry, whole, settings, running, notes)
   -- The first contacts are read before anything is sent, for the journal to know the input by them.
@@ -227,7 +223,7 @@ local function resumed(next_entry, whole, settings, running, notes)
       if not entry then
         return next_held()
       elseif entry.problem then
-        refuse(running, entry)
+        running:refuse(entry)
         local problem = begun and notes:meet_invalid(entry.index)
         if problem then
           leave_journal(problem)
@@ -261,7 +257,7 @@ function intake.source(read, whole, settings, running, notes)
       if not entry or not entry.problem then
         return entry
       end
-      refuse(running, entry)
+      running:refuse(entry)
     end
   end
 end

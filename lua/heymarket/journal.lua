@@ -299,7 +299,7 @@ function Journal:other_input(index)
       "this journal was made from another input (it differs at contact %d or before): use the same input, or another "
       .. "journal"
     ):format(index),
-    { code = "OTHER_INPUT" }
+    { reason = "other_input" }
   )
 end
 

@@ -242,7 +242,7 @@ function Run:finish(made, problem)
   end
   -- "Stopped on request" is what the client knows; why it was requested is known here. A read that a signal cut short
   -- looks like a fault of the source.
-  local cut_short = problem and (problem.kind == "stopped" and not problem.code or problem.kind == "source")
+  local cut_short = problem and (problem.kind == "stopped" and not problem.reason or problem.kind == "source")
   local unwritten = self.failures and self.failures.problem ~= nil
   if cut_short or unwritten and not problem then
     local reason = self:stop_reason()
@@ -262,7 +262,7 @@ local function exit_code(whole, problem)
     return fine == whole.total and ALL_ACCEPTED or NOT_ALL_ACCEPTED
   elseif problem.kind == "unauthorized" or problem.kind == "denied" then
     return REFUSED
-  elseif problem.code == "MAX_FAILURES" then
+  elseif problem.reason == "max_failures" then
     return MAX_FAILURES
   elseif problem.kind == "stopped" and problem.message == "interrupted" then
     return INTERRUPTED
