@@ -63,7 +63,7 @@ test: ## run all checks; a part with RUNS="5.4 asan", SPECS=spec/csv_spec.lua, L
 	@$(MAKE) ready RUNS="$(RUNS)" LUAS="$(LUAS)"
 	@python3 .ci/test --runs "$(RUNS)" --specs "$(SPECS)"
 
-demo: ## import 5,000 contacts into the sandbox over HTTP, and compare what it then holds
+demo: ## import 5,200 contacts into the sandbox over HTTP, and compare what it then holds
 	@echo "demo: import a CSV file over HTTP"
 	@$(MAKE) build deps-run deps-serve LUAS="5.4 jit"
 	@CSV="$(CSV)" sh examples/demo.sh
@@ -91,9 +91,9 @@ uninstall: ## remove what install put there
 	@echo "uninstall: from $(DESTDIR)$(PREFIX)"
 	@sh .ci/install uninstall "$(DESTDIR)" "$(PREFIX)" $(INSTALL_LUAS)
 
-clean: ## remove build/
-	@echo "clean: remove build/"
-	@rm -rf build
+clean: ## remove build/, and what luarocks make leaves in the tree
+	@echo "clean: remove what was built"
+	@rm -rf build heymarket csrc/*.o
 
 # What is missing is installed. These run every time: they cost a few milliseconds.
 deps-build:

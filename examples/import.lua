@@ -1,10 +1,12 @@
 local heymarket = require "heymarket"
 
+local path = assert(arg[1], "usage: lua5.4 import.lua FILE.csv")
 local client = assert(heymarket.new { default_country = "1" })
-local report, failure = client:import(assert(heymarket.csv.open(arg[1])), {
-  journal = arg[1] .. ".journal",
+local report, failure = client:import(assert(heymarket.csv.open(path)), {
+  journal = path .. ".journal",
   on_item = function(item) -- every contact that was not accepted, as it happens
-    print(("row %d: %s: %s"):format(item.position, item.outcome, tostring(item.failure or "listed by the server")))
+    local why = item.failure and item.failure.message or "listed by the server"
+    print(("row %d: %s: %s"):format(item.position, item.outcome, why))
   end,
 })
 report = report or failure.report

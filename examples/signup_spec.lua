@@ -1,7 +1,7 @@
 -- luacheck: std min+busted
 -- Tests the sign-up form without nginx and without a network: the sandbox stands in for the API.
 --
---   LUA_PATH="examples/?.lua;;" busted examples/signup_spec.lua
+--   LUA_PATH="examples/?.lua;;" busted --lua=lua5.4 examples/signup_spec.lua
 
 local cjson = require("cjson").new()
 local sandbox = require "heymarket.sandbox"

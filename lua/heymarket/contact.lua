@@ -93,8 +93,8 @@ function contact.phone(value, default_country)
       digits = default_country .. digits
     elseif default_country == nil then
       return nil,
-        "has ten digits and no country code: write it as +1… (or another code), or set default_country "
-          .. '("1" puts a 1 before such numbers, false takes them as they are)'
+        "has ten digits and no country code: write it with its code, such as +12345678900, or set a default country "
+          .. '(default_country = "1", on the command line --default-country 1)'
     end
   end
   if #digits < 7 or #digits > 15 then

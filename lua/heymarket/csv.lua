@@ -671,7 +671,7 @@ end
 function csv.open(file, options)
   local by_path = type(file) == "string"
   if not by_path and not is_readable(file) then
-    local what = io.type(file) or "a " .. type(file)
+    local what = io.type(file) or file == nil and "nil" or "a " .. type(file)
     error("file must be a path or an open file handle, not " .. what, 2)
   end
   local issues = check_options(options)
