@@ -229,6 +229,24 @@ describe("heymarket", function()
     do
       assert.truthy(made.out:find("\n   " .. flag, 1, true), flag)
     end
+    assert.truthy(made.out:find("FILE.old", 1, true))
+  end)
+
+  it("fills the lines of its help, up to 100 columns", function()
+    for _, command in ipairs { "import", "sandbox" } do
+      local help = run({ command, "--help" }).out
+      for line in help:gmatch "[^\n]+" do
+        assert.is_true(#line <= 100, line)
+      end
+      local lines = {}
+      for line in help:match("\n\n(.-)\n\n"):gmatch "[^\n]+" do
+        lines[#lines + 1] = line
+      end
+      -- No line ends before the first word of the next one would not fit.
+      for i = 1, #lines - 1 do
+        assert.is_true(#lines[i] + 1 + #lines[i + 1]:match "^%S+" > 100, lines[i])
+      end
+    end
   end)
 
   it("refuses wrong usage with code 2, on stderr, and sends nothing", function()
@@ -405,6 +423,34 @@ describe("heymarket import", function()
     assert.is_nil(read_file(folder .. "/never"))
   end)
 
+  it("speaks of flags and variables, not of the module's options", function()
+    local function said(...)
+      local made = run { "import", ... }
+      assert.is_true(made.code ~= 0)
+      return made.err .. made.out
+    end
+    local file = write_file("unknown.csv", "phone,timeout\n12345678901,Ann\n")
+    local text = said(file)
+    assert.truthy(text:find("timeout is not a known column", 1, true))
+    assert.truthy(text:find("--map", 1, true))
+    assert.is_nil(text:find("option ", 1, true))
+    assert.is_nil(text:find("--timeout", 1, true))
+
+    local journal = folder .. "/flags.journal"
+    assert.equal(0, run({ "import", good_file(1), "--journal", journal }).code)
+    text = said(good_file(1), "--journal", journal, "--overwrite", "--batch-size", "7")
+    assert.truthy(text:find("another --batch-size, --overwrite:", 1, true))
+    local other = { environment = { HEYMARKET_SECRET_ID = "another" } }
+    local made = run({ "import", good_file(1), "--journal", journal }, other)
+    assert.truthy(made.err:find("another HEYMARKET_SECRET_ID:", 1, true))
+
+    faults:default { status = 401 }
+    local failed = folder .. "/flags.csv"
+    text = said(good_file(1), "--failures", failed) .. read_file(failed) .. run({ "check" }).err
+    assert.truthy(text:find("HEYMARKET_SECRET_ID, HEYMARKET_SECRET_KEY", 1, true))
+    assert.is_nil(text:find("secret_", 1, true))
+  end)
+
   it("could not run without a file it can read", function()
     for _, path in ipairs { folder .. "/absent.csv", folder } do
       local made = run { "import", path }
@@ -512,6 +558,24 @@ describe("heymarket import", function()
     assert.equal(3, report.invalid)
     assert.equal(0, report.accepted)
     assert.equal(0, requests())
+  end)
+
+  it("says once why it stopped", function()
+    local failed = folder .. "/once.csv"
+    local file = write_file("bad.csv", "phone\n12345678901\n1\n")
+    local made = run { "import", file, "--max-failures", "1", "--failures", failed }
+    assert.equal(5, made.code)
+    local unsent
+    for _, record in ipairs(failures_of(failed)) do
+      unsent = record._outcome == "unsent" and record._message or unsent
+    end
+    for _, text in ipairs { unsent, made.err .. made.out } do
+      local _, stops = text:gsub("stopped after", "")
+      local _, flags = text:gsub("max.failures", "")
+      assert.same({ 1, 1 }, { stops, flags })
+      assert.is_nil(text:find("stopped: ", 1, true))
+      assert.truthy(text:find("--max-failures", 1, true))
+    end
   end)
 
   it("prints one JSON object that holds the report, whatever the input holds", function()
@@ -658,6 +722,57 @@ describe("the failures file", function()
       assert.equal("rejected", record._outcome)
       assert.truthy(record._message:find("possibly created by this run", 1, true))
     end
+    faults:reset()
+    faults:script { { fault = "reset_after_read", process = "all" } }
+    made = run { "import", good_file(2) }
+    assert.truthy(made.out:find "\n +rejected +2 [^\n]*\n +2  of them perhaps created by an earlier try")
+    made = run { "import", good_file(2) }
+    assert.truthy(made.out:find "\n +rejected +2 ")
+    assert.is_nil(made.out:find("perhaps created", 1, true))
+  end)
+
+  it("keeps what it held before as an old copy, for its owner only", function()
+    local file, old = write_file("in.csv", "phone\n123\n12345678901\n"), failed_path() .. ".old"
+    os.remove(old)
+    local arguments = { "import", file, "--failures", failed_path(), "--journal", folder .. "/keep.journal" }
+    local made = run(arguments)
+    assert.equal("", made.err)
+    assert.is_nil(read_file(old))
+    local mended = ("mended by hand,"):rep(10000) .. "\n"
+    write_file("failed.csv", mended)
+    made = run(arguments)
+    assert.equal(3, made.code)
+    assert.equal(("heymarket: %s was kept as %s\n"):format(failed_path(), old), made.err)
+    assert.equal(mended, read_file(old))
+    assert.equal("-rw-------", output_of("ls -l " .. quote(old)):sub(1, 10))
+    assert.equal(1, #failures_of(failed_path()))
+    arguments[#arguments + 1] = "--quiet"
+    local latest = read_file(failed_path())
+    assert.equal("", run(arguments).err)
+    assert.equal(latest, read_file(old))
+    -- The copy is mended and imported.
+    made = run { "import", old, "--failures", failed_path() }
+    assert.equal(1, made.code)
+    assert.equal(latest, read_file(old))
+    assert.equal(latest, read_file(failed_path()))
+    os.remove(old)
+  end)
+
+  it("stays as it is where it cannot be kept, and the import stops", function()
+    local old = failed_path() .. ".old"
+    os.execute("mkdir " .. quote(old))
+    write_file("failed.csv", "precious\n")
+    local made = run { "import", write_file("in.csv", "phone\n123\n"), "--failures", failed_path() }
+    os.execute("rmdir " .. quote(old))
+    assert.equal(1, made.code)
+    assert.truthy(made.err:find("could not be kept", 1, true))
+    assert.equal("precious\n", read_file(failed_path()))
+    -- The journal is not overwritten by the copy.
+    made = run { "import", good_file(1), "--failures", failed_path(), "--journal", old }
+    assert.equal(1, made.code)
+    assert.equal("precious\n", read_file(failed_path()))
+    assert.truthy(read_file(old):find "^heymarket%-journal")
+    os.remove(old)
   end)
 
   it("is never the input, by whatever name, nor the journal", function()
@@ -851,6 +966,20 @@ describe("a journal", function()
     assert.equal("journal", parsed(made.out).failure.kind)
     assert.equal(1, requests())
     assert.equal("precious\n", read_file(failed))
+    made = run { "import", other, "--journal", journal }
+    assert.equal(1, made.code)
+    assert.truthy(made.err:find("another input", 1, true))
+    assert.is_nil((made.err .. made.out):find("To go on", 1, true))
+  end)
+
+  it("is called no longer needed when the import is complete", function()
+    local journal = folder .. "/complete.journal"
+    local file = write_file("mixed.csv", "phone\n12345678901\n1\n")
+    local made = run { "import", file, "--journal", journal, "--failures", folder .. "/complete.csv" }
+    assert.equal(3, made.code)
+    local advice = ("This import is complete; the journal %s is no longer needed.\n"):format(journal)
+    assert.equal(advice, made.out:sub(-#advice))
+    assert.is_nil(made.out:find("Nothing is left", 1, true))
   end)
 end)
 
@@ -942,7 +1071,9 @@ end)
 
 describe("heymarket sandbox", function()
   it("serves the API until it is interrupted", function()
-    local running = start { "sandbox", "--list-existing", "false", "--refused-phones", "12345678902" }
+    local arguments = { "sandbox", "--list-existing", "false", "--refused-phones", "12345678902" }
+    arguments[#arguments + 1] = "--requests-per-minute=off"
+    local running = start(arguments)
     eventually(function()
       return running.out():find "SECRET_KEY=[^\n]+\n"
     end)

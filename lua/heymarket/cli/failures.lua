@@ -37,10 +37,11 @@ end
 --- Opens a failures file, so that it is known to be writable. What it holds stays until `begin`.
 ---@param path string
 ---@param columns string[] header of the input
----@param overwrite boolean does the import overwrite what exists?
+---@param terms table `overwrite`: does the import overwrite what exists? `sentence(failure)`: what it says to the user;
+--- `kept(path, copy)` is called when an earlier content was kept
 ---@return table? file
 ---@return string? message
-function failures.open(path, columns, overwrite)
+function failures.open(path, columns, terms)
   core.create(path) -- it holds people's data: for its owner only
   local guard, message = io.open(path, "ab")
   if not guard then
@@ -62,7 +63,7 @@ function failures.open(path, columns, overwrite)
     guard = guard, -- holds the lock
     columns = columns,
     kept = kept,
-    overwrite = overwrite,
+    terms = terms,
     count = 0,
     problem = nil, -- why it could not be written
   }, File)
@@ -75,12 +76,76 @@ function File:put(cells)
   end
 end
 
---- Empties the file and writes its header. Can be called twice.
+--- Where the earlier content of a failures file is kept.
+---@param path string of the failures file
+---@return string
+function failures.old_path(path)
+  return path .. ".old"
+end
+
+local function copy(from, to)
+  local input, output, message
+  input, message = io.open(from, "rb")
+  if not input then
+    return nil, message
+  end
+  output, message = io.open(to, "wb")
+  local ok = output ~= nil
+  while ok do
+    local piece, problem = input:read(65536)
+    if not piece then
+      ok, message = not problem, problem
+      break
+    end
+    ok, message = output:write(piece)
+  end
+  input:close()
+  if output then
+    local closed, problem = output:close()
+    if ok then
+      ok, message = closed, problem
+    end
+  end
+  return ok, message
+end
+
+-- Keeps what the file holds: its rows may have been mended since, and are nowhere else.
+function File:keep()
+  local size = not self.path:find "^/dev/" and self.guard:seek "end"
+  if not size or size == 0 then
+    return true -- a pipe holds nothing
+  end
+  local old = failures.old_path(self.path)
+  core.create(old) -- for its owner only, too
+  local guard, message = io.open(old, "ab")
+  local ok = guard ~= nil
+  if guard then
+    -- The journal is locked, so it cannot be taken for an old copy.
+    local locked, why = core.lock(guard)
+    if not locked and why:find("in use", 1, true) then
+      ok, message = false, why
+    else
+      ok, message = copy(self.path, old)
+    end
+    guard:close()
+  end
+  if not ok then
+    return nil, ("what it held could not be kept as %s: %s"):format(old, tostring(message))
+  end
+  self.terms.kept(self.path, old)
+  return true
+end
+
+--- Empties the file, whose content is kept, and writes its header. Can be called twice.
 function File:begin()
   if self.handle or self.problem then
     return
   end
-  local message
+  local kept, message = self:keep()
+  if not kept then
+    self.problem = message
+    return
+  end
   self.handle, message = io.open(self.path, "wb")
   if not self.handle then
     self.problem = message
@@ -99,12 +164,12 @@ end
 
 --- What is to be said of an item that was not accepted.
 ---@param item heymarket.Item
----@param overwrite boolean does the import overwrite what exists?
+---@param terms table `overwrite` and `sentence` as for `open`
 ---@return string field name of the field, or names; empty where it is no matter of a field
 ---@return string message one line
-function failures.explain(item, overwrite)
+function failures.explain(item, terms)
   if item.outcome == "rejected" then
-    local message = overwrite and "listed by the server as not created or overwritten; it gives no reason"
+    local message = terms.overwrite and "listed by the server as not created or overwritten; it gives no reason"
       or "listed by the server as not created: it most likely exists already; --overwrite replaces it"
     if item.ambiguous then
       message = message .. " (possibly created by this run: an earlier try of the same request may have arrived)"
@@ -115,7 +180,7 @@ function failures.explain(item, overwrite)
   if not problem then
     return "", ""
   elseif item.outcome ~= "invalid" or not problem.issues then
-    return "", tostring(problem)
+    return "", terms.sentence(problem)
   end
   local fields, messages = {}, {}
   for _, issue in ipairs(problem.issues) do
@@ -138,7 +203,7 @@ function File:write(item)
   for i, at in ipairs(self.kept) do
     cells[i] = row[at] or ""
   end
-  local field, message = failures.explain(item, self.overwrite)
+  local field, message = failures.explain(item, self.terms)
   local ragged = #row ~= #self.columns
   if ragged then
     message = message .. "; when it is mended, delete the cells after this one"

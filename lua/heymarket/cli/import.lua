@@ -28,8 +28,8 @@ function Run:say(message)
 end
 
 -- Says what a failure says.
-function Run:complain(problem)
-  for _, line in ipairs(summary.complaints(problem, self.terms.name_of)) do
+function Run:complain(problem, name_of)
+  for _, line in ipairs(summary.complaints(problem, name_of or self.terms.name_of)) do
     self:say(line)
   end
 end
@@ -67,6 +67,9 @@ end
 -- the import is refused before it began, as with a journal of another input, what an earlier run wrote there stays.
 function Run:take(item)
   self.counts[item.outcome] = self.counts[item.outcome] + 1
+  if item.outcome == "rejected" and item.ambiguous then
+    self.ambiguous = self.ambiguous + 1
+  end
   if self.failures and self.failures.handle == nil and item.outcome == "unsent" then
     self.held[#self.held + 1] = { item = item, row = item.row }
   elseif self.failures then
@@ -138,6 +141,10 @@ function Run:open_files()
     input = io.open(arguments.file, "rb")
   end
   local message
+  if failures then
+    -- It may become a copy, and what a user mends there must not be lost.
+    paths[#paths + 1] = { "the old copy of the failures file", failures_file.old_path(failures) }
+  end
   for _, pair in ipairs(paths) do
     if pair[2] == arguments.file or input and failures_file.is_taken(pair[2], input) then
       message = message or ("%s %s is the input itself, or in use by another import"):format(pair[1], pair[2])
@@ -147,7 +154,17 @@ function Run:open_files()
     input:close()
   end
   if failures and not message then
-    self.failures, message = failures_file.open(failures, self.source.columns, arguments.options.overwrite)
+    self.failures, message = failures_file.open(failures, self.source.columns, {
+      overwrite = arguments.options.overwrite,
+      sentence = function(problem)
+        return summary.sentence(problem, self.terms.name_of)
+      end,
+      kept = function(path, copy)
+        if not arguments.quiet then
+          self:say(("%s was kept as %s"):format(path, copy))
+        end
+      end,
+    })
   end
   if self.failures and journal and failures_file.is_taken(journal, self.failures.guard) then
     message = "the failures file and the journal must be two files"
@@ -287,7 +304,9 @@ function Run:print(whole, problem, started)
       report = whole,
       failure = problem,
       not_accepted = whole.total - whole.accepted - (whole.dry_run and whole.unsent or 0),
+      ambiguous = self.ambiguous,
       overwrite = arguments.options.overwrite,
+      name_of = self.terms.name_of,
       batch_size = arguments.options.batch_size or 100,
       position = not self:is_read() and self.source:position() or nil,
       failures = self.failures and self.failures.count > 0 and not self.failures.problem and arguments.failures or nil,
@@ -297,12 +316,12 @@ function Run:print(whole, problem, started)
   return not written or self.terms.print(written)
 end
 
-function Run:stopped_before_start(problem)
+function Run:stopped_before_start(problem, name_of)
   if type(problem) == "string" then
     problem = failure.new("stopped", problem)
     self:say(problem.message)
   else
-    self:complain(problem)
+    self:complain(problem, name_of)
   end
   local whole
   whole, problem = self:finish(nil, problem)
@@ -317,7 +336,8 @@ end
 --- `name_of(field)` names an option as the user knows it, `client(config)` makes the client
 ---@return integer code to exit with
 function import.run(arguments, terms)
-  local run = setmetatable({ arguments = arguments, terms = terms, counts = {}, items = {}, held = {} }, Run)
+  local run = { arguments = arguments, terms = terms, counts = {}, ambiguous = 0, items = {}, held = {} }
+  setmetatable(run, Run)
   for _, outcome in ipairs(report.outcomes) do
     run.counts[outcome] = 0
   end
@@ -332,7 +352,7 @@ function import.run(arguments, terms)
   local input = arguments.file == "-" and io.stdin or arguments.file
   run.source, problem = csv.open(input, { map = arguments.map, ignore = arguments.ignore })
   if not run.source then
-    return run:stopped_before_start(problem)
+    return run:stopped_before_start(problem, tostring) -- a column may have the name of an option
   end
   local opened, message = run:open_files()
   if not opened then

@@ -7,14 +7,14 @@ Environment:
    HEYMARKET_SECRET_ID, HEYMARKET_SECRET_KEY   the credentials; they are never given as arguments
    HEYMARKET_BASE_URL                          another server than https://api.heymarket.com
    NO_COLOR                                    no colours in the progress bar]]
-local ABOUT_IMPORT = [[
-Imports contacts from CSV in UTF-8 with a header: the fields phone, first, last, display_name, email, avatar,
-assignee_id, tags (ids separated by ;), is_opted_out, email_suppressions and custom.<id>, or the product's own columns
-(First Name, Last Name, Phone Number, Opt Out). Columns that begin with _ are passed over. An unknown column is an error
-before anything is sent.]]
-local ABOUT_SANDBOX = [[
-Serves the API from memory on this machine, until it is interrupted, and prints its address and credentials as lines
-NAME=value for the environment. The options are for what the API's documentation leaves open.]]
+-- One line each: the help wraps them.
+local ABOUT_IMPORT = "Imports contacts from CSV in UTF-8 with a header: the fields phone, first, last, display_name, "
+  .. "email, avatar, assignee_id, tags (ids separated by ;), is_opted_out, email_suppressions and custom.<id>, or the "
+  .. "product's own columns (First Name, Last Name, Phone Number, Opt Out). Columns that begin with _ are passed over. "
+  .. "An unknown column is an error before anything is sent."
+local ABOUT_SANDBOX = "Serves the API from memory on this machine, until it is interrupted, and prints its address "
+  .. "and credentials as lines NAME=value for the environment. The options are for what the API's documentation leaves "
+  .. "open."
 local EXIT_CODES = [[
 Exit codes:
    0 all accepted                     4 credentials refused
@@ -134,8 +134,10 @@ local NAMES = {
   base_url = "HEYMARKET_BASE_URL",
   secret_id = "HEYMARKET_SECRET_ID",
   secret_key = "HEYMARKET_SECRET_KEY",
+  account = "HEYMARKET_SECRET_ID", -- so journals call it
   ca_file = "--ca-file",
   proxy = "--proxy",
+  overwrite = "--overwrite",
 }
 
 -- The flag of an option, the variable of a setting that comes from the environment.
@@ -181,7 +183,8 @@ local function add_import(parser)
   end
   command:option("--failures"):argname("FILE"):description(
     "write the rows that were not accepted to this CSV file, as they come and so not in the order of the input, "
-      .. "with _row, _outcome, _field and _message beside their own columns; mended, it can be imported as it is"
+      .. "with _row, _outcome, _field and _message beside their own columns; mended, it can be imported as it is; "
+      .. "what the file held before is kept as FILE.old"
   )
   command:flag("--dry-run"):description "check everything and send nothing; neither credentials nor journal are used"
   command:flag("--json"):description "print the report as one JSON object"
@@ -193,13 +196,15 @@ end
 
 local function add_sandbox(parser)
   local command = parser:command("sandbox", ABOUT_SANDBOX):summary "Serve the API on this machine, to try things out."
+  command:help_description_margin(35)
   add_help(command)
   require("heymarket.cli.sandbox").add(command)
   return command
 end
 
 local function make_parser(argparse)
-  local parser = argparse("heymarket", ABOUT, ENVIRONMENT):command_target("command"):help_max_width(100)
+  local parser = argparse("heymarket", ABOUT, ENVIRONMENT):command_target "command"
+  parser:help_max_width(100):usage_max_width(100):help_description_margin(29)
   parser.error = function(current, message)
     complain(message)
     io.stderr:write(current:get_usage(), "\n")

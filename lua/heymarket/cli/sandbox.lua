@@ -18,7 +18,7 @@ local FLAGS = {
   { "--too-large", "413|400", "status of a request beyond these limits (413)" },
   { "--max-length", "N", "greatest number of bytes in a text field (no limit)" },
   { "--error-shape", "WORD", "body of an error: error_code, code, nested, error, text or empty (error_code)" },
-  { "--requests-per-minute", "N|false", "requests beyond this in a minute are answered with 429 (500)" },
+  { "--requests-per-minute", "N|off", "requests beyond this in a minute are answered with 429 (500)" },
   { "--retry-after", "true|false|N", "a 429 carries Retry-After, or one of so many seconds (false)" },
   { "--clock-skew", "SECONDS", "by which the time of a token may be off (0)" },
   { "--clock-offset", "SECONDS", "by which the server's clock is ahead (0)" },

@@ -36,6 +36,33 @@ end
 -- sentence.
 local PLAIN = { invalid = true, source = true, journal = true, stopped = true, context = true }
 
+--- A message of the module in the terms of the command: where it names options, flags and variables take their place.
+---@param message string
+---@param name_of fun(field: string): string names an option as the user knows it
+---@return string
+function summary.reworded(message, name_of)
+  -- Whole phrases, since these words may stand in what the input or the server says.
+  local function named(before, words, after)
+    return before .. words:gsub("[%w_]+", name_of) .. after
+  end
+  message = message:gsub("(credentials were not accepted: check )(secret_id, secret_key)( and)", named)
+  message = message:gsub("(it was made with another )([%w_, ]+)(: use the same options)", named)
+  message = message:gsub("(contacts that were not accepted %()(max_failures)(%))", named)
+  message = message:gsub("(Name its field with %-%-map) %(option map%)", "%1")
+  message = message:gsub("(pass it over with %-%-ignore) %(option ignore%)", "%1")
+  message = message:gsub("(make room and )call again", "%1give the same command again")
+  return message
+end
+
+--- What a failure says, on one line.
+---@param problem heymarket.Failure
+---@param name_of fun(field: string): string names an option as the user knows it
+---@return string
+function summary.sentence(problem, name_of)
+  local message = PLAIN[problem.kind] and problem.message or tostring(problem)
+  return summary.one_line(summary.reworded(message, name_of))
+end
+
 --- What to tell of a failure, each mistake on a line of its own.
 ---@param problem heymarket.Failure
 ---@param name_of fun(field: string): string names an option as the user knows it
@@ -43,10 +70,11 @@ local PLAIN = { invalid = true, source = true, journal = true, stopped = true, c
 function summary.complaints(problem, name_of)
   local lines = {}
   for i, issue in ipairs(problem.kind == "invalid" and problem.issues or {}) do
-    lines[i] = summary.one_line((issue.field and name_of(issue.field) .. " " or "") .. issue.message)
+    local message = summary.reworded(issue.message, name_of)
+    lines[i] = summary.one_line((issue.field and name_of(issue.field) .. " " or "") .. message)
   end
   if #lines == 0 then
-    lines[1] = summary.one_line(PLAIN[problem.kind] and problem.message or tostring(problem))
+    lines[1] = summary.sentence(problem, name_of)
   end
   return lines
 end
@@ -63,17 +91,22 @@ local function shortened(line)
   return line
 end
 
-local function counts_of(made, overwrite)
+local function counts_of(run)
+  local made = run.report
   local lines, width = {}, #grouped(made.total)
   for _, outcome in ipairs(report.outcomes) do
     local count = made[outcome]
     if count > 0 or outcome == "accepted" then
       local meaning = MEANING[outcome]
-      if outcome == "rejected" and overwrite then
+      if outcome == "rejected" and run.overwrite then
         meaning = "listed by the server as not created or overwritten"
       end
       local line = ("  %-9s %" .. width .. "s"):format(outcome, grouped(count))
       lines[#lines + 1] = line .. (meaning and "  " .. meaning or "")
+    end
+    if outcome == "rejected" and run.ambiguous > 0 then
+      local line = ("  %-9s %" .. width .. "s"):format("", grouped(run.ambiguous))
+      lines[#lines + 1] = line .. "  of them perhaps created by an earlier try of this import"
     end
   end
   lines[#lines + 1] = ("  %-9s %" .. width .. "s"):format("total", grouped(made.total))
@@ -81,21 +114,25 @@ local function counts_of(made, overwrite)
 end
 
 -- Why a contact was not accepted, without what differs from one request to the next.
-local function reason_of(item)
+local function reason_of(item, name_of)
   if item.outcome == "invalid" then
-    local _, message = failures.explain(item)
+    local _, message = failures.explain(item, {
+      sentence = function(problem)
+        return summary.sentence(problem, name_of)
+      end,
+    })
     return message
   end
-  return item.failure and item.failure.message or ""
+  return item.failure and summary.reworded(item.failure.message, name_of) or ""
 end
 
 -- The rows that are worth a look, those with the same reason on one line. Rejected and unsent rows are all alike: the
 -- line with their number says it.
-local function reasons_of(made)
+local function reasons_of(run)
   local groups, by_text = {}, {}
-  for _, item in ipairs(made.items) do
+  for _, item in ipairs(run.report.items) do
     if item.outcome ~= "rejected" and item.outcome ~= "unsent" then
-      local what = item.outcome .. ": " .. reason_of(item)
+      local what = item.outcome .. ": " .. reason_of(item, run.name_of)
       local group = by_text[what]
       if not group then
         group = { what = what, rows = {}, count = 0 }
@@ -113,7 +150,7 @@ end
 
 local function add_reasons(lines, run)
   local made = run.report
-  local groups = reasons_of(made)
+  local groups = reasons_of(run)
   local left = made.invalid + made.failed + made.unknown
   for i = 1, math.min(SHOWN, #groups) do
     local group = groups[i]
@@ -137,6 +174,8 @@ end
 local function add_advice(lines, run)
   local made, advice = run.report, {}
   local stopped = run.failure ~= nil
+  -- The same command would meet the same journal: what the failure says is what there is to do.
+  local spoilt = stopped and run.failure.kind == "journal"
   if stopped and run.position then
     advice[#advice + 1] = "The import stopped: what comes after row " .. run.position .. " of the input was not read."
   end
@@ -146,9 +185,12 @@ local function add_advice(lines, run)
   end
   local open = made.failed + made.unknown + made.unsent > 0
   if run.journal and (stopped or open) then
-    advice[#advice + 1] = "To go on, give the same command again: the journal " .. run.journal .. " knows what is done."
+    if not spoilt then
+      local line = "To go on, give the same command again: the journal %s knows what is done."
+      advice[#advice + 1] = line:format(run.journal)
+    end
   elseif run.journal then
-    advice[#advice + 1] = "Nothing is left to do: the journal " .. run.journal .. " is no longer needed."
+    advice[#advice + 1] = "This import is complete; the journal " .. run.journal .. " is no longer needed."
   elseif stopped and made.accepted > 0 then
     advice[#advice + 1] = "This run kept no journal, so the same command begins again at the first row."
     advice[#advice + 1] = "With --journal FILE it would go on where it stopped."
@@ -162,12 +204,12 @@ local function add_advice(lines, run)
 end
 
 --- The summary for people.
----@param run table `report`, `failure`, `not_accepted` (count), `overwrite`, `position` (last row read,
---- where the input goes on after it), `failures` and `journal` (paths)
+---@param run table `report`, `failure`, `not_accepted` and `ambiguous` (counts), `overwrite`, `position` (last row
+--- read, where the input goes on after it), `failures` and `journal` (paths), `name_of(field)`
 ---@return string
 function summary.text(run)
   local made = run.report
-  local lines = counts_of(made, run.overwrite)
+  local lines = counts_of(run)
   local facts = plural(made.requests, "request")
   if made.retries > 0 then
     facts = facts .. (" (%s of them %s)"):format(grouped(made.retries), made.retries == 1 and "a retry" or "retries")
