@@ -798,7 +798,7 @@ describe("many requests in flight", function()
         contacts[i] = { phone = ("1202555%04d"):format(random(1, 12)), first = tostring(i) }
       end
       plain:script(draw_steps(random, 60))
-      local client = client_of(plain.url, { timeout = 0.2 })
+      local client = client_of(plain.url, { timeout = 1 })
       local report, failure = client:import(contacts, { batch_size = random(1, 6), overwrite = random(1, 2) == 1 })
       report = report or failure.report
       witness.sums(80, report)

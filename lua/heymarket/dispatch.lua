@@ -150,6 +150,7 @@ function Dispatch:may_retry(request, problem, started)
     if asked > self.client.config.max_retry_after then
       -- Asking sooner than the server wants is pointless, and waiting longer than the user wants is not ours to do.
       if problem.kind == "rate_limited" then
+        self.client.pacer:slow_down(self.client.config.max_retry_after, started)
         self:stop(problem)
       end
       return false

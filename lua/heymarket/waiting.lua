@@ -107,6 +107,9 @@ end
 function Nginx.started(transport)
   transport:pump()
   employ(transport)
+  -- nginx counts a sleep from when it last looked at the clock, before all that it has done since. Without a look now
+  -- the driver would sleep longer by the time that the handlers took.
+  ngx.update_time()
 end
 
 function Nginx.arrived(inbox)
@@ -121,6 +124,7 @@ function Nginx.wait(transport, inbox, seconds)
   local span = seconds > 0 and math.max(seconds, LOOK_MIN) or 0
   if transport.driving or transport:running() == 0 then
     inbox.semaphore:wait(span)
+    ngx.update_time()
     return
   end
   -- The timer has not begun yet, or there was none to be had: until there is, the handlers drive their transfers.
