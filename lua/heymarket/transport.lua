@@ -1,6 +1,6 @@
 --- Transport: requests out, results in, over libcurl.
 ---
---- Whatever stands in for it (the sandbox, a test) has the same four methods: start, wait, inbox, close.
+--- Whatever stands in for it (the sandbox, a test) has the same methods: inbox, start, wait, rest, problem, close.
 local transport = {}
 
 local core = require "heymarket.core"
