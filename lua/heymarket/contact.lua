@@ -1,8 +1,8 @@
 --- Contacts: what each field may be, and the wire form that the endpoint documents.
 ---
---- `rules` give the JSON of a field or say what is wrong with it; the C core writes the ordinary contact as they would,
---- and leaves every other to them. Fields are written in one fixed order, so that the same contact always gives the same
---- bytes.
+--- `rules` give the JSON of a field or say what is wrong with it; the C core writes the ordinary contact as they would
+--- and leaves every other to them. Fields are written in one fixed order, so that the same contact always gives the
+--- same bytes.
 local contact = {}
 
 local core = require "heymarket.core"

@@ -32,7 +32,7 @@ local EXACT = 2 ^ 53
 ---@param s string
 ---@param prefix string? what stands before it
 ---@return string? written prefix and JSON string; nil when `s` is not well-formed UTF-8
----@return integer what what it holds (CORE_HAS_… in csrc/core.h), or where it stops being UTF-8
+---@return integer what sum of what it holds (CORE_HAS_… in csrc/core.h), or where it stops being UTF-8
 function json.string(s, prefix)
   return quote(s, prefix or "")
 end
