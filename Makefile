@@ -76,7 +76,7 @@ format: deps-lint ## bring the sources into their format
 	@echo "format: Lua and C sources"
 	@sh .ci/lint format
 
-bench: build deps-run deps-serve ## measure signing and importing
+bench: build deps-run deps-serve ## measure signing, importing, and a handler in nginx
 	@echo "bench: signing, importing, and a handler in nginx"
 	@bench/signing
 	@bench/run

@@ -52,7 +52,7 @@ end
 local function row_error(content, options)
   local records = all(content, options)
   assert.equal(1, #records)
-  assert.is_true(csv.is_row_error(records[1][1]))
+  assert.is_true(failure.is(records[1][1]))
   return records[1][1], records[1][3]
 end
 
@@ -163,7 +163,7 @@ describe("csv", function()
         assert.equal("tags", row_error("phone,tags\n1," .. bad .. "\n").issues[1].field)
       end
       local beyond = all("phone,assignee_id\n1,9007199254740993\n")[1][1]
-      if not csv.is_row_error(beyond) then
+      if not failure.is(beyond) then
         -- Only a Lua with 64-bit integers may take it, and then to the last digit.
         assert.equal("9007199254740993", ("%d"):format(beyond.assignee_id))
       end
@@ -223,7 +223,7 @@ describe("csv", function()
       local records = all "phone,first\n1\n1,2,3\n1,a\n,,,\n"
       assert.equal(4, #records)
       for _, i in ipairs { 1, 2, 4 } do
-        assert.is_true(csv.is_row_error(records[i][1]))
+        assert.is_true(failure.is(records[i][1]))
       end
       assert.truthy(records[1][1].issues[1].message:find("1 cells where the header has 2", 1, true))
       assert.same({ "1", "2", "3" }, records[2][3])
@@ -262,7 +262,7 @@ describe("csv", function()
       local records = all 'phone,first\n1,a\n\n2,"b\n3,c\n'
       assert.equal(2, #records)
       local found = records[2][1]
-      assert.is_true(csv.is_row_error(found))
+      assert.is_true(failure.is(found))
       assert.equal("first", found.issues[1].field)
       assert.truthy(found.issues[1].message:find("row 4", 1, true))
       assert.same({ "2", '"b\n3,c\n' }, records[2][3])
@@ -307,7 +307,7 @@ describe("csv", function()
       end
       local records = all(table.concat(header, ",") .. "\n" .. table.concat(row, ",") .. "\n")
       assert.equal("9000", records[1][1].custom["9000"])
-      assert.is_true(csv.is_row_error(all("phone\n" .. (","):rep(100000) .. "\n")[1][1]))
+      assert.is_true(failure.is(all("phone\n" .. (","):rep(100000) .. "\n")[1][1]))
     end)
 
     it("gives the same whatever the size of its chunks", function()
@@ -669,14 +669,14 @@ describe("csv", function()
             if wanted == "!" then
               -- What Python refuses is no contact here either; after it there is nothing to compare with.
               local got, position = source()
-              assert.is_true(csv.is_row_error(got))
+              assert.is_true(failure.is(got))
               assert.equal(row, position)
               refused = refused + 1
             elseif #wanted > 0 then
               local got, position, cells = source()
               assert.equal(row, position)
               assert.same(wanted, cells)
-              if not csv.is_row_error(got) then
+              if not failure.is(got) then
                 assert.equal(width, #cells)
                 assert.equal(wanted[1] ~= "" and wanted[1] or nil, got.phone)
                 for i = 2, width do

@@ -20,14 +20,6 @@ local COMMA = byte ","
 local UTF8_MARK = "\239\187\191"
 
 ---------------------------------------------------------------------------------------------------------------------
--- Row errors
-
---- Is this value, given in place of a contact, the failure of a row that could not be read as one?
----@param value any
----@return boolean
-csv.is_row_error = failure.is
-
----------------------------------------------------------------------------------------------------------------------
 -- Values of cells
 
 -- In linear time, even for a megabyte of spaces.

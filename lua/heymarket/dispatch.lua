@@ -127,7 +127,7 @@ function Dispatch:may_retry(request, problem, started)
   if self.stopped then
     return false
   elseif problem.kind == "unauthorized" then
-    -- Once with a new token; a request that left with a token that was already known to be bad has not had its try yet.
+    -- Once more, with a new token.
     if request.refused_token or request.attempts >= options.max_attempts then
       self:stop(problem)
       return false
@@ -219,7 +219,7 @@ function Dispatch:digest(result)
     return
   end
   self:finish(request, nil, problem)
-  if not again and self.fruitless >= MAX_FRUITLESS then
+  if self.fruitless >= MAX_FRUITLESS then
     self:stop(failure.with(problem, {
       message = ("stopped after %d tries in a row without a usable answer; the last: %s"):format(
         self.fruitless,

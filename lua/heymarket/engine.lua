@@ -321,12 +321,15 @@ end
 -- Statuses by which a server refuses what is in the request, rather than the request as such.
 local ABOUT_CONTENT = { [400] = true, [409] = true, [413] = true, [422] = true }
 
-function Engine:is_refused_alike(problem)
+-- Counts refusals of one sort: with another sort the count begins anew.
+function Engine:count_refusal(batch, problem)
   local details = type(problem.details) == "table" and problem.details or {}
   local sort = problem.status .. tostring(details.error_code or details.code)
   if sort ~= self.refusal_sort then
     self.refusal_sort, self.refusals, self.singles = sort, 0, 0
   end
+  self.refusals = self.refusals + 1
+  self.singles = self.singles + (#batch.entries == 1 and 1 or 0)
 end
 
 -- Halves a refused batch, so that a contact at fault comes to stand alone.
@@ -359,9 +362,7 @@ function Engine:settle_failure(batch, problem)
   end
   local status = problem and problem.status
   if ABOUT_CONTENT[status] and not self.dispatch.stopped then
-    self:is_refused_alike(problem)
-    self.refusals = self.refusals + 1
-    self.singles = self.singles + (#batch.entries == 1 and 1 or 0)
+    self:count_refusal(batch, problem)
     if not self.answered and self.refusals >= MAX_REFUSALS and self.singles >= MIN_SINGLES then
       self.dispatch:stop(failure.with(problem, {
         message = (

@@ -1,7 +1,6 @@
 --- What a client and a call may be told: names, types, limits and defaults in one table.
 local options = {}
 
-local failure = require "heymarket.failure"
 local text = require "heymarket.text"
 
 local function is_function(value)
@@ -236,12 +235,5 @@ end
 
 --- Is this value a function, or an object that can be called like one?
 options.is_function = is_function
-
---- The failure for mistakes that options.read found.
----@param issues heymarket.Issue[]
----@return heymarket.Failure
-function options.failure(issues)
-  return failure.invalid(issues)
-end
 
 return options
