@@ -13,7 +13,7 @@ local report = require "heymarket.report"
 local token = require "heymarket.token"
 local transport = require "heymarket.transport"
 
-local VERSION = "0.1.0"
+local VERSION = "0.2.0"
 local MAX_ITEMS = 1000 -- of an import's report
 
 ---@class heymarket.Client

@@ -1,6 +1,6 @@
 rockspec_format = "3.0"
 package = "heymarket"
-version = "0.1.0-1"
+version = "0.2.0-1"
 
 -- For `luarocks make` in this tree. The address is of no use beyond it: the rock is not published.
 source = { url = "git+file://." }
