@@ -1,8 +1,11 @@
-/* Strings on their way into JSON. Every string of every contact passes here once, so one pass does
- * it all: well-formed UTF-8, what sorts of characters it holds, and the quoting. */
+/* Strings on their way into JSON, and text on its way to a terminal.
+ *
+ * Every string of every contact passes here once, so one pass does it all: well-formed UTF-8, what
+ * sorts of characters it holds, and the quoting. */
 #include "core.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Sorts of bytes. The first three are written as they are, and can be told apart when ORed. */
@@ -138,7 +141,108 @@ static int quote(lua_State *L) {
     return 2;
 }
 
+/* Characters that show nothing, or change how the text around them shows: Unicode's format
+ * characters (general category Cf), those that may be ignored in display
+ * (Default_Ignorable_Code_Point), line and paragraph separators, and control characters beyond
+ * ASCII. In ascending order. */
+static const struct {
+    uint32_t first, last;
+} unseen[] = {
+    {0x7F, 0x9F},       {0xAD, 0xAD},       {0x34F, 0x34F},     {0x600, 0x605},
+    {0x61C, 0x61C},     {0x6DD, 0x6DD},     {0x70F, 0x70F},     {0x890, 0x891},
+    {0x8E2, 0x8E2},     {0x115F, 0x1160},   {0x17B4, 0x17B5},   {0x180B, 0x180F},
+    {0x200B, 0x200F},   {0x2028, 0x202E},   {0x2060, 0x206F},   {0x3164, 0x3164},
+    {0xFE00, 0xFE0F},   {0xFEFF, 0xFEFF},   {0xFFA0, 0xFFA0},   {0xFFF0, 0xFFFB},
+    {0x110BD, 0x110BD}, {0x110CD, 0x110CD}, {0x13430, 0x1343F}, {0x1BCA0, 0x1BCA3},
+    {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF},
+};
+
+static bool is_unseen(uint32_t point) {
+    if (point < 0x20) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof unseen / sizeof unseen[0] && point >= unseen[i].first; i++) {
+        if (point <= unseen[i].last) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t code_point(const unsigned char *s, size_t length) {
+    static const unsigned char masks[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    uint32_t point = s[0] & masks[length];
+    for (size_t i = 1; i < length; i++) {
+        point = point << 6 | (s[i] & 0x3F);
+    }
+    return point;
+}
+
+/* What takes the place of a character that shows nothing: <U+202E>, or an escape in JSON. */
+static int describe(char out[16], uint32_t point, bool json) {
+    if (!json) {
+        return snprintf(out, 16, "<U+%04X>", (unsigned)point);
+    } else if (point < 0x10000) {
+        return snprintf(out, 16, "\\u%04x", (unsigned)point);
+    }
+    return snprintf(out, 16, "\\u%04x\\u%04x", (unsigned)(0xD800 + ((point - 0x10000) >> 10)),
+                    (unsigned)(0xDC00 + (point & 0x3FF)));
+}
+
+/* Writes text so that every character shows; only counts the bytes where `out` is NULL. */
+static size_t write_visible(char *out, const unsigned char *s, size_t length, bool json) {
+    size_t written = 0;
+    bool blank = false;
+    for (size_t i = 0; i < length;) {
+        char piece[16];
+        size_t step = s[i] < 0x80 ? 1 : sequence_length(s + i, length - i);
+        size_t size = step;
+        memcpy(piece, s + i, step);
+        if (s[i] >= '\t' && s[i] <= '\r') {
+            /* Line breaks and tabs: a run of them is one blank. */
+            piece[0] = ' ';
+            size = blank ? 0 : 1;
+        } else if (step == 0) {
+            step = 1;
+            size = (size_t)snprintf(piece, sizeof piece, json ? "?" : "<0x%02X>", s[i]);
+        } else if (is_unseen(code_point(s + i, step))) {
+            size = (size_t)describe(piece, code_point(s + i, step), json);
+        }
+        blank = s[i] >= '\t' && s[i] <= '\r';
+        if (out != NULL) {
+            memcpy(out + written, piece, size);
+        }
+        written += size;
+        i += step;
+    }
+    return written;
+}
+
+/* visible(text, "line" or "json") -> the text with nothing in it that hides or drives a terminal */
+static int visible(lua_State *L) {
+    static const char *const forms[] = {"line", "json", NULL};
+    size_t length;
+    const unsigned char *s = (const unsigned char *)luaL_checklstring(L, 1, &length);
+    bool json = luaL_checkoption(L, 2, NULL, forms) == 1;
+    size_t plain = 0;
+    while (plain < length && s[plain] >= 0x20 && s[plain] < 0x7F) {
+        plain++;
+    }
+    if (plain == length) {
+        lua_pushvalue(L, 1);
+        return 1;
+    } else if (length > SIZE_MAX / 8) {
+        return luaL_error(L, "the string is too long");
+    }
+    size_t size = write_visible(NULL, s, length, json);
+    char small[1024];
+    char *out = size <= sizeof small ? small : core_newuserdata(L, size);
+    write_visible(out, s, length, json);
+    lua_pushlstring(L, out, size);
+    return 1;
+}
+
 void core_open_text(lua_State *L) {
-    const luaL_Reg functions[] = {{"quote", quote}, {NULL, NULL}};
+    const luaL_Reg functions[] = {{"quote", quote}, {"visible", visible}, {NULL, NULL}};
     core_setfuncs(L, functions);
 }

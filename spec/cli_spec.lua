@@ -602,16 +602,67 @@ describe("heymarket import", function()
     assert.is_nil(report.items[1].row)
   end)
 
-  it("does not let the input drive the terminal", function()
-    local file = write_file("escape.csv", "phone,\27[31mred\n1,2\n")
-    local made = run { "import", file }
+  -- Characters that drive a terminal or hide in a line: escape, C1, bidi marks, separators, zero-width, DEL.
+  local HOSTILE = "\27[31m\194\155\226\128\174\226\128\168\239\187\191\226\128\139\226\129\166\216\156\127"
+  local NAMED = "<U+001B>[31m<U+009B><U+202E><U+2028><U+FEFF><U+200B><U+2066><U+061C><U+007F>"
+
+  local function assert_harmless(shown)
+    assert.is_nil(shown:find "[%z\1-\9\11-\31\127]")
+    for _, character in ipairs { "\194\155", "\226\128\174", "\226\128\168", "\239\187\191", "\226\128\139" } do
+      assert.is_nil(shown:find(character, 1, true))
+    end
+    assert.is_nil(shown:find("\226\129\166", 1, true))
+    assert.is_nil(shown:find("\216\156", 1, true))
+  end
+
+  it("does not let the input drive the terminal or hide in a message", function()
+    local made = run { "import", write_file("escape.csv", "phone," .. HOSTILE .. "red\n1,2\n") }
     assert.equal(1, made.code)
-    assert.is_nil(made.err:find "[%z\1-\9\11-\31\127]")
-    file = write_file("escape.csv", "phone,tags\n12345678901,\27]0;title\7\194\155x\n")
-    made = run { "import", file }
+    assert_harmless(made.err)
+    assert.truthy(made.err:find(NAMED .. "red", 1, true))
+    local failed = folder .. "/escape.failed"
+    local file = write_file("escape.csv", "phone,tags\n12345678901,x" .. HOSTILE .. "\n")
+    made = run { "import", file, "--failures", failed }
     assert.equal(3, made.code)
-    assert.is_nil(made.out:find "[%z\1-\9\11-\31\127]")
-    assert.is_nil(made.out:find("\194\155", 1, true))
+    assert_harmless(made.out)
+    assert.truthy(made.out:find("<U+001B>[31m<U+009B>", 1, true))
+    local record = failures_of(failed)[1]
+    assert.equal("x" .. HOSTILE, record.tags)
+    assert_harmless(record._message)
+    assert.truthy(record._message:find("<U+001B>[31m<U+009B>", 1, true))
+  end)
+
+  it("does not let arguments drive the terminal", function()
+    local file = good_file(1)
+    for _, arguments in ipairs {
+      { HOSTILE },
+      { "import", file, "--" .. HOSTILE },
+      { "import", file, HOSTILE },
+      { "import", file, "--batch-size", HOSTILE },
+      { "import", file, "--map", HOSTILE },
+      { "import", file, "--map", HOSTILE .. "=phone" },
+      { "import", folder .. "/" .. HOSTILE },
+      { "import", file, "--failures", folder .. "/absent" .. HOSTILE .. "/x" },
+      { "import", file, "--ca-file", HOSTILE },
+      { "sandbox", "--bad-contact", HOSTILE },
+    } do
+      local made = run(arguments)
+      assert.is_true(made.code == 1 or made.code == 2)
+      assert_harmless(made.err)
+      assert_harmless(made.out)
+    end
+    assert.equal(0, requests())
+  end)
+
+  it("prints JSON that is safe to look at, and holds what it is to hold", function()
+    local last = "x\226\128\174y\239\187\191"
+    local file = write_file("escape.csv", "phone,last,tags\n123," .. last .. ",\n12345678901,,x" .. HOSTILE .. "\n")
+    local made = run { "import", file, "--json" }
+    assert.equal(3, made.code)
+    assert_harmless(made.out)
+    local items = parsed(made.out).items
+    assert.equal(last, items[1].contact.last)
+    assert.truthy(items[2].failure.issues[1].message:find("<U+001B>[31m", 1, true))
   end)
 
   it("lists at most 1,000 items, in input order", function()

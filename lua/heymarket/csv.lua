@@ -18,6 +18,7 @@ local MAX_FAST_COLUMNS = 200
 local MAX_EXACT = 2 ^ 53 - 1
 local COMMA = byte ","
 local UTF8_MARK = "\239\187\191"
+local MAX_SHOWN = 40 -- bytes of a cell that a message repeats
 
 ---------------------------------------------------------------------------------------------------------------------
 -- Values of cells
@@ -29,11 +30,8 @@ end
 
 -- A cell may be a megabyte long and hold anything; a message is one short line.
 local function shown(cell)
-  if #cell > 40 then
-    -- Not in the middle of a character.
-    cell = match(sub(cell, 1, 40), "^(.-)[\192-\255]?[\128-\191]*$") .. "…"
-  end
-  return '"' .. cell:gsub("%c", " ") .. '"'
+  local start, cut = text.beginning(cell, MAX_SHOWN)
+  return '"' .. text.one_line(start) .. (cut and "…" or "") .. '"'
 end
 
 -- An integer, or nothing: a number that this Lua would round is refused.

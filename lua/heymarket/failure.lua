@@ -1,6 +1,10 @@
 --- Failures: what went wrong, as a plain table whose every fact is a plain field.
 local failure = {}
 
+local text = require "heymarket.text"
+
+local one_line = text.one_line
+
 ---@class heymarket.Issue
 ---@field index integer? which contact of the call (1 is the first); nil where the mistake is not a contact's
 ---@field field string? name of the field or option
@@ -23,12 +27,6 @@ local failure = {}
 ---@field issues heymarket.Issue[]? for kind "invalid"
 ---@field report heymarket.Report? what had been done before the failure
 local Failure = { __name = "heymarket.Failure" }
-
--- A line break in a message would break "one line", and a control character from a server could drive a terminal.
-local function one_line(text)
-  -- U+0080 to U+009F are control characters as well.
-  return (tostring(text):gsub("\194[\128-\159]", " "):gsub("%c+", " "))
-end
 
 function Failure:__tostring()
   local facts = {}
@@ -71,6 +69,10 @@ end
 ---@param issues heymarket.Issue[] at least one
 ---@return heymarket.Failure
 function failure.invalid(issues)
+  for _, issue in ipairs(issues) do
+    issue.message = one_line(issue.message)
+    issue.field = issue.field and one_line(issue.field)
+  end
   local first = issues[1]
   local where = first.index and ("contact " .. first.index .. ": ") or ""
   if first.field then

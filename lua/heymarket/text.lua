@@ -1,12 +1,51 @@
---- Names: which known one is nearest to a misspelt one.
+--- Text for messages: made safe for one line, and the known name that is nearest to a misspelt one.
 local text = {}
 
 local core = require "heymarket.core"
 
-local byte, find, gsub, sub = string.byte, string.find, string.gsub, string.sub
-local quote = core.quote
+local byte, find, match, sub = string.byte, string.find, string.match, string.sub
+local visible = core.visible
 
 local MAX_SHOWN = 60 -- bytes of a name that somebody gave
+
+--- Text from anywhere, made safe for one line of a terminal or a log. Everything that is shown goes through this.
+---
+--- A run of line breaks and tabs becomes one blank. Every other character that shows nothing, or changes how the text
+--- around it shows (control and format characters), is named by its code point, such as <U+202E>; a byte that is not
+--- UTF-8 is named as <0xFF>.
+---@param value any
+---@return string
+function text.one_line(value)
+  if type(value) ~= "string" then
+    local ok, made = pcall(tostring, value)
+    value = ok and made or "a " .. type(value) .. " that cannot be shown"
+  end
+  return visible(value, "line")
+end
+
+--- JSON that is safe to print: the characters that one_line names are escaped, and mean what they meant.
+---@param encoded string well-formed JSON
+---@return string
+function text.safe_json(encoded)
+  return visible(encoded, "json")
+end
+
+--- The beginning of a text, not cut in the middle of a character.
+---@param value string
+---@param length integer bytes
+---@return string beginning
+---@return boolean cut was anything left out?
+function text.beginning(value, length)
+  if #value <= length then
+    return value, false
+  end
+  local start = sub(value, 1, length)
+  -- A sequence that goes on after the cut is left out; bytes that are not UTF-8 stay.
+  if find(value, "^[\128-\191]", length + 1) then
+    start = match(start, "^(.-)[\192-\255][\128-\191]?[\128-\191]?$") or start
+  end
+  return start, true
+end
 
 -- Levenshtein distance of two short words, transpositions counted as one (optimal string alignment), since that is the
 -- commonest slip of a typist.
@@ -59,7 +98,7 @@ function text.nearest(name, known)
   return best
 end
 
---- A name that somebody gave, fit for a message: short, well-formed UTF-8, without control characters.
+--- A name that somebody gave, fit for a message: short, on one line, without invisible characters.
 ---@param name any
 ---@return string
 function text.shown(name)
@@ -69,15 +108,7 @@ function text.shown(name)
   elseif kind ~= "string" then
     return "a " .. kind
   end
-  local cut = sub(name, 1, MAX_SHOWN)
-  local written, position = quote(cut, "")
-  if not written and #name > #cut and position > #cut - 3 then
-    -- The cut went through a character.
-    cut = sub(cut, 1, position - 1)
-  elseif not written then
-    cut = gsub(cut, "[\128-\255]", "?")
-  end
-  return (gsub(gsub(cut, "%c", "?"), "\194[\128-\159]", "?"))
+  return text.one_line((text.beginning(name, MAX_SHOWN)))
 end
 
 --- "; did you mean "first"?", or nothing.

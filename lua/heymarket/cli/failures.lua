@@ -3,6 +3,7 @@ local failures = {}
 
 local core = require "heymarket.core"
 local csv = require "heymarket.csv"
+local text = require "heymarket.text"
 
 local OWN = { "_row", "_outcome", "_field", "_message" }
 
@@ -189,7 +190,7 @@ function failures.explain(item, terms)
     end
     messages[#messages + 1] = (issue.field and issue.field .. " " or "") .. issue.message
   end
-  return (table.concat(fields, "; "):gsub("%c", " ")), (table.concat(messages, "; "):gsub("%c", " "))
+  return text.one_line(table.concat(fields, "; ")), text.one_line(table.concat(messages, "; "))
 end
 
 --- Writes the row of an item.

@@ -9,6 +9,7 @@ local failures_file = require "heymarket.cli.failures"
 local progress = require "heymarket.cli.progress"
 local report = require "heymarket.report"
 local summary = require "heymarket.cli.summary"
+local text = require "heymarket.text"
 
 local MAX_ITEMS = 1000 -- as many as the report of an import keeps
 local LOOK_EVERY = 64 -- rows between two looks at the clock and at interrupts
@@ -24,7 +25,7 @@ function Run:say(message)
   if self.progress then
     self.progress:clear()
   end
-  io.stderr:write("heymarket: ", summary.one_line(message), "\n")
+  io.stderr:write("heymarket: ", text.one_line(message), "\n")
 end
 
 -- Says what a failure says.

@@ -31,8 +31,11 @@ local function exit(code)
   error(setmetatable({ code = code }, Exit), 0)
 end
 
+-- One line on stderr. The module that makes it safe may be what cannot be loaded.
 local function complain(message)
-  io.stderr:write("heymarket: ", message, "\n")
+  local loaded, text = pcall(require, "heymarket.text")
+  local line = loaded and text.one_line(message) or tostring(message):gsub("[^\32-\126]+", " ")
+  io.stderr:write("heymarket: ", line, "\n")
 end
 
 local BAD_DESCRIPTOR = 9 -- EBADF, the same on all systems

@@ -5,6 +5,7 @@ local failures = require "heymarket.cli.failures"
 local json = require "heymarket.json"
 local progress = require "heymarket.cli.progress"
 local report = require "heymarket.report"
+local text = require "heymarket.text"
 
 local SHOWN = 10 -- reasons that are named in the summary
 local SHOWN_ROWS = 5 -- rows named with each
@@ -19,18 +20,6 @@ local MEANING = {
 }
 
 local grouped = progress.grouped
-
---- Text that may come from the input or the server, made safe for one line of a terminal.
----@param value any
----@return string
-function summary.one_line(value)
-  local line = tostring(value):gsub("%c", " ")
-  if not json.string(line) then
-    line = line:gsub("[\128-\255]", "?")
-  end
-  line = line:gsub("\194[\128-\159]", " ") -- U+0080 to U+009F
-  return line
-end
 
 -- Failures that concern the network or the server have facts that support asks for; the others need no more than a
 -- sentence.
@@ -60,7 +49,7 @@ end
 ---@return string
 function summary.sentence(problem, name_of)
   local message = PLAIN[problem.kind] and problem.message or tostring(problem)
-  return summary.one_line(summary.reworded(message, name_of))
+  return text.one_line(summary.reworded(message, name_of))
 end
 
 --- What to tell of a failure, each mistake on a line of its own.
@@ -71,7 +60,7 @@ function summary.complaints(problem, name_of)
   local lines = {}
   for i, issue in ipairs(problem.kind == "invalid" and problem.issues or {}) do
     local message = summary.reworded(issue.message, name_of)
-    lines[i] = summary.one_line((issue.field and name_of(issue.field) .. " " or "") .. message)
+    lines[i] = text.one_line((issue.field and name_of(issue.field) .. " " or "") .. message)
   end
   if #lines == 0 then
     lines[1] = summary.sentence(problem, name_of)
@@ -83,12 +72,9 @@ local function plural(n, noun)
   return grouped(n) .. " " .. noun .. (n == 1 and "" or "s")
 end
 
--- Not in the middle of a character.
 local function shortened(line)
-  if #line > WIDTH then
-    line = line:sub(1, WIDTH):match "^(.-)[\192-\255]?[\128-\191]*$" .. "…"
-  end
-  return line
+  local start, cut = text.beginning(line, WIDTH)
+  return start .. (cut and "…" or "")
 end
 
 local function counts_of(run)
@@ -162,7 +148,7 @@ local function add_reasons(lines, run)
     if group.count > #group.rows then
       rows = rows .. (" and %s more"):format(grouped(group.count - #group.rows))
     end
-    lines[#lines + 1] = ("  %s %s"):format(rows, shortened(summary.one_line(group.what)))
+    lines[#lines + 1] = ("  %s %s"):format(rows, shortened(text.one_line(group.what)))
   end
   if left > 0 then
     local hint = run.failures and "" or "; --failures FILE writes them all to a file"
@@ -198,7 +184,7 @@ local function add_advice(lines, run)
   if #advice > 0 then
     lines[#lines + 1] = ""
     for _, line in ipairs(advice) do
-      lines[#lines + 1] = summary.one_line(line)
+      lines[#lines + 1] = text.one_line(line)
     end
   end
 end
@@ -241,7 +227,7 @@ function summary.dry_text(run)
   add_reasons(lines, run)
   if run.failures and run.not_accepted > 0 then
     lines[#lines + 1] = ""
-    lines[#lines + 1] = summary.one_line(("The invalid rows are in %s: mend them there."):format(run.failures))
+    lines[#lines + 1] = text.one_line(("The invalid rows are in %s: mend them there."):format(run.failures))
   end
   return table.concat(lines, "\n") .. "\n"
 end
@@ -278,7 +264,7 @@ function summary.json(made, problem)
   end
   fields.items = items
   fields.failure = problem and plain_failure(problem)
-  return json.encode(fields) .. "\n"
+  return text.safe_json(json.encode(fields)) .. "\n"
 end
 
 return summary

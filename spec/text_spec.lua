@@ -1,0 +1,143 @@
+local failure = require "heymarket.failure"
+local process = require "spec.support.process"
+local text = require "heymarket.text"
+
+-- What Unicode says of each code point, as Python knows it: "N" for those of the categories Cc, Cf, Zl and Zp, which no
+-- terminal shows as themselves; "L" for letters, digits, punctuation, symbols and the common blank.
+local CATEGORIES = [[
+import sys, unicodedata
+for point in range(0x110000):
+    category = unicodedata.category(chr(point))
+    if category in ("Cc", "Cf", "Zl", "Zp"):
+        print("N", "%04X" % point, chr(point).encode("utf-8").hex())
+    elif category in ("Lu", "Ll", "Nd", "Po", "Sm", "So") and point % 7 == 0:
+        print("L", "%04X" % point, chr(point).encode("utf-8").hex())
+]]
+
+local function bytes_of(hex)
+  return (hex:gsub("%x%x", function(pair)
+    return string.char(tonumber(pair, 16))
+  end))
+end
+
+describe("text.one_line", function()
+  it("names every control and format character by its code point, and leaves letters and signs alone", function()
+    local listed = process.with_file(CATEGORIES, function(path)
+      return process.output("/usr/bin/env python3 " .. path)
+    end)
+    local named, left = 0, 0
+    for sort, point, hex in listed:gmatch "(%u) (%x+) (%x+)\n" do
+      local character = bytes_of(hex)
+      local made = text.one_line("a" .. character .. "b")
+      if sort == "L" then
+        left = left + 1
+        assert.equal("a" .. character .. "b", made)
+      elseif character:find "^[\t-\r]$" then
+        named = named + 1
+        assert.equal("a b", made)
+      else
+        named = named + 1
+        assert.equal("a<U+" .. point .. ">b", made)
+      end
+    end
+    assert.is_true(named > 200 and left > 1000)
+  end)
+
+  it("names joiners, fillers and variation selectors, which hide in a name", function()
+    for point, character in pairs {
+      ["034F"] = "\205\143",
+      ["115F"] = "\225\133\159",
+      ["3164"] = "\227\133\164",
+      ["FE0F"] = "\239\184\143",
+      ["E0100"] = "\243\160\132\128",
+      ["E0FFF"] = "\243\160\191\191",
+    } do
+      assert.equal("<U+" .. point .. ">", text.one_line(character))
+    end
+  end)
+
+  it("names bytes that are not UTF-8, and no others", function()
+    assert.equal("é<0xE9>é", text.one_line "é\233é")
+    assert.equal("<0xC3>", text.one_line "\195")
+    assert.equal("<0xE2><0x80>x", text.one_line "\226\128x")
+    assert.equal("<0xED><0xA0><0x80>", text.one_line "\237\160\128")
+    assert.equal("<0xF5><0x80><0x80><0x80>", text.one_line "\245\128\128\128")
+    assert.equal("<0xC0><0xAF>", text.one_line "\192\175")
+  end)
+
+  it("makes one blank of each run of line breaks and tabs", function()
+    assert.equal("a b c", text.one_line "a\r\n\t\nb\11c")
+    assert.equal("a  b", text.one_line "a \nb")
+  end)
+
+  it("takes any value, even one that cannot be shown", function()
+    assert.equal("12", text.one_line(12))
+    assert.equal("nil", text.one_line(nil))
+    local raises = setmetatable({}, {
+      __tostring = function()
+        error "no"
+      end,
+    })
+    local wrong = setmetatable({}, {
+      __tostring = function()
+        return {}
+      end,
+    })
+    assert.equal("a table that cannot be shown", text.one_line(raises))
+    assert.is_string(text.one_line(wrong))
+    assert.equal("<U+0000>x", text.one_line "\0x")
+  end)
+
+  it("is what failures and their issues go through", function()
+    local made = failure.new("unexpected", "a\27[31m\226\128\174b\nc", { request_id = "r\194\155\226\129\166" })
+    assert.equal("a<U+001B>[31m<U+202E>b c", made.message)
+    assert.equal("unexpected: a<U+001B>[31m<U+202E>b c (request id r<U+009B><U+2066>)", tostring(made))
+    made = failure.invalid { { index = 1, field = "x\226\128\139", message = "has \239\187\191" } }
+    assert.same({ index = 1, field = "x<U+200B>", message = "has <U+FEFF>" }, made.issues[1])
+    assert.equal("contact 1: x<U+200B> has <U+FEFF>", made.message)
+  end)
+
+  it("lets a long text pass, whatever it holds", function()
+    local long = ("\27\255é\226\128\174"):rep(20000)
+    assert.equal(("<U+001B><0xFF>é<U+202E>"):rep(20000), text.one_line(long))
+  end)
+end)
+
+describe("text.beginning", function()
+  it("does not cut a character, and leaves nothing out where nothing is to be cut", function()
+    for length = 1, 12 do
+      local start, cut = text.beginning("aé€😀z", length)
+      local whole = {
+        "a",
+        "a",
+        "aé",
+        "aé",
+        "aé",
+        "aé€",
+        "aé€",
+        "aé€",
+        "aé€",
+        "aé€😀",
+        "aé€😀z",
+        "aé€😀z",
+      }
+      assert.equal(whole[length], start)
+      assert.equal(length < 11, cut)
+    end
+  end)
+end)
+
+describe("text.safe_json", function()
+  it("escapes what one_line names, and means the same", function()
+    local source = '{"a":"\226\128\174\226\128\168é\127\194\133\239\187\191\243\160\129\129"}'
+    local made = text.safe_json(source)
+    assert.equal([[{"a":"\u202e\u2028é\u007f\u0085\ufeff\udb40\udc41"}]], made)
+    local same = process.with_file(source, function(first)
+      return process.with_file(made, function(second)
+        local program = "import json,sys; print(json.load(open(sys.argv[1])) == json.load(open(sys.argv[2])))"
+        return process.output("/usr/bin/env python3 -c '" .. program .. "' " .. first .. " " .. second)
+      end)
+    end)
+    assert.equal("True\n", same)
+  end)
+end)
