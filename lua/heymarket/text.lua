@@ -18,7 +18,8 @@ local MAX_SHOWN = 60 -- bytes of a name that somebody gave
 function text.one_line(value)
   if type(value) ~= "string" then
     local ok, made = pcall(tostring, value)
-    value = ok and made or "a " .. type(value) .. " that cannot be shown"
+    -- On Lua 5.1 and LuaJIT, __tostring may give anything.
+    value = ok and type(made) == "string" and made or "a " .. type(value) .. " that cannot be shown"
   end
   return visible(value, "line")
 end
