@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h> /* dirname */
+#include <limits.h>
 #include <lualib.h> /* LUA_FILEHANDLE on Lua 5.1 */
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -78,15 +81,9 @@ static FILE *check_file(lua_State *L, int index) {
     return file;
 }
 
-/* true, or nil and the reason of the system call that just failed. */
-static int outcome(lua_State *L, bool good, int reason) {
-    if (good) {
-        lua_pushboolean(L, 1);
-        return 1;
-    }
+static void push_reason(lua_State *L, int reason) {
     char text[128];
     text[0] = '\0';
-    lua_pushnil(L);
     if (reason == EWOULDBLOCK) {
         lua_pushstring(L, "in use by another process");
     } else {
@@ -98,7 +95,32 @@ static int outcome(lua_State *L, bool good, int reason) {
         lua_pushstring(L, text);
 #endif
     }
+}
+
+/* true, or nil and the reason of the system call that just failed. */
+static int outcome(lua_State *L, bool good, int reason) {
+    if (good) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    lua_pushnil(L);
+    push_reason(L, reason);
     return 2;
+}
+
+/* nil, a code for programs, and the reason of the system call that just failed. */
+static int refused(lua_State *L, const char *code, int reason) {
+    lua_pushnil(L);
+    lua_pushstring(L, code);
+    push_reason(L, reason);
+    return 3;
+}
+
+static int not_regular(lua_State *L) {
+    lua_pushnil(L);
+    lua_pushstring(L, "not_regular");
+    lua_pushstring(L, "it is not a plain file");
+    return 3;
 }
 
 static int core_isatty(lua_State *L) {
@@ -136,6 +158,96 @@ static int core_create(lua_State *L) {
         close(file);
     }
     return outcome(L, file >= 0, reason);
+}
+
+/* For a file that holds people's data: it must be a regular file, only its owner can read it from
+ * now on, and no program that is started from here gets the open handle. */
+static int core_protect(lua_State *L) {
+    int file = fileno(check_file(L, 1));
+    struct stat state;
+    int flags = fcntl(file, F_GETFD);
+    if (flags < 0 || fcntl(file, F_SETFD, flags | FD_CLOEXEC) < 0 || fstat(file, &state) != 0) {
+        return refused(L, "system", errno);
+    } else if (!S_ISREG(state.st_mode)) {
+        return not_regular(L);
+    } else if ((state.st_mode & 07777) != (S_IRUSR | S_IWUSR) &&
+               fchmod(file, S_IRUSR | S_IWUSR) != 0) {
+        int reason = errno;
+        return refused(L, reason == EPERM ? "not_owner" : "system", reason);
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* Looks whether a path is a regular file, without waiting for a pipe's other end, and makes an
+ * empty one for its owner only where there is nothing, also at the end of a symbolic link. */
+static int core_prepare(lua_State *L) {
+    const char *path = luaL_checklstring(L, 1, NULL);
+    int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
+                    S_IRUSR | S_IWUSR);
+    int reason = errno;
+    if (file < 0) {
+        bool odd = reason == ENXIO || reason == EISDIR || reason == ENODEV;
+        return odd ? not_regular(L) : refused(L, "system", reason);
+    }
+    struct stat state;
+    bool known = fstat(file, &state) == 0;
+    reason = errno;
+    close(file);
+    if (!known) {
+        return refused(L, "system", reason);
+    } else if (!S_ISREG(state.st_mode)) {
+        return not_regular(L);
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* Makes sure that a file which was created is still there after a power cut: its name stands in the
+ * directory. Where the path is a link, the directory of the file itself counts. */
+static int core_sync_directory(lua_State *L) {
+    const char *path = luaL_checklstring(L, 1, NULL);
+    char resolved[PATH_MAX];
+    if (realpath(path, resolved) == NULL) {
+        return outcome(L, false, errno);
+    }
+    int directory = open(dirname(resolved), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) {
+        return outcome(L, false, errno);
+    }
+    /* Some file systems cannot sync a directory, and say so. */
+    bool good = fsync(directory) == 0 || errno == EINVAL || errno == ENOTSUP;
+    int reason = errno;
+    close(directory);
+    return outcome(L, good, reason);
+}
+
+/* The size of an open file, in bytes; nil and "replaced" or "gone" where the path is another file
+ * by now, or none. */
+static int core_size(lua_State *L) {
+    int file = fileno(check_file(L, 1));
+    const char *path = luaL_checklstring(L, 2, NULL);
+    struct stat ours, there;
+    if (fstat(file, &ours) != 0) {
+        return refused(L, "system", errno);
+    } else if (stat(path, &there) != 0) {
+        int reason = errno;
+        return refused(L, reason == ENOENT || reason == ENOTDIR ? "gone" : "system", reason);
+    } else if (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino) {
+        lua_pushnil(L);
+        lua_pushstring(L, "replaced");
+        return 2;
+    }
+    lua_pushnumber(L, (lua_Number)ours.st_size);
+    return 1;
+}
+
+/* Cuts a file off after so many bytes. */
+static int core_truncate(lua_State *L) {
+    FILE *file = check_file(L, 1);
+    double size = core_checkwhole(L, 2);
+    bool good = fflush(file) == 0 && ftruncate(fileno(file), (off_t)size) == 0;
+    return outcome(L, good, errno);
 }
 
 static int core_lock(lua_State *L) {
@@ -206,6 +318,11 @@ void core_open_system(lua_State *L) {
         {"columns", core_columns},
         {"sync", core_sync},
         {"create", core_create},
+        {"prepare", core_prepare},
+        {"protect", core_protect},
+        {"size", core_size},
+        {"sync_directory", core_sync_directory},
+        {"truncate", core_truncate},
         {"lock", core_lock},
         {"interrupts", core_interrupts},
         {NULL, NULL},

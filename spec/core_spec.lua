@@ -804,6 +804,86 @@ h(b''); h(b'abc'); h(bytes(range(256)) * 100)"]]
     unwritable:close()
   end)
 
+  local function mode(path)
+    return output_of("stat -c %a " .. quote(path)):match "%d+"
+  end
+
+  it("make a file its owner's, and keep it from programs that are started", function()
+    local path = folder .. "/guarded"
+    write_file(path, "")
+    os.execute("chmod 666 " .. quote(path))
+    local file = assert(io.open(path, "a"))
+    local inherited = "ls -l /proc/self/fd | grep -c " .. quote(path)
+    assert.are.equal("1", output_of(inherited):match "%d+")
+    assert.is_true(core.protect(file))
+    assert.are.equal("600", mode(path))
+    assert.are.equal("0", output_of(inherited):match "%d+")
+    assert.is_true(core.protect(file))
+    file:close()
+    for _, odd in ipairs { "/dev/null", "/dev/full" } do
+      file = assert(io.open(odd, "a"))
+      local done, code, message = core.protect(file)
+      assert.is_nil(done)
+      assert.are.equal("not_regular", code)
+      assert.are.equal("it is not a plain file", message)
+      file:close()
+    end
+    assert.has_error(function()
+      core.protect(file)
+    end)
+  end)
+
+  it("prepare a file for its owner only, and wait for no pipe", function()
+    local made, link = folder .. "/prepared", folder .. "/dangling"
+    os.execute(("umask 0; ln -s %s %s; mkfifo %s"):format(quote(made), quote(link), quote(folder .. "/fifo")))
+    assert.is_true(core.prepare(link))
+    assert.are.equal("600", mode(made))
+    write_file(made, "text")
+    assert.is_true(core.prepare(made))
+    assert.are.equal("4", output_of("stat -c %s " .. quote(made)):match "%d+")
+    for _, odd in ipairs { folder .. "/fifo", folder, "/dev/null" } do
+      local done, code = core.prepare(odd)
+      assert.is_nil(done)
+      assert.are.equal("not_regular", code, odd)
+    end
+    local done, code, message = core.prepare(folder .. "/none/file")
+    assert.is_nil(done)
+    assert.are.equal("system", code)
+    assert.are.equal("No such file or directory", message)
+  end)
+
+  it("sync the directory of a file", function()
+    assert.is_true(core.sync_directory(folder .. "/prepared"))
+    assert.is_true(core.sync_directory(folder .. "/dangling"))
+    local done, message = core.sync_directory(folder .. "/none/file")
+    assert.is_nil(done)
+    assert.are.equal("No such file or directory", message)
+  end)
+
+  it("know the size of a file, and that its path is another one by now", function()
+    local path = folder .. "/sized"
+    local file = assert(io.open(path, "w"))
+    file:setvbuf "no"
+    file:write "12345"
+    assert.are.equal(5, core.size(file, path))
+    assert.is_true(core.truncate(file, 3))
+    assert.are.equal(3, core.size(file, path))
+    os.remove(path)
+    local size, code = core.size(file, path)
+    assert.is_nil(size)
+    assert.are.equal("gone", code)
+    write_file(path, "123")
+    size, code = core.size(file, path)
+    assert.is_nil(size)
+    assert.are.equal("replaced", code)
+    file:close()
+    file = assert(io.open(path, "r"))
+    local done, message = core.truncate(file, 1)
+    assert.is_nil(done)
+    assert.is_true(#message > 0)
+    file:close()
+  end)
+
   it("see that a file is no terminal", function()
     local file = assert(io.open(folder .. "/plain", "w"))
     assert.is_false(core.isatty(file))
