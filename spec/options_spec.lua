@@ -570,7 +570,7 @@ describe("the options of calls", function()
   it("stand above those of the client", function()
     local many = {}
     for i = 1, 10 do
-      many[i] = { phone = tostring(1000000 + i) }
+      many[i] = { phone = ("1202555%04d"):format(i) }
     end
     local other, requests = capture.client { batch_size = 5, timeout = 7, connect_timeout = 3 }
     assert(other:create_contacts(many))

@@ -43,7 +43,7 @@ local function source()
   index = index + 1
   -- One in nine is invalid: the items of the report, of which there are at most 1,000, are complete at the first mark.
   return {
-    phone = index % 9 == 0 and "12" or ("1%010d"):format(index),
+    phone = index % 9 == 0 and "12" or ("12%09d"):format(index),
     first = "Name " .. index,
     tags = { 1, 2 },
     custom = { [7] = "value " .. index },
