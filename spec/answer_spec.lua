@@ -145,7 +145,7 @@ describe("a refused contact", function()
       "12345678901.0",
     } do
       local contacts = three()
-      local report = assert(exchange({ body = '[{"phone":' .. phone .. "}]" }, contacts))
+      local report = assert(exchange({ body = '[{"id":1,"phone":' .. phone .. "}]" }, contacts))
       assert.are.equal("accepted 2, rejected 1, failed 0, unknown 0", counts(report), phone)
       assert.are.equal(1, #report.items)
       local item = report.items[1]
@@ -159,7 +159,9 @@ describe("a refused contact", function()
   end)
 
   it("may be any of them, or all, in any order", function()
-    local report = assert(exchange { body = { { phone = C }, { phone = A }, { phone = B } } })
+    local report = assert(exchange {
+      body = { { phone = C, id = 3 }, { phone = A, id = 1 }, { phone = B, id = 2 } },
+    })
     assert.are.equal("accepted 0, rejected 3, failed 0, unknown 0", counts(report))
     for i, item in ipairs(report.items) do
       assert.are.equal(i, item.index)
@@ -175,7 +177,7 @@ describe("a refused contact", function()
 
   it("of ten digits is found where it was sent so", function()
     local contacts = { { phone = "2345678901" }, { phone = A } }
-    local report = assert(exchange({ body = '[{"phone":"2345678901"}]' }, contacts, { default_country = false }))
+    local report = assert(exchange({ body = '[{"id":1,"phone":"2345678901"}]' }, contacts, { default_country = false }))
     assert.are.equal("accepted 1, rejected 1, failed 0, unknown 0", counts(report))
     assert.are.equal(1, report.items[1].index)
   end)
@@ -219,7 +221,7 @@ describe("a refused contact", function()
 
   it("is found in an answer of nearly 8 MiB, and a larger one is not trusted", function()
     local filler = ("x"):rep(8 * 1024 * 1024 - 1000)
-    local report = assert(exchange { body = '[{"phone":"12345678901","avatar":"' .. filler .. '"}]' })
+    local report = assert(exchange { body = '[{"id":1,"phone":"12345678901","avatar":"' .. filler .. '"}]' })
     assert.are.equal("accepted 2, rejected 1, failed 0, unknown 0", counts(report))
     local many = {}
     for i = 1, 100000 do
@@ -402,7 +404,7 @@ describe("an answer that this API does not give", function()
     end
     -- A depth that a contact may well have is no obstacle.
     local report = assert(answered {
-      body = '[{"phone":"12345678901","x":' .. ("["):rep(20) .. ("]"):rep(20) .. "}]",
+      body = '[{"id":1,"phone":"12345678901","x":' .. ("["):rep(20) .. ("]"):rep(20) .. "}]",
     })
     assert.are.equal(1, report.rejected)
   end)

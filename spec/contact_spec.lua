@@ -554,7 +554,7 @@ describe("numbers", function()
         if not set then print("no such locale") return end
         local capture = require "spec.support.capture"
         local client, sent = capture.client(nil, function()
-          return { body = '[{"phone":"12345678900","x":0.25}]' }
+          return { body = '[{"id":1,"phone":"12345678900","x":0.25}]' }
         end)
         local report = client:create_contacts {
           { phone = "12345678900", custom = { 0.1, 1234.5678, 1e-7 }, assignee_id = 42 },

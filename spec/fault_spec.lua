@@ -692,9 +692,10 @@ describe("an answer that lists", function()
   it("contacts that it did not store is believed", function()
     local contacts = contacts_of(6)
     plain:default { list = { contacts[2].phone, contacts[6].phone } }
-    local report = assert(client_of(plain.url):create_contacts(contacts))
+    local report = assert(client_of(plain.url):import(contacts))
     assert.are.equal(4, report.accepted)
     assert.are.same({ 2, 6 }, { report.items[1].index, report.items[2].index })
+    assert.are.same({ "refused", "refused" }, { report.items[1].reason, report.items[2].reason })
   end)
 end)
 

@@ -294,9 +294,13 @@ for _, name in ipairs(faces.names) do
       face.close()
 
       client = open({ refused_phones = bad, bad_contact = "list" }).client()
-      local report = assert(client:create_contacts(phones(12345678900, 9)))
-      assert.equal(1, report.rejected)
-      assert.equal("12345678902", report.items[1].contact.phone)
+      local report
+      report, failure = client:create_contacts(phones(12345678900, 9))
+      assert.is_nil(report)
+      assert.equal("refused", failure.kind)
+      assert.equal(1, failure.report.rejected)
+      assert.equal("refused", failure.report.items[1].reason)
+      assert.equal("12345678902", failure.report.items[1].contact.phone)
       assert.equal(8, face.count())
       local listed = listed_phones(post(face, '[{"phone":"0"},{"phone":"12345678999"},{"first":"A"},7]'))
       assert.are.same({ "0", nil, nil }, listed)

@@ -85,6 +85,7 @@ function fake.new(options)
     overlap = {},
     doubles = {},
     order = {}, -- by phone: the `first` of each of its contacts that arrived
+    last_id = 0,
     in_flight = 0,
     max_in_flight = 0,
     idle = 0,
@@ -128,8 +129,12 @@ local function store(self, seen)
   local listed = {}
   local overwrite = seen.url:find("overwrite=true", 1, true)
   for _, contact in ipairs(seen.sent) do
-    if self.contacts[contact.phone] and not overwrite then
-      listed[#listed + 1] = self.contacts[contact.phone]
+    local stored = self.contacts[contact.phone]
+    if stored and not overwrite then
+      -- What an account holds has an id.
+      self.last_id = self.last_id + 1
+      stored.id = stored.id or self.last_id
+      listed[#listed + 1] = stored
     else
       self.contacts[contact.phone] = contact
       self.stored[contact.phone] = (self.stored[contact.phone] or 0) + 1

@@ -109,7 +109,7 @@ class Book:
         self.lock = threading.RLock()
         self.script, self.connection_script, self.default = collections.deque(), collections.deque(), {}
         self.requests, self.active = [], {}
-        self.stored, self.contacts = collections.Counter(), {}
+        self.stored, self.contacts, self.ids = collections.Counter(), {}, {}
         self.connections = self.max_in_flight = self.trap_hits = 0
 
     def next_step(self, only=None):
@@ -175,7 +175,8 @@ class Book:
             request.stored = process != "none" and bool(contacts)
             for phone, contact in zip(request.phones, contacts):
                 if phone in self.contacts and not overwrite:
-                    listed.append(self.contacts[phone])
+                    # What an account holds has an id.
+                    listed.append({**self.contacts[phone], "id": self.ids.setdefault(phone, len(self.ids) + 1)})
                 elif process == "valid" and not VALID_PHONE.match(phone):
                     listed.append(contact)
                 elif process != "none":
