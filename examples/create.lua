@@ -17,7 +17,7 @@ end
 if report then
   print(("%d of %d accepted"):format(report.accepted, report.total))
   for _, item in ipairs(report.items) do
-    print(item.index, item.outcome, item.failure and item.failure.message or "listed by the server")
+    print(item.index, item.outcome, item.failure and item.failure.message or item.reason)
   end
 end
 client:close()

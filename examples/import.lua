@@ -5,7 +5,7 @@ local client = assert(heymarket.new { default_country = "1" })
 local report, failure = client:import(assert(heymarket.csv.open(path)), {
   journal = path .. ".journal",
   on_item = function(item) -- every contact that was not accepted, as it happens
-    local why = item.failure and item.failure.message or "listed by the server"
+    local why = item.failure and item.failure.message or item.reason
     print(("row %d: %s: %s"):format(item.position, item.outcome, why))
   end,
 })

@@ -23,6 +23,7 @@ local ADVICE = {
 
 local LATER = "This cannot be done at the moment. Please try again later."
 local FAULT = "Something is wrong on our side."
+local NOT_ACCEPTED = "These details were not accepted."
 local UNCONFIRMED = "Your details were sent, but we have no confirmation yet that they were stored. "
   .. "You may send them again: nobody is signed up twice."
 
@@ -70,13 +71,16 @@ local function of_failure(failure)
     return invalid(failure.issues)
   end
   local line = line_of(failure)
-  if failure.delivered == "maybe" then
+  if failure.kind == "refused" and not failure.report.items[1].ambiguous then
+    -- The API listed the contact, and the account does not hold it.
+    return refusal(422, "refused", NOT_ACCEPTED), line
+  elseif failure.delivered == "maybe" then
     return response(202, { status = "unconfirmed", message = UNCONFIRMED }), line
   elseif failure.kind == "rate_limited" or failure.kind == "timeout" or failure.kind == "network" then
     local seconds = math.ceil(failure.retry_after or RETRY_AFTER)
     return refusal(503, "unavailable", LATER, { ["Retry-After"] = ("%.0f"):format(seconds) }), line
   elseif REFUSED[failure.status] then
-    return refusal(422, "refused", "These details were not accepted."), line
+    return refusal(422, "refused", NOT_ACCEPTED), line
   end
   return refusal(500, "internal", FAULT), line
 end
@@ -117,7 +121,8 @@ function signup.answer(client, request)
   if not report then
     return of_failure(failure)
   end
-  -- A number that was there already gets the same answer: whose numbers we have is nobody's business.
+  -- The contact is in the account now. A number that was there already gets the same answer: whose numbers we have is
+  -- nobody's business.
   return response(200, { status = "ok" })
 end
 

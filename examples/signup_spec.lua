@@ -144,6 +144,26 @@ describe("the sign-up form", function()
     end
   end)
 
+  it("does not say that somebody is signed up whom the API only lists as refused", function()
+    local strict = sandbox.new { bad_contact = "list" }
+    strict:refuse "12345678900"
+    client:close()
+    client = assert(strict:client { default_country = "1" })
+    local answer, body, line = send(ANN)
+    assert.are.equal(422, answer.status)
+    assert.are.equal("refused", body.error)
+    assert.is_truthy(line:find("signup: refused", 1, true))
+    assert.is_nil(strict:get "12345678900")
+  end)
+
+  it("is honest where a refused contact may have been stored by an earlier try", function()
+    api:script({ fault = "reset" }, { status = 200, body = { { phone = "12345678900" } } })
+    local answer, body, line = send(ANN)
+    assert.are.equal(202, answer.status)
+    assert.are.equal("unconfirmed", body.status)
+    assert.is_truthy(line:find("signup: refused", 1, true))
+  end)
+
   it("tells the visitor when the API does not accept the details", function()
     api:refuse "12345678900"
     local answer, body, line = send(ANN)

@@ -733,6 +733,23 @@ describe("the failures file", function()
     assert.truthy(found["5"]._message:find("400", 1, true))
   end)
 
+  it("says of a listed row whether it exists", function()
+    run { "import", write_file("first.csv", "phone\n12345678901\n") }
+    faults:script { { body = { { phone = "12345678901", id = 7 }, { phone = "12345678902" } } } }
+    local file = write_file("in.csv", "phone\n12345678901\n12345678902\n12345678903\n")
+    local made = run { "import", file, "--failures", failed_path() }
+    assert.equal(3, made.code)
+    assert.truthy(made.out:find "\n +1  of them exist already")
+    assert.truthy(made.out:find "\n +1  of them refused")
+    assert.truthy(
+      made.out:find "\n  row 3 rejected: the server listed it as not created, and nothing shows that it exists"
+    )
+    assert.is_nil(made.out:find("row 2 rejected", 1, true))
+    local records = failures_of(failed_path())
+    assert.truthy(records[1]._message:find("exists in the account already", 1, true))
+    assert.truthy(records[2]._message:find("nothing shows that it exists", 1, true))
+  end)
+
   it("can be mended and imported again", function()
     local file = write_file("in.csv", "phone,first,_note\n12345678901,Ann,a\n123,Ben,b\n1234,Cem,c\n")
     assert.equal(3, run({ "import", file, "--failures", failed_path() }).code)
@@ -776,7 +793,9 @@ describe("the failures file", function()
     faults:reset()
     faults:script { { fault = "reset_after_read", process = "all" } }
     made = run { "import", good_file(2) }
-    assert.truthy(made.out:find "\n +rejected +2 [^\n]*\n +2  of them perhaps created by an earlier try")
+    assert.truthy(
+      made.out:find "\n +rejected +2 [^\n]*\n +2  of them exist [^\n]*\n +2  of them perhaps created by an earlier try"
+    )
     made = run { "import", good_file(2) }
     assert.truthy(made.out:find "\n +rejected +2 ")
     assert.is_nil(made.out:find("perhaps created", 1, true))

@@ -133,19 +133,20 @@ local function with_report(problem, made)
   return failure.with(problem, { report = made, delivered = touched and "maybe" or problem.delivered })
 end
 
--- Which failure tells most of a call that ran to its end: doubt first, then refusal.
-local function worst(items)
-  local found
+-- Which failure tells most of a call that ran to its end: doubt first, then a certain failure, then what the server
+-- listed. Nil where every contact is in the account.
+local function worst(items, overwrite)
+  local doubt, failed, refused = nil, nil, 0
   for _, item in ipairs(items) do
-    if
-      item.failure
-      and item.outcome ~= "rejected"
-      and (not found or item.outcome == "unknown" and found.outcome ~= "unknown")
-    then
-      found = item
+    if item.outcome == "unknown" then
+      doubt = doubt or item.failure
+    elseif item.outcome == "failed" then
+      failed = failed or item.failure
+    elseif item.reason == "refused" then
+      refused = refused + 1
     end
   end
-  return found.failure
+  return doubt or failed or refused > 0 and failure.refused(refused, overwrite) or nil
 end
 
 -- The report of a call that was refused before anything was sent.
@@ -179,7 +180,7 @@ end
 ---@param contacts table[] array of contacts
 ---@param given table? options: overwrite (false), deadline (s), and timeout, max_attempts, batch_size, concurrency,
 --- requests_per_minute, default_country, on_event in place of the client's
----@return heymarket.Report? report when every contact was accepted or rejected
+---@return heymarket.Report? report when every contact was accepted, or is known to be in the account already
 ---@return heymarket.Failure? failure otherwise; `failure.report` tells what was done
 function Client:create_contacts(contacts, given)
   options.expect(contacts, "table", "create_contacts: contacts", 2)
@@ -209,11 +210,13 @@ function Client:create_contacts(contacts, given)
     return entries[index]
   end
   local made, stopped = running:run()
-  local untaken = made.failed + made.unknown + made.unsent
-  if untaken == 0 then
-    return made
+  -- Nothing is left to do where a call was stopped after its last contact had been taken.
+  local untaken = made.failed + made.unknown + made.unsent > 0
+  local problem = untaken and stopped or worst(made.items, settings.overwrite)
+  if problem then
+    return nil, with_report(problem, made)
   end
-  return nil, with_report(stopped or worst(made.items), made)
+  return made
 end
 
 --- Imports contacts from a source, as a stream: what is invalid is counted and passed over.

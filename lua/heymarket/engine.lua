@@ -93,11 +93,21 @@ function Engine:guard(name, hook, ...)
   return true
 end
 
+-- Has a listed contact the id of one that the account holds? A server may write an empty id for a contact that it did
+-- not create.
+local function has_id(remote)
+  local id = type(remote) == "table" and remote.id
+  return type(id) == "number" and id > 0 or type(id) == "string" and id:find "[^0]" ~= nil
+end
+
 -- Books a contact that was not accepted, and tells the user of it. `facts` are what the item has beyond its contact.
 function Engine:book(entry, outcome, facts)
   local item = facts or {}
   item.index, item.position, item.contact, item.row = entry.index, entry.position, entry.contact, entry.row
   item.outcome = outcome
+  if outcome == "rejected" then
+    item.reason = not self.options.overwrite and has_id(item.remote) and "exists" or "refused"
+  end
   local on_item = self.options.on_item
   self.books:add(outcome)
   if not on_item or self.on_item_raised then

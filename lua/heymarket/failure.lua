@@ -12,7 +12,7 @@ local one_line = text.one_line
 
 ---@class heymarket.Failure
 ---@field kind string invalid, network, timeout, unauthorized, denied, bad_data, too_large, rate_limited, server,
----unexpected, context, source, journal or stopped
+---unexpected, refused, context, source, journal or stopped
 ---@field message string one line for a person
 ---@field delivered "no"|"maybe" "no": the server certainly did not act on it
 ---@field retryable boolean would the same call have a chance later
@@ -80,6 +80,23 @@ function failure.invalid(issues)
   end
   local more = #issues > 1 and (" (and %d more, see issues)"):format(#issues - 1) or ""
   return failure.new("invalid", where .. first.message .. more, { issues = issues })
+end
+
+--- Makes the failure that tells of listed contacts of which nothing shows that the account holds them.
+---@param count integer 1 or more
+---@param overwrite boolean were contacts that exist to be overwritten?
+---@return heymarket.Failure
+function failure.refused(count, overwrite)
+  return failure.new(
+    "refused",
+    ("the server listed %d contact%s as not created%s, and nothing shows that %s"):format(
+      count,
+      count == 1 and "" or "s",
+      overwrite and " or overwritten" or "",
+      count == 1 and "it exists" or "they exist"
+    ),
+    { status = 200 }
+  )
 end
 
 --- A copy with some facts changed; the original stays as it is, for it may already be in a report.

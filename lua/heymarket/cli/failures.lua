@@ -170,8 +170,12 @@ end
 ---@return string message one line
 function failures.explain(item, terms)
   if item.outcome == "rejected" then
-    local message = terms.overwrite and "listed by the server as not created or overwritten; it gives no reason"
-      or "listed by the server as not created: it most likely exists already; --overwrite replaces it"
+    local message = "the server listed it as not created, and nothing shows that it exists; it gives no reason"
+    if item.reason == "exists" then
+      message = "it exists in the account already and was left as it was; --overwrite replaces it"
+    elseif terms.overwrite then
+      message = "the server listed it as not created or overwritten; it gives no reason"
+    end
     if item.ambiguous then
       message = message .. " (possibly created by this run: an earlier try of the same request may have arrived)"
     end

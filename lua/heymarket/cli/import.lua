@@ -71,6 +71,9 @@ function Run:take(item)
   if item.outcome == "rejected" and item.ambiguous then
     self.ambiguous = self.ambiguous + 1
   end
+  if item.reason == "refused" then
+    self.refused = self.refused + 1
+  end
   if self.failures and self.failures.handle == nil and item.outcome == "unsent" then
     self.held[#self.held + 1] = { item = item, row = item.row }
   elseif self.failures then
@@ -306,6 +309,7 @@ function Run:print(whole, problem, started)
       failure = problem,
       not_accepted = whole.total - whole.accepted - (whole.dry_run and whole.unsent or 0),
       ambiguous = self.ambiguous,
+      refused = self.refused,
       overwrite = arguments.options.overwrite,
       name_of = self.terms.name_of,
       batch_size = arguments.options.batch_size or 100,
@@ -337,7 +341,7 @@ end
 --- `name_of(field)` names an option as the user knows it, `client(config)` makes the client
 ---@return integer code to exit with
 function import.run(arguments, terms)
-  local run = { arguments = arguments, terms = terms, counts = {}, ambiguous = 0, items = {}, held = {} }
+  local run = { arguments = arguments, terms = terms, counts = {}, ambiguous = 0, refused = 0, items = {}, held = {} }
   setmetatable(run, Run)
   for _, outcome in ipairs(report.outcomes) do
     run.counts[outcome] = 0

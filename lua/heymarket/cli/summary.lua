@@ -12,7 +12,7 @@ local SHOWN_ROWS = 5 -- rows named with each
 local WIDTH = 200 -- bytes of a reason
 
 local MEANING = {
-  rejected = "listed by the server as not created; most likely they exist already (--overwrite replaces them)",
+  rejected = "listed by the server as not created",
   invalid = "refused here, never sent",
   failed = "certainly not taken by the server",
   unknown = "they may or may not have been taken",
@@ -77,6 +77,23 @@ local function shortened(line)
   return start .. (cut and "…" or "")
 end
 
+-- What the rejected rows are, each sort on a line: those that the account holds, those that it does not, and those that
+-- an earlier try may have created.
+local function rejected_lines(run)
+  local lines = {}
+  local exists = run.report.rejected - run.refused
+  if exists > 0 then
+    lines[1] = { exists, "of them exist already and were left as they were (--overwrite replaces them)" }
+  end
+  if run.refused > 0 then
+    lines[#lines + 1] = { run.refused, "of them refused: nothing shows that they exist" }
+  end
+  if run.ambiguous > 0 then
+    lines[#lines + 1] = { run.ambiguous, "of them perhaps created by an earlier try of this import" }
+  end
+  return lines
+end
+
 local function counts_of(run)
   local made = run.report
   local lines, width = {}, #grouped(made.total)
@@ -90,9 +107,8 @@ local function counts_of(run)
       local line = ("  %-9s %" .. width .. "s"):format(outcome, grouped(count))
       lines[#lines + 1] = line .. (meaning and "  " .. meaning or "")
     end
-    if outcome == "rejected" and run.ambiguous > 0 then
-      local line = ("  %-9s %" .. width .. "s"):format("", grouped(run.ambiguous))
-      lines[#lines + 1] = line .. "  of them perhaps created by an earlier try of this import"
+    for _, sort in ipairs(outcome == "rejected" and rejected_lines(run) or {}) do
+      lines[#lines + 1] = ("  %-9s %" .. width .. "s  %s"):format("", grouped(sort[1]), sort[2])
     end
   end
   lines[#lines + 1] = ("  %-9s %" .. width .. "s"):format("total", grouped(made.total))
@@ -100,9 +116,10 @@ local function counts_of(run)
 end
 
 -- Why a contact was not accepted, without what differs from one request to the next.
-local function reason_of(item, name_of)
-  if item.outcome == "invalid" then
+local function reason_of(item, name_of, overwrite)
+  if item.outcome == "invalid" or item.outcome == "rejected" then
     local _, message = failures.explain(item, {
+      overwrite = overwrite,
       sentence = function(problem)
         return summary.sentence(problem, name_of)
       end,
@@ -112,13 +129,13 @@ local function reason_of(item, name_of)
   return item.failure and summary.reworded(item.failure.message, name_of) or ""
 end
 
--- The rows that are worth a look, those with the same reason on one line. Rejected and unsent rows are all alike: the
--- line with their number says it.
+-- The rows that are worth a look, those with the same reason on one line. Rows that exist and unsent rows are all
+-- alike: the line with their number says it.
 local function reasons_of(run)
   local groups, by_text = {}, {}
   for _, item in ipairs(run.report.items) do
-    if item.outcome ~= "rejected" and item.outcome ~= "unsent" then
-      local what = item.outcome .. ": " .. reason_of(item, run.name_of)
+    if item.reason ~= "exists" and item.outcome ~= "unsent" then
+      local what = item.outcome .. ": " .. reason_of(item, run.name_of, run.overwrite)
       local group = by_text[what]
       if not group then
         group = { what = what, rows = {}, count = 0 }
@@ -137,7 +154,7 @@ end
 local function add_reasons(lines, run)
   local made = run.report
   local groups = reasons_of(run)
-  local left = made.invalid + made.failed + made.unknown
+  local left = made.invalid + made.failed + made.unknown + run.refused
   for i = 1, math.min(SHOWN, #groups) do
     local group = groups[i]
     if i == 1 then
@@ -190,8 +207,8 @@ local function add_advice(lines, run)
 end
 
 --- The summary for people.
----@param run table `report`, `failure`, `not_accepted` and `ambiguous` (counts), `overwrite`, `position` (last row
---- read, where the input goes on after it), `failures` and `journal` (paths), `name_of(field)`
+---@param run table `report`, `failure`, `not_accepted`, `refused` and `ambiguous` (counts), `overwrite`, `position`
+--- (last row read, where the input goes on after it), `failures` and `journal` (paths), `name_of(field)`
 ---@return string
 function summary.text(run)
   local made = run.report

@@ -223,4 +223,18 @@ function sandbox_contacts.shown(stored, phone_format)
   return shown
 end
 
+--- A contact of a request as it is listed when it was not taken. It has no id: the server gives one when it stores.
+---@param given any
+---@param phone_format "digits"|"plus"
+---@return table shown
+function sandbox_contacts.refused(given, phone_format)
+  local sent = {}
+  if is_object(given) then
+    for name in pairs(RULES) do
+      sent[name] = given[name]
+    end
+  end
+  return sandbox_contacts.shown(sent, phone_format)
+end
+
 return sandbox_contacts

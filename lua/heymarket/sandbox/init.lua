@@ -470,7 +470,7 @@ local function sort_out(self, given)
         local where = ("[%d]%s"):format(i - 1, field ~= "" and "." .. field or "")
         return nil, problem_answer(self, 400, where .. " " .. problem, where)
       end
-      listed[#listed + 1] = is_object(item) and item or {}
+      listed[#listed + 1] = item
     elseif place[item.phone] and settings.duplicates == "refuse" then
       local where = ("[%d].phone"):format(i - 1)
       return nil, problem_answer(self, 400, where .. " stands twice in the request", where)
@@ -512,7 +512,7 @@ local function batch(self, request)
     end
   end
   for _, item in ipairs(listed) do
-    shown[#shown + 1] = sandbox_contacts.shown(item, settings.phone_format)
+    shown[#shown + 1] = sandbox_contacts.refused(item, settings.phone_format)
   end
   if #shown > 0 then
     return json_answer(shown)
