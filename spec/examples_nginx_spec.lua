@@ -188,7 +188,7 @@ describe("the sign-up form without credentials", function()
       may_fail = true,
     })
     local log = read(app.folder .. "/signup.log") .. app:log()
-    local alive = nginx.is_alive(app.pid)
+    local alive = process.is_alive(app.pid)
     app:stop()
     assert.is_false(alive)
     assert.is_truthy(log:find("HEYMARKET_SECRET_ID", 1, true), log)

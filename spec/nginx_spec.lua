@@ -461,14 +461,14 @@ describe("many handlers at once", function()
       gate:get "/open"
       assert.are.same({ [200] = 20 }, (crowd:finish()))
       eventually("the old workers have ended", function()
-        return not nginx.is_alive(old[1]) and not nginx.is_alive(old[2])
+        return not process.is_alive(old[1]) and not nginx.is_alive(old[2])
       end)
       if name == "reload" then
         assert.are.equal(1, create(app, "/create", new_phone()).accepted)
         assert.are.equal(2, #app:workers())
       else
         eventually("nginx has ended", function()
-          return not nginx.is_alive(app.pid)
+          return not process.is_alive(app.pid)
         end)
       end
     end)
@@ -482,7 +482,7 @@ describe("many handlers at once", function()
     app:kill(victim)
     eventually("another worker takes its place", function()
       local workers = app:workers()
-      return not nginx.is_alive(victim) and #workers == 2
+      return not process.is_alive(victim) and #workers == 2
     end)
     gate:get "/open"
     local statuses, bodies = crowd:finish()

@@ -2,6 +2,7 @@ local cjson = require("cjson").new()
 local core = require "heymarket.core"
 local faces = require "spec.support.sandbox_faces"
 local heymarket = require "heymarket"
+local process = require "spec.support.process"
 local retry = require "heymarket.retry"
 local sandbox_server = require "heymarket.sandbox.server"
 
@@ -15,12 +16,6 @@ end
 local function nothing_open()
   collect_all()
   assert.are.same({ signers = 0, pools = 0, transfers = 0 }, core.open_handles())
-end
-
--- A process that has ended, collected or not.
-local function is_gone(pid)
-  local state = faces.output_of(("ps -o stat= -p %d"):format(pid)):match "%S"
-  return state == nil or state == "Z"
 end
 
 -- Waits for something another process does, at most so many seconds.
@@ -613,12 +608,12 @@ for _, name in ipairs(faces.names) do
         assert.equal(11, #known)
         local client = open().client { max_attempts = 1, timeout = 0.5 }
         for fault, wanted in pairs(expected) do
-          for _, process in ipairs { false, true } do
+          for _, processed in ipairs { false, true } do
             face.reset()
-            face.script { fault = fault, process = process }
+            face.script { fault = fault, process = processed }
             assert.equal(1, face.pending())
             local report, failure = client:create_contacts { { phone = "12345678900" } }
-            local where = fault .. (process and ", processed" or "")
+            local where = fault .. (processed and ", processed" or "")
             assert.is_nil(report, where)
             if face.server and (wanted.delivered == "no" or fault == "reset_before") then
               wanted = expected.reset
@@ -633,7 +628,7 @@ for _, name in ipairs(faces.names) do
             if wanted.status then
               assert.equal(wanted.status, failure.status, where)
             end
-            assert.equal(process and 1 or 0, face.count(), where)
+            assert.equal(processed and 1 or 0, face.count(), where)
             assert.equal(0, face.pending(), where)
             assert.equal(fault, face.requests()[1].fault)
           end
@@ -1084,11 +1079,11 @@ describe("the sandbox's server", function()
     local server = assert(sandbox_server.start())
     local pid, folder = server.pid, server.folder
     assert.is_true(server:is_running())
-    assert.is_false(is_gone(pid))
+    assert.is_true(process.is_alive(pid))
     local listing = faces.output_of("ls -ld " .. faces.quote(folder))
     assert.truthy(listing:find "^drwx%-%-%-%-%-%-")
     server.stop()
-    assert.is_true(is_gone(pid))
+    assert.is_false(process.is_alive(pid))
     assert.is_nil(io.open(folder .. "/nginx.conf"))
     assert.is_false(server:is_running())
   end)
@@ -1192,7 +1187,7 @@ describe("the sandbox's server", function()
       assert.truthy(io.open(folder .. "/nginx.conf")):close()
       os.execute(("kill -%s %d"):format(signal, pid))
       assert.is_true(eventually(20, function()
-        return is_gone(pid) and is_gone(nginx)
+        return not process.is_alive(pid) and not process.is_alive(nginx)
       end))
       assert.is_true(eventually(20, function()
         return io.open(folder .. "/nginx.conf") == nil
@@ -1220,7 +1215,7 @@ describe("the sandbox's server", function()
       assert.truthy(printed:find "^started")
     else
       assert.truthy(printed:find("HEYMARKET_SANDBOX_CPATH", 1, true), printed)
-      local built = here:gsub("/build/[^/]+/", "/build/jit/") .. "?.so"
+      local built = here:gsub("/build/[^/]+/$", "/build/jit/") .. "?.so"
       printed = faces.output_of(("env HEYMARKET_SANDBOX_CPATH=%s "):format(faces.quote(built)) .. command(code, cpath))
       assert.truthy(printed:find "^started", printed)
     end

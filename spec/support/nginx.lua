@@ -61,12 +61,6 @@ local function write(path, text)
   file:close()
 end
 
-local function is_alive(pid)
-  return read("/proc/" .. pid .. "/stat"):match "^%d+ %b() ([^ZX])" ~= nil
-end
-
-nginx.is_alive = is_alive
-
 --- Why nothing can be tested in nginx here, or nil.
 nginx.missing = read(nginx.root .. "/build/jit/heymarket/core.so") == ""
     and "the core for LuaJIT, which nginx needs, is not built"
@@ -116,7 +110,7 @@ local function launch(made, text, environment)
     return tonumber(read(made.folder .. "/started"):match "^(%d+)\n")
   end)
   return nginx.eventually("nginx listens, or has ended", function()
-    if not is_alive(made.pid) then
+    if not process.is_alive(made.pid) then
       return "ended"
     end
     local pool = core.pool {}
@@ -198,7 +192,7 @@ end
 function Nginx:workers()
   local pids = {}
   for pid in read(("/proc/%d/task/%d/children"):format(self.pid, self.pid)):gmatch "%d+" do
-    if is_alive(tonumber(pid)) then
+    if process.is_alive(tonumber(pid)) then
       pids[#pids + 1] = tonumber(pid)
     end
   end

@@ -18,6 +18,18 @@ function process.output(command)
   return text
 end
 
+--- Whether a process runs. One that has ended and was not waited for does not.
+---@param pid integer
+---@return boolean
+function process.is_alive(pid)
+  local file = io.open(("/proc/%d/stat"):format(pid), "rb")
+  local state = file and file:read "*a" or ""
+  if file then
+    file:close()
+  end
+  return state:match "^%d+ %b() ([^ZX])" ~= nil
+end
+
 --- Runs something with a file that holds the text, and removes the file.
 ---@param text string
 ---@param act fun(path: string): any

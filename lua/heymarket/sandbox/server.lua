@@ -94,8 +94,8 @@ end
 -- How a path of another Lua's modules leads to those of Lua 5.1: in this source tree, and where modules are installed.
 local CHANGES = {
   { "^$", "" },
-  { "/build/[%w.]+/", "/build/jit/" },
-  { "/build/[%w.]+/", "/build/5.1/" },
+  { "/build/[%w.]+/%?", "/build/jit/?" },
+  { "/build/[%w.]+/%?", "/build/5.1/?" },
   { "/lua/5%.%d/", "/lua/5.1/" },
 }
 
