@@ -3,6 +3,8 @@
 LUAS = 5.4 jit 5.1 5.2 5.3
 # What `make test` runs; with LUAS given, only these.
 RUNS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),$(LUAS) asan valgrind lint rocks demo)
+# What the specs start needs Lua 5.4 and, in nginx, LuaJIT, whichever Lua they run under.
+TEST_LUAS = $(LUAS) $(filter-out $(LUAS),5.4 jit)
 SPECS =
 PREFIX = /usr/local
 # The first runs the command. Debian's nginx, which serves the sandbox, has LuaJIT.
@@ -42,8 +44,11 @@ BUILD_NEEDS = $(CC)=gcc pkg-config=pkg-config libc6-dev libcurl.pc=libcurl4-open
   libsodium.pc=libsodium-dev $(foreach lua,$(LUAS),$(dev_$(lua)))
 RUN_NEEDS = $(foreach lua,$(LUAS),$(lua_$(lua))) lua-cjson lua-lpeg lua-argparse
 SERVE_NEEDS = nginx libnginx-mod-http-lua python3=python3
-TEST_NEEDS = $(SERVE_NEEDS) lua5.4 liblua5.4-dev lua-busted openssl=openssl valgrind=valgrind libc6-dbg
-LINT_NEEDS = lua5.4 luacheck=lua-check clang=clang clang-format=clang-format cppcheck=cppcheck shellcheck=shellcheck
+# Beside what every Debian has (coreutils, util-linux, mount). The locales are for a decimal comma.
+TEST_NEEDS = $(SERVE_NEEDS) lua-busted curl=curl openssl=openssl locales valgrind=valgrind libc6-dbg
+# npm brings StyLua.
+LINT_NEEDS = lua5.4 gcc=gcc luacheck=lua-check clang=clang clang-format=clang-format cppcheck=cppcheck \
+  shellcheck=shellcheck npm=npm
 
 .PHONY: help build test demo lint format bench install uninstall clean
 .PHONY: ready cores core-asan deps-build deps-run deps-serve deps-test deps-lint deps-rocks
@@ -60,7 +65,7 @@ build: ## compile the C core for every Lua, into build/<lua>/, and make build/bi
 
 test: ## run all checks; a part with RUNS="5.4 asan", SPECS=spec/csv_spec.lua, LUAS=5.4
 	@echo "test: $(RUNS)"
-	@$(MAKE) ready RUNS="$(RUNS)" LUAS="$(LUAS)"
+	@$(MAKE) ready RUNS="$(RUNS)" LUAS="$(TEST_LUAS)"
 	@python3 .ci/test --runs "$(RUNS)" --specs "$(SPECS)"
 
 demo: ## import 5,200 contacts into the sandbox over HTTP, and compare what it then holds
