@@ -461,7 +461,7 @@ describe("many handlers at once", function()
       gate:get "/open"
       assert.are.same({ [200] = 20 }, (crowd:finish()))
       eventually("the old workers have ended", function()
-        return not process.is_alive(old[1]) and not nginx.is_alive(old[2])
+        return not process.is_alive(old[1]) and not process.is_alive(old[2])
       end)
       if name == "reload" then
         assert.are.equal(1, create(app, "/create", new_phone()).accepted)
