@@ -465,7 +465,6 @@ describe("a status", function()
       { status = 200 },
       { status = 200, body = "" },
       { status = 200, body = '{"inboxes":[]}' },
-      { status = 200, body = "<html>" },
       { status = 200, body = "42" },
     } do
       server:reset()
@@ -493,6 +492,135 @@ describe("a status", function()
       client:close()
       assert.is_nil(ok)
       assert.are.same({ kind, status }, { failure.kind, failure.status })
+    end
+  end)
+end)
+
+local PAGES = {
+  "Content-Type: text/html\r\n",
+  "content-type:TEXT/HTML\r\n",
+  "Content-Type: text/html; charset=utf-8\r\n",
+  'Content-Type:   text/html;charset="utf-8"  \r\n',
+  "Content-Type: application/json\r\nContent-Type: text/html\r\n",
+  "Content-Type: text/html\r\nContent-Type: application/json\r\n",
+  "Content-Type: application/json, text/html\r\n",
+  "Content-Type: application/xhtml+xml\r\n",
+  "CONTENT-TYPE: Application/XHTML+xml; charset=iso-8859-1\r\n",
+}
+
+local function block(status, lines, body)
+  return ("HTTP/1.1 %d x\r\n%sContent-Length: %d\r\n\r\n"):format(status, lines, #body)
+end
+
+describe("a web page", function()
+  it("is never believed, whatever its body", function()
+    for _, lines in ipairs(PAGES) do
+      for _, body in ipairs { '"ok"', "ok", "[]", "null", "", '[{"phone":"12345678901"}]' } do
+        local report, failure = answered { headers = block(200, lines, body), body = body }
+        assert.is_nil(report, lines)
+        check_untrusted(failure, lines)
+        assert.are.equal(200, failure.status)
+        assert.are.equal("accepted 0, rejected 0, failed 0, unknown 3", counts(failure.report), lines)
+      end
+      local client = capture.client({ max_attempts = 1 }, function()
+        return { headers = block(200, lines, "[]"), body = "[]" }
+      end)
+      local ok, failure = client:check()
+      client:close()
+      assert.is_nil(ok)
+      check_untrusted(failure, lines)
+    end
+  end)
+
+  it("is known by its first words where its type is not told", function()
+    for _, body in ipairs {
+      "<!DOCTYPE html><html></html>",
+      "\r\n <!doctype HTML PUBLIC>",
+      "<html>",
+      "<HTML lang=en>",
+    } do
+      local _, failure = answered { status = 400, body = body }
+      assert.are.equal("accepted 0, rejected 0, failed 0, unknown 3", counts(failure.report), body)
+    end
+    for _, body in ipairs { "<htmlx>", "html", "a <html>", "<b>" } do
+      local _, failure = answered { status = 400, body = body }
+      assert.are.equal("accepted 0, rejected 0, failed 3, unknown 0", counts(failure.report), body)
+    end
+  end)
+
+  it("of another type is none", function()
+    for _, lines in ipairs {
+      "",
+      "Content-Type: application/json\r\n",
+      "Content-Type: application/json; charset=utf-8\r\n",
+      "Content-Type: text/plain\r\n",
+      "X-Content-Type: text/html\r\n",
+      "Accept: text/html\r\n",
+    } do
+      local report = assert(answered { headers = block(200, lines, '"ok"'), body = '"ok"' })
+      assert.are.equal(3, report.accepted)
+      local _, failure = answered { status = 403, headers = block(403, lines, "{}"), body = "{}" }
+      assert.are.equal("no", failure.report.items[1].failure.delivered)
+    end
+  end)
+end)
+
+describe("a refusal that is a web page, or came before the whole request was sent,", function()
+  local function refusals(status)
+    local answers = { { status = status, body = "{}", early = true } }
+    for i, lines in ipairs(PAGES) do
+      answers[i + 1] = { status = status, headers = block(status, lines, "x"), body = "x" }
+    end
+    return answers
+  end
+
+  it("keeps its kind, and leaves its contacts unknown", function()
+    for status, kind in pairs {
+      [400] = "bad_data",
+      [401] = "unauthorized",
+      [403] = "denied",
+      [404] = "bad_data",
+      [413] = "too_large",
+      [429] = "rate_limited",
+    } do
+      for _, refusal in ipairs(refusals(status)) do
+        local _, failure = answered(refusal, { { phone = A } })
+        assert.are.same({ kind, status, status == 429, "maybe" }, {
+          failure.kind,
+          failure.status,
+          failure.retryable,
+          failure.delivered,
+        })
+        assert.are.equal("accepted 0, rejected 0, failed 0, unknown 1", counts(failure.report), kind)
+      end
+    end
+  end)
+
+  it("is split, and the doubt stays with the parts", function()
+    for _, refusal in ipairs(refusals(413)) do
+      local client, sent = capture.client({ max_attempts = 1 }, function(_, number)
+        -- The whole is refused so; of its two parts one is taken, the other refused for certain.
+        return number == 1 and refusal or number == 2 and { body = '"ok"' } or { status = 400, body = "{}" }
+      end)
+      local _, failure = client:create_contacts { { phone = A }, { phone = B } }
+      client:close()
+      assert.are.equal(3, #sent)
+      assert.are.equal("accepted 1, rejected 0, failed 0, unknown 1", counts(failure.report))
+    end
+  end)
+
+  it("leads to a new token, and what is listed then is ambiguous", function()
+    for _, refusal in ipairs(refusals(401)) do
+      local bearers = {}
+      local client = capture.client({}, function(_, number, headers)
+        bearers[number] = headers[1]
+        return number == 1 and refusal or { body = '[{"phone":"12345678901"}]' }
+      end)
+      local report = assert(client:create_contacts(three()))
+      client:close()
+      assert.are.equal(2, #bearers)
+      assert.are.equal("accepted 2, rejected 1, failed 0, unknown 0", counts(report))
+      assert.is_true(report.items[1].ambiguous)
     end
   end)
 end)
@@ -656,8 +784,8 @@ describe("the request id", function()
 end)
 
 describe("what a server writes back", function()
-  local function token_of(request)
-    for _, header in ipairs(request.headers) do
+  local function token_of(headers)
+    for _, header in ipairs(headers) do
       local token = header:match "^Authorization: Bearer (.+)$"
       if token then
         return token
@@ -670,8 +798,8 @@ describe("what a server writes back", function()
   local function check(write, whole_request)
     local token, sent_body
     local events = {}
-    local function echo(request)
-      token, sent_body = token_of(request), request.body
+    local function echo(request, _, headers)
+      token, sent_body = token_of(headers), request.body
       return write(token, request)
     end
     local _, failure = answered(echo, three(), {

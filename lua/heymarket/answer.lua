@@ -4,9 +4,12 @@ local answer = {}
 local contact = require "heymarket.contact"
 local failure = require "heymarket.failure"
 local json = require "heymarket.json"
+local redact = require "heymarket.redact"
 local retry = require "heymarket.retry"
 
 local MAX_BODY_SHOWN = 2048 -- bytes of an answer that a failure carries
+local MAX_BODY_DECODED = 64 * 1024 -- bytes of an answer that are decoded for a failure
+local MAX_ID = 128 -- characters of a request id
 local MAX_TEXT = 200 -- characters of a server's own words in a message
 
 -- In linear time, even for megabytes of spaces from a strange server.
@@ -16,15 +19,53 @@ end
 
 --- Looks headers up by name. Most answers are asked for one or two of them, so nothing is taken apart beforehand.
 ---@param block string? header block as received
----@return fun(name: string): string? header gives the first value by that lower-case name
+---@return fun(name: string): string[] header gives the values of all lines with that lower-case name
 function answer.headers(block)
   block = block or ""
   local lowered
   return function(name)
     lowered = lowered or block:lower()
-    local _, last = lowered:find("\n" .. name .. ":", 1, true)
-    return last and trim(block:match("^[^\r\n]*", last + 1))
+    local values = {}
+    local start, last = lowered:find("\n" .. name .. ":", 1, true)
+    while start do
+      values[#values + 1] = trim(block:match("^[^\r\n]*", last + 1))
+      start, last = lowered:find("\n" .. name .. ":", last + 1, true)
+    end
+    return values
   end
+end
+
+-- The server's clock. Two lines that differ tell no time.
+local function date_of(headers)
+  local dates = headers "date"
+  for i = 2, #dates do
+    if dates[i] ~= dates[1] then
+      return nil
+    end
+  end
+  return retry.http_date(dates[1])
+end
+
+-- Of several lines the longest wait holds.
+local function retry_after(headers, now)
+  local longest
+  for _, value in ipairs(headers "retry-after") do
+    local seconds = retry.after(value, date_of(headers) or now)
+    longest = seconds and math.max(longest or 0, seconds) or longest
+  end
+  return longest
+end
+
+-- A page for people comes from something in front of the API: a login, a proxy, a maintenance notice.
+local function is_page(headers, body)
+  for _, value in ipairs(headers "content-type") do
+    local media = value:lower():gsub("[ \t]", "")
+    if media:find("text/html", 1, true) or media:find("xhtml", 1, true) then
+      return true
+    end
+  end
+  local start = body:sub(1, 1024):lower():match "^%s*<(.*)" or ""
+  return start:find "^!doctype html" ~= nil or start:find "^html%f[^%w]" ~= nil
 end
 
 -- libcurl errors that mean "something answered, but not as this API does".
@@ -49,50 +90,7 @@ local LASTING = {
   BAD_FUNCTION_ARGUMENT = "check user_agent and base_url",
 }
 
-local SIGNATURE_LENGTH = 43 -- of HS256, in base64url
-
-local function replace(text, found, by)
-  local parts, from = {}, 1
-  local first, last = text:find(found, 1, true)
-  while first do
-    parts[#parts + 1] = text:sub(from, first - 1)
-    parts[#parts + 1] = by
-    from = last + 1
-    first, last = text:find(found, from, true)
-  end
-  return from == 1 and text or table.concat(parts) .. text:sub(from)
-end
-
--- A server that echoes what it got could put our token into a failure, and from there into a log.
-local function without_token(text, token)
-  if not token or #text < SIGNATURE_LENGTH then
-    return text
-  end
-  return replace(replace(text, token, "[token]"), token:sub(-SIGNATURE_LENGTH), "[token]")
-end
-
--- The same for the contacts: what a person reads in a log must not be somebody's address book.
-local function without_request(text, sent)
-  return sent and replace(text, sent, '"[request]"') or text
-end
-
--- Decoded JSON without what `hide` takes out of its strings; and whether there was anything to take out.
-local function scrub(value, hide)
-  local found = false
-  if type(value) == "string" then
-    local clean = hide(value)
-    return clean, clean ~= value
-  elseif type(value) == "table" then
-    for key, item in pairs(value) do
-      local clean, changed = scrub(item, hide)
-      value[key] = clean
-      found = found or changed
-    end
-  end
-  return value, found
-end
-
-local function transport_failure(result, hide)
+local function transport_failure(result, redactor)
   local code = result.code
   local delivered = result.sent and "maybe" or "no"
   if code == "OPERATION_TIMEDOUT" then
@@ -105,8 +103,9 @@ local function transport_failure(result, hide)
     return failure.new("unexpected", STRANGE[code], { code = code, delivered = delivered, retryable = true })
   end
   local message = result.sent and "the connection broke before the answer was complete" or "the server was not reached"
-  if result.message and result.message ~= "" then
-    message = message .. ": " .. hide(result.message)
+  local words = redactor:hide(result.message or "")
+  if words ~= "" and not redactor:shows_token(words) then
+    message = message .. ": " .. words
   end
   if LASTING[code] then
     message = message .. "; " .. LASTING[code]
@@ -184,17 +183,17 @@ local function status_failure(result, headers, details, now)
     delivered = delivered,
     retryable = retryable,
     details = details,
-    retry_after = retry.after(headers "retry-after", retry.http_date(headers "date") or now),
+    retry_after = retry_after(headers, now),
   })
 end
 
 -- An empty body means "nothing was refused", so it must be certain that it is empty: without a length, an answer that
 -- was cut off after its headers looks the same. HTTP/1.0 and an announced close are the cases where that is regular.
 local function is_framed(result, headers)
-  return headers "content-length"
-    or (headers "transfer-encoding" or ""):lower():find("chunked", 1, true)
+  return headers("content-length")[1]
+    or (headers("transfer-encoding")[1] or ""):lower():find("chunked", 1, true)
     or result.http_version ~= 1.1
-    or (headers "connection" or ""):lower():find("close", 1, true)
+    or (headers("connection")[1] or ""):lower():find("close", 1, true)
 end
 
 local function read_body(result, headers, body)
@@ -216,40 +215,64 @@ local function read_body(result, headers, body)
   return value
 end
 
+-- What a failure may show of a body: its start, and its JSON. Where a piece of the token is in it, nothing.
+local function shown_of(body, redactor)
+  local text = redactor:hide(body)
+  -- A token that begins in what is shown is seen whole, even where each of its characters is escaped.
+  if redactor:shows_token(text:sub(1, MAX_BODY_DECODED)) then
+    return nil, nil
+  end
+  local details, echoed
+  if #text <= MAX_BODY_DECODED then
+    local ok, value = json.decode(text)
+    details, echoed = redactor:value(ok and value or nil)
+  end
+  -- Where only the decoded text shows an echo, it still stands in the body, in one of many ways to escape it.
+  if redactor:shows_request(text:sub(1, MAX_BODY_DECODED)) then
+    return nil, echoed and details or nil
+  end
+  local start = not echoed and text ~= "" and shorten(text, MAX_BODY_SHOWN) or nil
+  return start, details
+end
+
+-- The request id of an answer, fit for a log.
+local function request_id(headers, redactor)
+  local id = headers("x-request-id")[1]
+  id = id and redactor:hide((id:gsub("[^\33-\126]", "")))
+  return id and not redactor:shows_token(id) and id:sub(1, MAX_ID) or nil
+end
+
 --- Reads what came of one request.
 ---@param result table what the transport gave
 ---@param options table `token` and body `sent`, `now` Unix time, `status_only` true where the body does not matter
 ---@return table[]? refused the contacts that the answer lists; nil when there is a failure
 ---@return heymarket.Failure?
----@return fun(name: string): string? headers
+---@return {request_id: string?, date: number?} about the id of the answer, and the server's clock (Unix seconds)
 function answer.read(result, options)
   local headers = answer.headers(result.headers)
-  local function hide(text)
-    return without_request(without_token(text, options.token), options.sent)
-  end
+  local redactor = redact.new(options.token, options.sent)
+  local about = { request_id = request_id(headers, redactor), date = date_of(headers) }
+  local problem
   if result.code then
-    local problem = transport_failure(result, hide)
-    problem.request_id = answer.request_id(headers, options.token)
-    return nil, problem, headers
+    problem = transport_failure(result, redactor)
+    problem.request_id = about.request_id
+    return nil, problem, about
   end
-  local body = without_token(result.body or "", options.token)
-  local message
-  if result.status == 200 then
+  local body = result.body or ""
+  local page = is_page(headers, body)
+  local message = page and "the answer is a web page, not an answer of this API: check base_url and proxy"
+  if result.status == 200 and not page then
     if options.status_only then
-      return {}, nil, headers
+      return {}, nil, about
     end
     local refused
     refused, message = read_body(result, headers, body)
     if refused then
-      return refused, nil, headers
+      return refused, nil, about
     end
   end
-  body = without_request(body, options.sent)
-  local ok, details = json.decode(body)
-  local echoed
-  details, echoed = scrub(ok and details or nil, hide)
-  local problem
-  if message then
+  local shown, details = shown_of(body, redactor)
+  if result.status == 200 then
     problem = failure.new("unexpected", message, {
       status = 200,
       delivered = "maybe",
@@ -258,22 +281,14 @@ function answer.read(result, options)
     })
   else
     problem = status_failure(result, headers, details, options.now)
+    if page or result.early then
+      -- Something in front of the API said this, or the API before it had the whole request: what became of the
+      -- request is not known, even where the answer tells how to go on.
+      problem.delivered = "maybe"
+    end
   end
-  problem.request_id = answer.request_id(headers, options.token)
-  -- Where only the decoded text shows an echo, it still stands in the body, in one of many ways to escape it.
-  if body ~= "" and not echoed then
-    problem.body = shorten(body, MAX_BODY_SHOWN)
-  end
-  return nil, problem, headers
-end
-
---- The request id of an answer, fit for a log.
----@param headers fun(name: string): string?
----@param token string? that was sent
----@return string?
-function answer.request_id(headers, token)
-  local id = headers "x-request-id"
-  return id and without_token(id, token):gsub("[^\33-\126]", ""):sub(1, 128)
+  problem.request_id, problem.body = about.request_id, shown
+  return nil, problem, about
 end
 
 --- The digits of the phone in a contact that the server returned, whichever way it wrote them.

@@ -183,15 +183,16 @@ function Dispatch:digest(result)
   local request, client = result.request, self.client
   self.flying = self.flying - 1
   local now = client.runtime.time()
-  local refused, problem, headers = answer.read(result, {
-    token = request.token,
+  local bearer = client.tokens:of(request)
+  local refused, problem, about = answer.read(result, {
+    token = bearer,
     sent = request.body,
     now = now,
     status_only = request.method == "GET",
   })
   local event = event_of(request, "response")
   event.status, event.elapsed, event.failure = result.status, result.elapsed, problem
-  event.request_id = answer.request_id(headers, request.token)
+  event.request_id = about.request_id
   self:tell(event)
   if refused then
     self.fruitless = 0
@@ -202,7 +203,7 @@ function Dispatch:digest(result)
   problem.attempts = request.attempts
   request.failure = problem
   if problem.kind == "unauthorized" then
-    client.tokens:refuse(request.token, retry.http_date(headers "date"))
+    client.tokens:refuse(bearer, about.date)
   end
   if problem.retryable or problem.kind == "unexpected" then
     self.fruitless = self.fruitless + 1
@@ -234,18 +235,13 @@ function Dispatch:start(request, ticket)
   local now = client.runtime.monotonic()
   request.attempts = request.attempts + 1
   request.url = client.config.base_url .. request.path
-  request.token = client.tokens:get()
+  local bearer = client.tokens:lend(request)
   request.started = now
   request.timeout = options.timeout
   if self.deadline then
     request.timeout = math.max(0.001, math.min(request.timeout, self.deadline - now))
   end
   request.connect_timeout = math.min(client.config.connect_timeout, request.timeout)
-  request.headers = {
-    "Authorization: Bearer " .. request.token,
-    "Accept: application/json",
-    request.body and "Content-Type: application/json",
-  }
   request.ended = function()
     client.pacer:finish(ticket)
   end
@@ -255,7 +251,12 @@ function Dispatch:start(request, ticket)
   end
   self.flying = self.flying + 1
   self:tell(event_of(request, "request"))
-  local started, code, message = client.transport:start(request, self.inbox)
+  -- The headers hold the token, so they are an argument: a request can be printed or logged while it is on its way.
+  local started, code, message = client.transport:start(request, self.inbox, {
+    "Authorization: Bearer " .. bearer,
+    "Accept: application/json",
+    request.body and "Content-Type: application/json",
+  })
   if not started then
     client.pacer:finish(ticket)
     self:digest { request = request, code = code, message = message, sent = false, elapsed = 0 }

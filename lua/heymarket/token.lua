@@ -7,8 +7,10 @@ Tokens.__index = Tokens
 -- Below this the clocks agree: a Date header has whole seconds and the answer takes time to come.
 local TOLERANCE = 5
 
--- The tokens in use, by keeper: here, and not in the keeper, so that a client that is printed or logged shows none.
+-- The tokens in use, by keeper, and those on their way, by request: here, and in no field of theirs, so that a client
+-- or a request that is printed or logged shows none.
 local current_of = setmetatable({}, { __mode = "k" })
+local lent_to = setmetatable({}, { __mode = "k" })
 
 --- Makes the keeper of a client's tokens.
 ---@param signer userdata core signer
@@ -28,6 +30,22 @@ function Tokens:get()
     current_of[self] = self.signer:sign(math.floor(now))
   end
   return current_of[self]
+end
+
+--- A token that is good now, for one try of a request.
+---@param request table
+---@return string
+function Tokens:lend(request)
+  local bearer = self:get()
+  lent_to[request] = bearer
+  return bearer
+end
+
+--- The token that the last try of a request was sent with.
+---@param request table
+---@return string? token nil where it was never sent
+function Tokens.of(_, request)
+  return lent_to[request]
 end
 
 --- Forgets the token: the next one is signed anew.

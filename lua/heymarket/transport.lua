@@ -27,24 +27,19 @@ function Transport:inbox()
 end
 
 --- Sends a request without waiting for anything.
----@param request table `method`, `url`, `headers` (array of lines), `body`, `timeout` and `connect_timeout` in seconds,
---- and `ended(result)`, called when it has ended, even where nobody waits for the inbox any more
+---@param request table `method`, `url`, `body`, `timeout` and `connect_timeout` in seconds, and `ended(result)`, called
+--- when it has ended, even where nobody waits for the inbox any more
 ---@param inbox table
+---@param headers string[] lines; they hold the token, so they are kept in no table
 ---@return boolean? started
 ---@return string? code libcurl's name of the error
 ---@return string? message
-function Transport:start(request, inbox)
+function Transport:start(request, inbox, headers)
   if self.closed then
     return nil, "ABORTED_BY_CALLBACK", "the client was closed"
   end
-  local id, code, message = self.pool:start(
-    request.method,
-    request.url,
-    request.headers,
-    request.body,
-    request.timeout,
-    request.connect_timeout
-  )
+  local id, code, message =
+    self.pool:start(request.method, request.url, headers, request.body, request.timeout, request.connect_timeout)
   if not id then
     return nil, code, message
   end

@@ -13,16 +13,16 @@ function Transport:inbox()
   return { first = 1, last = 0 }
 end
 
-function Transport:start(request, inbox)
+function Transport:start(request, inbox, headers)
   self.sent[#self.sent + 1] = {
     method = request.method,
     url = request.url,
-    headers = request.headers,
+    headers = headers,
     body = request.body,
     timeout = request.timeout,
     connect_timeout = request.connect_timeout,
   }
-  local given = self.answer and self.answer(request, #self.sent) or {}
+  local given = self.answer and self.answer(request, #self.sent, headers) or {}
   local body = given.body or '"ok"'
   local result = {
     request = request,
@@ -32,6 +32,7 @@ function Transport:start(request, inbox)
     code = given.code,
     message = given.message,
     sent = given.sent ~= false,
+    early = given.early,
     elapsed = 0.001,
     http_version = 1.1,
   }
@@ -61,8 +62,8 @@ end
 
 --- A client over such a transport.
 ---@param config table? of the client, in place of credentials that mean nothing
----@param answer? fun(request: table, number: integer): table? what comes back: `status`, `headers` (a block), `body`,
---- or `code`, `message` and `sent` of a transport error; 200 and "ok" where it gives nothing
+---@param answer? fun(request: table, number: integer, headers: string[]): table? what comes back: `status`, `headers`
+--- (a block), `body`, `early`, or `code`, `message` and `sent` of a transport error; else 200 and "ok"
 ---@return table client
 ---@return table[] sent every request that left
 ---@return table transport its `now` is the clock

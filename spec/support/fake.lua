@@ -68,9 +68,9 @@ end
 
 --- Makes a transport with its clock and its server.
 ---@param options table? `handler(request, fake)` gives the answer: nil for what the API would do, or a table with any
---- of status headers body code message sent latency process ("all", "none"); `latency` seconds, 0.1 unless told, or a
---- function; `random`, a function, always 0 unless told; `start` and `offset`, monotonic time at first and what the
---- wall clock is ahead of it
+--- of status headers body code message sent early latency process ("all", "none"); `latency` seconds, 0.1 unless told,
+--- or a function; `random`, a function, always 0 unless told; `start` and `offset`, monotonic time at first and what
+--- the wall clock is ahead of it
 function fake.new(options)
   options = options or {}
   local self = setmetatable({
@@ -143,12 +143,12 @@ local function store(self, seen)
   return listed
 end
 
-function Fake:start(request, inbox)
+function Fake:start(request, inbox, headers)
   local seen = {
     t = self.now,
     url = request.url,
     method = request.method,
-    headers = request.headers,
+    headers = headers,
     body = request.body,
     timeout = request.timeout,
     connect_timeout = request.connect_timeout,
@@ -194,6 +194,7 @@ function Fake:start(request, inbox)
     code = result.code,
     message = result.message or result.code and "scripted",
     sent = arrived,
+    early = result.early,
     elapsed = latency,
     http_version = 1.1,
   }
@@ -208,9 +209,9 @@ function Fake:start(request, inbox)
     body = given.status == 200 and (listed[1] and cjson.encode(listed) or '"ok"') or ""
   end
   given.body = not result.code and body or ""
-  local headers = result.headers or {}
+  local answered = result.headers or {}
   local lines = { "HTTP/1.1 " .. tostring(given.status) .. " Scripted" }
-  for name, value in pairs(headers) do
+  for name, value in pairs(answered) do
     lines[#lines + 1] = name .. ": " .. value
   end
   lines[#lines + 1] = "Content-Length: " .. #body

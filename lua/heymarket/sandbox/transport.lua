@@ -99,10 +99,11 @@ end
 --- See heymarket.transport. The sandbox acts on the request now; the answer comes when its time has come.
 ---@param request table
 ---@param inbox table
+---@param lines string[] the headers
 ---@return boolean started
-function Transport:start(request, inbox)
+function Transport:start(request, inbox, lines)
   local headers = {}
-  for _, header in ipairs(request.headers) do
+  for _, header in ipairs(lines) do
     local name, value = header:match "^([^:]+):%s*(.-)%s*$"
     headers[name:lower()] = value
   end

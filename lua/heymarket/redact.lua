@@ -1,0 +1,142 @@
+--- Keeps the token and the contacts of a request out of what is shown of its answer.
+---
+--- A server that writes back what it was sent could put both into a failure, and from there into a log.
+local redact = {}
+
+local SIGNATURE_LENGTH = 43 -- of HS256, in base64url
+-- A piece of the signature of 15 characters or more holds one of its blocks of 8 whole.
+local BLOCK = 8
+local MAX_LAYERS = 4 -- of escapes in escapes
+
+local Redactor = {}
+Redactor.__index = Redactor
+
+-- The secrets of a redactor, not in a field of its own, so that no table of a call shows them.
+local secrets_of = setmetatable({}, { __mode = "k" })
+
+local function replace(text, found, by)
+  local parts, from = {}, 1
+  local first, last = text:find(found, 1, true)
+  while first do
+    parts[#parts + 1] = text:sub(from, first - 1)
+    parts[#parts + 1] = by
+    from = last + 1
+    first, last = text:find(found, from, true)
+  end
+  return from == 1 and text or table.concat(parts) .. text:sub(from)
+end
+
+local function from_hex(digits)
+  local code = tonumber(digits, 16)
+  return code < 128 and string.char(code) or nil
+end
+
+local function from_decimal(digits)
+  local code = tonumber(digits)
+  return code < 128 and string.char(code) or nil
+end
+
+-- Text without one layer of the escapes of JSON and JavaScript, of URLs and of HTML, as far as they stand for ASCII.
+local function unescaped(text)
+  text = text:gsub("\\+u(%x%x%x%x)", from_hex):gsub("\\+u{0*(%x%x?)}", from_hex):gsub("\\+x(%x%x)", from_hex)
+  return (text:gsub("%%(%x%x)", from_hex):gsub("&#[xX]0*(%x%x?);", from_hex):gsub("&#0*(%d%d?%d?);", from_decimal))
+end
+
+-- Does `found(plain)` hold for the text, or for what its escapes stand for?
+local function any_layer(text, found)
+  for _ = 1, MAX_LAYERS do
+    if found(text) then
+      return true
+    end
+    local plain = unescaped(text)
+    if plain == text then
+      return false
+    end
+    text = plain
+  end
+  return found(text)
+end
+
+--- Makes the redactor of one request.
+---@param token string? that was sent
+---@param sent string? body that was sent
+---@return table redactor
+function redact.new(token, sent)
+  local made = setmetatable({}, Redactor)
+  secrets_of[made] = { token = token, signature = token and token:sub(-SIGNATURE_LENGTH), sent = sent }
+  return made
+end
+
+--- The text with marks where the token or the request stood.
+---@param text string
+---@return string
+function Redactor:hide(text)
+  local secrets = secrets_of[self]
+  if secrets.token then
+    text = replace(replace(text, secrets.token, "[token]"), secrets.signature, "[token]")
+  end
+  return secrets.sent and replace(text, secrets.sent, '"[request]"') or text
+end
+
+--- Does the text show a piece of the token, escaped or with other characters in between?
+---@param text string
+---@return boolean
+function Redactor:shows_token(text)
+  local signature = secrets_of[self].signature
+  if not signature then
+    return false
+  end
+  return any_layer(text, function(plain)
+    local squeezed = plain:gsub("[^A-Za-z0-9_-]+", "")
+    for first = 1, #signature - BLOCK + 1, BLOCK do
+      if squeezed:find(signature:sub(first, first + BLOCK - 1), 1, true) then
+        return true
+      end
+    end
+    return false
+  end)
+end
+
+-- White space and escapes are what differs between two ways to write the same JSON.
+local function squeezed_json(text)
+  return (text:gsub("[%s\\]+", ""))
+end
+
+--- Does the text show the whole request, laid out or escaped in another way?
+---@param text string
+---@return boolean
+function Redactor:shows_request(text)
+  local secrets = secrets_of[self]
+  -- Without its brackets: of a single contact a server may show just the contact.
+  local inner = secrets.sent and squeezed_json(secrets.sent:sub(2, -2)) or ""
+  if inner == "" or #text < #inner then
+    return false
+  end
+  return any_layer(text, function(plain)
+    return squeezed_json(plain):find(inner, 1, true) ~= nil
+  end)
+end
+
+--- Decoded JSON without the token and the request, in keys as well.
+---@param value any
+---@return any clean a copy
+---@return boolean found was there anything to take out
+function Redactor:value(value)
+  local found = false
+  if type(value) == "string" then
+    local clean = self:hide(value)
+    return clean, clean ~= value
+  elseif type(value) ~= "table" then
+    return value, false
+  end
+  local copy = setmetatable({}, getmetatable(value))
+  for key, item in pairs(value) do
+    local clean_key, key_found = self:value(key)
+    local clean, item_found = self:value(item)
+    copy[clean_key] = clean
+    found = found or key_found or item_found
+  end
+  return copy, found
+end
+
+return redact

@@ -1,0 +1,262 @@
+local capture = require "spec.support.capture"
+local core = require "heymarket.core"
+local faultserver = require "spec.support.server"
+local heymarket = require "heymarket"
+
+local PHONE = "12345678900"
+
+-- Every string that a program finds from a value without the debug library: in fields, keys and metatables.
+local function strings_in(value, found, seen)
+  found, seen = found or {}, seen or {}
+  if type(value) == "string" then
+    found[#found + 1] = value
+  elseif type(value) == "table" and not seen[value] then
+    seen[value] = true
+    strings_in(getmetatable(value), found, seen)
+    for key, item in pairs(value) do
+      strings_in(key, found, seen)
+      strings_in(item, found, seen)
+    end
+  end
+  return found
+end
+
+local function token_of(headers)
+  for _, header in ipairs(headers) do
+    local token = header:match "^Authorization: Bearer (.+)$"
+    if token then
+      return token
+    end
+  end
+end
+
+local function check_absent(value, token)
+  local signature = token:match "[^.]+$"
+  assert.are.equal(43, #signature)
+  local found = strings_in(value)
+  assert.is_true(#found > 3)
+  for _, text in ipairs(found) do
+    local plain = text:gsub("[^A-Za-z0-9_-]", "")
+    for first = 1, #signature - 15 do
+      if plain:find(signature:sub(first, first + 15), 1, true) then
+        error("a piece of the token is in: " .. text)
+      end
+    end
+  end
+end
+
+describe("during a call the token", function()
+  it("is in no table that can be reached", function()
+    local server = faultserver.start()
+    server:default { delay = 0.05 }
+    local client, looks, events = nil, 0, {}
+    local function look()
+      looks = looks + 1
+      local modules = {}
+      for name, module in pairs(package.loaded) do
+        modules[name] = name:find "^heymarket" and module or nil
+      end
+      check_absent({ client, events, modules }, client:token())
+    end
+    client = assert(heymarket.new {
+      secret_id = "an-id",
+      secret_key = "a-key",
+      base_url = server.url,
+      on_event = function(event)
+        events[#events + 1] = event
+      end,
+    })
+    local raised
+    local report = assert(client:import({ { phone = PHONE }, { phone = "12345678901" } }, {
+      batch_size = 1,
+      concurrency = 1,
+      should_stop = function()
+        -- What is raised here would only stop the import.
+        local ok, problem = pcall(look)
+        raised = raised or not ok and problem or nil
+      end,
+    }))
+    assert.is_nil(raised)
+    assert.are.equal(2, report.accepted)
+    assert.is_true(looks >= 2)
+    client:close()
+    server:stop()
+  end)
+
+  it("is in nothing that the transport is given but the headers", function()
+    local starts = 0
+    local client, _, transport = capture.client { max_attempts = 2 }
+    local start = transport.start
+    function transport.start(self, request, inbox, headers)
+      starts = starts + 1
+      check_absent({ request, inbox }, token_of(headers))
+      return start(self, request, inbox, headers)
+    end
+    assert(client:create_contacts { { phone = PHONE } })
+    client:close()
+    assert.are.equal(1, starts)
+  end)
+
+  it("is not in the flights of the transport", function()
+    local server = faultserver.start()
+    server:default { delay = 0.3 }
+    local client = assert(heymarket.new { secret_id = "an-id", secret_key = "a-key", base_url = server.url })
+    local seen, raised = 0, nil
+    local wait = client.transport.wait
+    function client.transport.wait(self, inbox, seconds)
+      for _, flight in pairs(self.flights) do
+        seen = seen + 1
+        local ok, problem = pcall(check_absent, flight, client:token())
+        raised = raised or not ok and problem or nil
+      end
+      return wait(self, inbox, seconds)
+    end
+    assert(client:create_contacts { { phone = PHONE } })
+    client:close()
+    server:stop()
+    assert.is_nil(raised)
+    assert.is_true(seen > 0)
+  end)
+end)
+
+describe("what a server writes back of the token", function()
+  -- Ends a call with the answer that `write` makes of the token, and looks into everything that comes out.
+  local function check(write)
+    local token
+    local events = {}
+    local client = capture.client({
+      max_attempts = 1,
+      on_event = function(event)
+        events[#events + 1] = event
+      end,
+    }, function(_, _, headers)
+      token = token_of(headers)
+      return write(token, token:match "[^.]+$")
+    end)
+    local report, failure = client:create_contacts { { phone = PHONE } }
+    client:close()
+    check_absent({ failure or report, events, tostring(failure or "") }, token)
+    return failure
+  end
+
+  local function escape_one(text, format, place)
+    return text:sub(1, place - 1) .. format:format(text:byte(place)) .. text:sub(place + 1)
+  end
+
+  local function escape_all(text, format)
+    return (text:gsub(".", function(character)
+      return format:format(character:byte())
+    end))
+  end
+
+  local FORMS = { "\\u%04x", "\\u%04X", "\\\\u%04x", "%%%02x", "%%25%02X", "&#%d;", "&#x%x;", "\\x%02x", "\\u{%x}" }
+
+  it("is not shown with escapes", function()
+    for _, status in ipairs { 200, 400, 401, 500 } do
+      for _, form in ipairs(FORMS) do
+        for place = 1, 43, 7 do
+          check(function(_, signature)
+            return { status = status, body = "you sent " .. escape_one(signature, form, place) }
+          end)
+        end
+        check(function(token)
+          return { status = status, body = '{"message":"' .. escape_all(token, form) .. '"}' }
+        end)
+      end
+      check(function(token)
+        return { status = status, body = '{"message":"' .. token:gsub("%-", "\\u002d"):gsub("_", "\\u005F") .. '"}' }
+      end)
+    end
+  end)
+
+  it("is not shown in keys, nested or not", function()
+    check(function(token)
+      return { status = 400, body = '{"' .. token .. '":1,"x":[{"Bearer ' .. token .. '":{"a":2}}]}' }
+    end)
+    check(function(_, signature)
+      return { status = 400, body = '{"' .. escape_one(signature, "\\u%04x", 20) .. '":1}' }
+    end)
+  end)
+
+  it("is not shown in pieces", function()
+    for _, between in ipairs { " ", "\n", "\0", '","', "\226\128\139", "<br>", "=\r\n", "\\/" } do
+      check(function(_, signature)
+        return { status = 500, body = "sig: " .. signature:sub(1, 20) .. between .. signature:sub(21) }
+      end)
+      check(function(_, signature)
+        return { status = 500, body = (signature:gsub(".", "%0 ")) }
+      end)
+    end
+    check(function(_, signature)
+      return { status = 500, body = ("x"):rep(2048 - 20) .. escape_one(signature, "\\u%04x", 25) }
+    end)
+    check(function(_, signature)
+      return { status = 400, body = '{"parts":["' .. signature:sub(1, 22) .. '","' .. signature:sub(23) .. '"]}' }
+    end)
+  end)
+
+  it("is not shown as a request id, split or not", function()
+    for _, between in ipairs { "", " ", "\t", "\195\182", "\226\128\139" } do
+      for place = 5, 40, 7 do
+        local failure = check(function(_, signature)
+          local id = signature:sub(1, place) .. between .. signature:sub(place + 1)
+          return { status = 400, headers = "HTTP/1.1 400 x\r\nX-Request-Id: " .. id .. "\r\n\r\n", body = "x" }
+        end)
+        assert.are.equal("[token]", failure.request_id)
+      end
+    end
+    check(function(token)
+      local id = "X-Request-Id: " .. token:sub(1, -3)
+      return { status = 400, headers = "HTTP/1.1 400 x\r\n" .. id .. "\r\n\r\n", body = "x" }
+    end)
+  end)
+
+  it("is not shown in a message of libcurl", function()
+    local failure = check(function(token)
+      return { code = "RECV_ERROR", message = "lost " .. token:sub(1, -2), sent = true }
+    end)
+    assert.are.equal("the connection broke before the answer was complete", failure.message)
+  end)
+
+  it("leaves alone what is no token", function()
+    local body = '{"message":"bad \\u00e9 100%25 &#233; phone","id":"0f8fad5b-d9cb-469f-a165-70867728950e"}'
+    local failure = check(function()
+      return { status = 400, body = body }
+    end)
+    assert.are.equal(body, failure.body)
+    assert.are.equal("0f8fad5b-d9cb-469f-a165-70867728950e", failure.details.id)
+  end)
+end)
+
+describe("what a server writes back of the request", function()
+  it("is not shown where it is laid out or escaped in another way", function()
+    local contact = '{"phone":"12345678900","first":"Ann","last":"O\'Neil"}'
+    for _, body in ipairs {
+      contact,
+      "bad contact: " .. contact,
+      '{"contact":' .. contact .. "}",
+      '{"message":"bad: ' .. contact:gsub('"', '\\"') .. '"}',
+      '{\n  "request": [\n    ' .. contact:gsub(",", ",\n      "):gsub(":", ": ") .. "\n  ]\n}",
+      '{"message":"bad: ' .. contact:gsub('"', "\\u0022") .. '"}',
+      "bad: " .. contact:gsub('"', "&#34;"),
+    } do
+      local client = capture.client({ max_attempts = 1 }, function()
+        return { status = 400, body = body }
+      end)
+      local _, failure = client:create_contacts { { phone = PHONE, first = "Ann", last = "O'Neil" } }
+      client:close()
+      failure.report = nil -- it holds the contact as the user gave it
+      for _, text in ipairs(strings_in(failure)) do
+        assert.is_nil(text:find("Neil", 1, true), text)
+      end
+    end
+  end)
+end)
+
+describe("after all this", function()
+  it("no handle is open", function()
+    collectgarbage()
+    collectgarbage()
+    assert.are.same({ signers = 0, pools = 0, transfers = 0 }, core.open_handles())
+  end)
+end)
