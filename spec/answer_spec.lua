@@ -614,7 +614,7 @@ describe("a refusal that is a web page, or came before the whole request was sen
       local bearers = {}
       local client = capture.client({}, function(_, number, headers)
         bearers[number] = headers[1]
-        return number == 1 and refusal or { body = '[{"phone":"12345678901"}]' }
+        return number == 1 and refusal or { body = '[{"phone":"12345678901","id":7}]' }
       end)
       local report = assert(client:create_contacts(three()))
       client:close()
