@@ -1023,7 +1023,7 @@ describe("a journal", function()
     assert.equal("-rw-------", mode(failed))
     os.execute("chmod 640 " .. quote(journal) .. " " .. quote(failed))
     assert.equal(3, run({ "import", path, "--journal", journal, "--failures", failed }).code)
-    assert.equal("-rw-r-----", mode(journal))
+    assert.equal("-rw-------", mode(journal))
     assert.equal("-rw-r-----", mode(failed))
   end)
 
