@@ -1,16 +1,17 @@
 local cjson = require("cjson").new()
 local core = require "heymarket.core"
 local heymarket = require "heymarket"
-local instant = require "spec.support.instant"
+local memory_api = require "spec.support.memory_api"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
 
 local RUN = os.getenv "HEYMARKET_TEST_RUN"
 -- Deaths by kill -9. Under one Lua there are many; HEYMARKET_TEST_KILLS asks for another number.
-local KILLS = tonumber(os.getenv "HEYMARKET_TEST_KILLS") or ((RUN == nil or RUN == "5.4") and 100 or 10)
+local KILLS = tonumber(os.getenv "HEYMARKET_TEST_KILLS") or ((RUN == nil or RUN == "5.4") and 30 or 10)
 local OUTCOMES = { "accepted", "rejected", "invalid", "failed", "unknown", "unsent" }
 
 local quote = process.quote
+local phone_of, contacts, make_api, run = memory_api.phone, memory_api.contacts, memory_api.new, memory_api.import
 local folder
 
 setup(function()
@@ -43,18 +44,6 @@ local function write_file(path, text)
   file:close()
 end
 
-local function phone_of(i)
-  return ("1%010d"):format(2000000000 + i)
-end
-
-local function contacts(count)
-  local list = {}
-  for i = 1, count do
-    list[i] = { phone = phone_of(i), first = "Name " .. i }
-  end
-  return list
-end
-
 local function assert_sound(report, total)
   local sum = 0
   for _, outcome in ipairs(OUTCOMES) do
@@ -64,61 +53,6 @@ local function assert_sound(report, total)
   if total then
     assert.are.equal(total, report.total)
   end
-end
-
--- A server in memory, which keeps contacts by phone and lists those that it had already. `meet(request, number)` may
--- answer in its place; `sent` counts how often each phone came, `requests` the requests.
-local function make_api(meet, back)
-  local api = { store = {}, sent = {}, requests = 0 }
-  api.network = instant.new {
-    back = back and function()
-      return back(api.network.count)
-    end,
-    answer = function(request, number)
-      api.requests = api.requests + 1
-      local phones = instant.phones(request.body)
-      for _, phone in ipairs(phones) do
-        api.sent[phone] = (api.sent[phone] or 0) + 1
-      end
-      local given = meet and meet(request, number, phones)
-      if given then
-        return given
-      end
-      local listed = {}
-      for _, phone in ipairs(phones) do
-        if api.store[phone] and request.url:find("overwrite=false", 1, true) then
-          listed[#listed + 1] = ('{"phone":"%s","id":%d}'):format(phone, api.store[phone])
-        end
-        api.store[phone] = api.store[phone] or tonumber(phone:sub(-6))
-      end
-      return { body = "[" .. table.concat(listed, ",") .. "]" }
-    end,
-  }
-  -- Forgets what was sent, not what is stored.
-  function api:forget()
-    self.sent, self.requests = {}, 0
-  end
-  return api
-end
-
-local function run(api, source, options, config)
-  local full = {
-    secret_id = "id",
-    secret_key = "key",
-    base_url = "http://127.0.0.1:1",
-    requests_per_minute = false,
-    batch_size = 10,
-    concurrency = 1,
-    max_attempts = 1,
-    runtime = api.network.runtime,
-  }
-  for name, value in pairs(config or {}) do
-    full[name] = value
-  end
-  local client = assert(heymarket.new(full))
-  local report, problem = client:import(source, options)
-  client:close()
-  return report, problem
 end
 
 local function assert_refused(api, report, problem)
@@ -347,29 +281,41 @@ describe("a journal", function()
     assert_sound(problem.report, 4)
   end)
 
-  it("works together with max_failures", function()
+  it("counts for max_failures over all runs, each contact once", function()
+    -- The first 100 of 200 are in the account already; two more have no phone.
     local api, path = make_api(), new_path()
+    local list = contacts(200)
     for i = 1, 100 do
       api.store[phone_of(i)] = i
     end
-    local runs = 0
-    local report, problem
-    repeat
-      runs = runs + 1
-      report, problem = run(api, contacts(200), { journal = path, max_failures = 25 })
-      if not report then
-        assert.are.equal("stopped", problem.kind)
-        assert_sound(problem.report)
-      end
-    until report or runs > 20
-    assert(report, tostring(problem))
-    assert.is_true(runs > 1)
-    assert_sound(report, 200)
-    assert.are.equal(100, report.rejected)
-    assert.are.equal(100, report.accepted)
-    for i = 1, 200 do
-      assert.are.equal(1, api.sent[phone_of(i)])
+    list[5], list[150] = { phone = "none" }, { phone = "none" }
+    local function go_on(max)
+      api:forget()
+      return run(api, list, { journal = path, max_failures = max })
     end
+    local report, problem = go_on(25)
+    assert.is_nil(report)
+    assert.are.equal("max_failures", problem.reason)
+    assert_sound(problem.report, 200)
+    assert.are.equal(30, problem.report.rejected)
+    -- The same number is reached at once, and nothing more is sent.
+    report, problem = go_on(25)
+    assert.is_nil(report)
+    assert.are.equal("max_failures", problem.reason)
+    assert.are.equal(0, api.requests)
+    assert.are.equal(30, problem.report.rejected)
+    -- A larger one goes on until it is reached; what an earlier run had rejected does not count again.
+    report, problem = go_on(60)
+    assert.is_nil(report)
+    assert.are.equal("max_failures", problem.reason)
+    assert.are.equal(60, problem.report.rejected)
+    assert.is_nil(api.sent[phone_of(31)])
+    assert.are.equal(1, api.sent[phone_of(32)])
+    report = assert(go_on(102 + 1))
+    assert_sound(report, 200)
+    assert.are.equal(99, report.rejected)
+    assert.are.equal(2, report.invalid)
+    assert.are.equal(99, report.accepted)
   end)
 
   it("is not used by an import of which an option is wrong", function()
@@ -627,18 +573,25 @@ end)
 describe("a damaged journal", function()
   -- Three requests of ten; the server had 5, 15 and 25 before. What the journal held when each request arrived is known
   -- from the server's side, not from its form.
-  local text, at_arrival, store
+  local text, on_disk, store
 
   setup(function()
     local path = new_path()
-    at_arrival = {}
+    local size
+    on_disk = {} -- by request: how much of the journal had reached the disk when it arrived
     local api = make_api(function(_, number)
-      at_arrival[number] = #read_file(path)
+      on_disk[number] = size
     end)
     for i = 5, 25, 10 do
       api.store[phone_of(i)] = i
     end
+    local sync = core.sync
+    core.sync = function(file)
+      size = #read_file(path)
+      return sync(file)
+    end
     local report = assert(run(api, contacts(30), { journal = path }))
+    core.sync = sync
     assert.are.equal(3, report.rejected)
     text, store = read_file(path), api.store
   end)
@@ -654,10 +607,10 @@ describe("a damaged journal", function()
     return api, report, problem, path
   end
 
-  it("notes a request before it is sent", function()
-    assert.is_true(at_arrival[1] > 0)
-    assert.is_true(at_arrival[2] > at_arrival[1] and at_arrival[3] > at_arrival[2])
-    assert.is_true(#text > at_arrival[3])
+  it("notes a request on the disk before it is sent", function()
+    assert.is_true(on_disk[1] > 0)
+    assert.is_true(on_disk[2] > on_disk[1] and on_disk[3] > on_disk[2])
+    assert.is_true(#text > on_disk[3])
   end)
 
   it("is taken wherever its end was torn off", function()
@@ -673,19 +626,19 @@ describe("a damaged journal", function()
         if not sent then
           -- Its outcome is the one that it had.
           assert.are.equal(i % 10 == 5, item ~= nil, "torn at " .. size)
-          assert.is_true(size > at_arrival[batch])
+          assert.is_true(size > on_disk[batch])
         else
           assert.are.equal(1, sent)
           -- This server lists what it has: all of them. They are ambiguous where the journal said that they were being
           -- sent.
           assert.are.equal("rejected", item.outcome)
           -- Where only the end of that line is missing, both are true enough.
-          if size ~= at_arrival[batch] - 1 then
-            assert.are.equal(size >= at_arrival[batch] or nil, item.ambiguous, "torn at " .. size)
+          if size ~= on_disk[batch] - 1 then
+            assert.are.equal(size >= on_disk[batch] or nil, item.ambiguous, "torn at " .. size)
           end
         end
         -- What was answered before the next request left is not sent again.
-        if batch < 3 and size >= at_arrival[batch + 1] then
+        if batch < 3 and size >= on_disk[batch + 1] then
           assert.is_nil(sent, "torn at " .. size)
         end
       end
@@ -698,39 +651,107 @@ describe("a damaged journal", function()
     end
   end)
 
-  it("loses nothing where its middle is garbage, or is refused", function()
+  it("is taken whatever a power cut did to what had not reached the disk", function()
     math.randomseed(7)
-    local refused, taken = 0, 0
+    -- Three requests at once: when the import closes its journal, all answers are noted and none is on the disk.
+    local path = new_path()
+    local api = make_api()
+    for i = 5, 25, 10 do
+      api.store[phone_of(i)] = i
+    end
+    local sync, safe, image = core.sync, nil, nil
+    core.sync = function(file)
+      safe, image = image and #image, read_file(path)
+      return sync(file)
+    end
+    assert(run(api, contacts(30), { journal = path }, { concurrency = 3 }))
+    core.sync = sync
+    assert.is_true(#image > safe + 200)
     for case = 1, 300 do
-      local at = math.random(#text)
-      local damaged
-      if case % 3 == 0 then
-        damaged = text:sub(1, at - 1) .. string.char((text:byte(at) + math.random(255)) % 256) .. text:sub(at + 1)
-      elseif case % 3 == 1 then
-        local length = math.random(40)
-        damaged = text:sub(1, at - 1) .. ("\0"):rep(length) .. text:sub(at + length)
-      else
-        -- A garbled line between two good ones.
-        at = text:find("\n", at, true)
-        damaged = text:sub(1, at) .. "! 1-30 \1\2\3\n" .. text:sub(at + 1)
+      local from = math.random(safe + 1, #image)
+      local to = math.random(from, #image)
+      local damage = ("\0"):rep(to - from + 1)
+      if case % 2 == 0 then
+        damage = damage:gsub("%z", function()
+          return string.char(math.random(0, 255))
+        end)
       end
-      local api, report, problem = resume(damaged)
-      if not report then
-        refused = refused + 1
-        assert_refused(api, report, problem)
-      else
-        taken = taken + 1
-        assert_sound(report, 30)
-        assert.are.equal(30, report.accepted + report.rejected)
-        local items = by_index(report.items)
-        for i = 1, 30 do
-          if not api.sent[phone_of(i)] then
-            assert.are.equal(i % 10 == 5, items[i] ~= nil)
-          end
+      local damaged = image:sub(1, from - 1) .. damage .. image:sub(to + 1, math.random(to, #image))
+      local again, report, problem, its_path = resume(damaged)
+      assert(report, tostring(problem))
+      assert_sound(report, 30)
+      assert.are.equal(30, report.accepted + report.rejected)
+      local items = by_index(report.items)
+      for i = 1, 30 do
+        if not again.sent[phone_of(i)] then
+          assert.are.equal(i % 10 == 5, items[i] ~= nil)
+          assert.is_nil(items[i] and items[i].ambiguous)
+        else
+          assert.is_true(items[i].ambiguous)
         end
       end
+      again:forget()
+      assert.are.equal(30, assert(run(again, contacts(30), { journal = its_path })).resumed)
+      assert.are.equal(0, again.requests)
     end
-    assert.is_true(taken >= 100 and refused >= 1, taken .. " taken, " .. refused .. " refused")
+  end)
+
+  -- The line of a byte, counted as an editor does.
+  local function line_at(place)
+    local _, count = text:sub(1, place - 1):gsub("\n", "")
+    return count + 1
+  end
+
+  local function assert_names_line(damaged, number, what)
+    local api, report, problem, path = resume(damaged)
+    assert_refused(api, report, problem)
+    assert.are.equal("damaged", problem.reason)
+    assert.is_truthy(problem.message:find(("line %d "):format(number), 1, true), what .. ": " .. problem.message)
+    assert.are.equal(damaged, read_file(path), what .. ": it was changed")
+  end
+
+  it("is refused with the line's number where something that had reached the disk is different", function()
+    math.randomseed(11)
+    -- The last line says that the others have reached the disk.
+    local last = #text - #text:match "[^\n]+\n$"
+    for place = #"heymarket-journal 2 " + 1, last do
+      local number, byte = line_at(place), text:byte(place)
+      local other = (byte + math.random(255)) % 256
+      assert_names_line(
+        text:sub(1, place - 1) .. string.char(other) .. text:sub(place + 1),
+        number,
+        "a byte at " .. place
+      )
+    end
+    for _ = 1, 100 do
+      local from = math.random(#"heymarket-journal 2 " + 1, last)
+      local to = math.random(from, math.min(from + 200, last))
+      assert_names_line(text:sub(1, from - 1) .. ("\0"):rep(to - from + 1) .. text:sub(to + 1), line_at(from), "zeros")
+    end
+  end)
+
+  it("is refused with the line's number where a line is missing, stands twice, or was put elsewhere", function()
+    local lines = {}
+    for line in text:gmatch "[^\n]+\n" do
+      lines[#lines + 1] = line
+    end
+    for i = 2, #lines do
+      local doubled, missing, moved = {}, {}, {}
+      for j, line in ipairs(lines) do
+        doubled[#doubled + 1] = line
+        if j == i then
+          doubled[#doubled + 1] = line
+        else
+          missing[#missing + 1], moved[#moved + 1] = line, line
+        end
+      end
+      table.insert(moved, i > 2 and 2 or 3, lines[i])
+      assert_names_line(table.concat(doubled), i + 1, "doubled")
+      if i < #lines then
+        assert_names_line(table.concat(missing), i, "missing")
+      end
+      assert_names_line(table.concat(moved), i > 2 and 2 or 2, "moved")
+    end
   end)
 end)
 

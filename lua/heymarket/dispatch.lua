@@ -42,6 +42,7 @@ function dispatch.new(client, options)
     retries = 0,
     deadline = options.deadline and now + options.deadline,
     stopped = nil, -- the failure that ended it all
+    before_start = nil, -- asked before a request starts; nil and a failure end the call
   }, Dispatch)
 end
 
@@ -274,6 +275,14 @@ function Dispatch:start_due()
       soonest = math.min(soonest or math.huge, request.due - now)
       i = i + 1
     else
+      local may_start, problem = true, nil
+      if self.before_start then
+        may_start, problem = self.before_start()
+      end
+      if not may_start then
+        self:stop(problem)
+        break
+      end
       local ticket, delay = self.client.pacer:reserve(self.options.requests_per_minute)
       if not ticket then
         if delay then
@@ -333,7 +342,9 @@ function Dispatch:next()
     self:collect()
     self:look_around()
     local soonest
-    if not self.stopped then
+    -- Where starting has a cost of its own, it is paid once for all that the answers at hand lead to.
+    local gather = self.before_start and #self.ended > 0
+    if not self.stopped and not gather then
       soonest = self:start_due()
     end
     if self.stopped then

@@ -50,12 +50,19 @@ end
 ---@param journal table? see journal.lua
 ---@return table engine its `source`, a function that gives the next entry (and raises to stop the call), is to be set
 function engine.new(client, options, books, journal)
+  local calls = dispatch.new(client, options)
+  if journal then
+    -- What is about to be sent is noted on the disk before it is on the wire.
+    calls.before_start = function()
+      return journal:commit()
+    end
+  end
   return setmetatable({
     client = client,
     options = options,
     books = books,
     journal = journal,
-    dispatch = dispatch.new(client, options),
+    dispatch = calls,
     path = "/v1/batch/contacts?overwrite=" .. tostring(options.overwrite),
     started = client.runtime.monotonic(),
     batch_size = options.batch_size,
@@ -68,7 +75,7 @@ function engine.new(client, options, books, journal)
     answered = false, -- has the server ever accepted a request of this call?
     refusals = 0,
     singles = 0,
-    failures = 0, -- contacts that were not accepted, for max_failures
+    failures = 0, -- contacts that were not accepted, those of earlier runs included, for max_failures
   }, Engine)
 end
 
@@ -117,7 +124,8 @@ function Engine:book(entry, outcome, facts)
     self.books:keep(item)
   end
   local max = self.options.max_failures
-  if max and not item.resumed and outcome ~= "unsent" then
+  local superseded = item.failure and item.failure.reason == "superseded"
+  if max and not superseded and outcome ~= "unsent" then
     self.failures = self.failures + 1
     if self.failures >= max then
       self.dispatch:stop(
@@ -159,13 +167,18 @@ end
 
 --- Books a contact whose outcome an earlier run has noted.
 ---@param entry heymarket.Entry
----@param known {outcome: string, remote: table?, ambiguous: boolean?}
+---@param known {outcome: string, remote: table?, ambiguous: boolean?, failure: heymarket.Failure?} see Journal:meet
 function Engine:resume(entry, known)
   self.books.resumed = self.books.resumed + 1
   if known.outcome == "accepted" then
     self.books:add "accepted"
   else
-    self:book(entry, known.outcome, { remote = known.remote, ambiguous = known.ambiguous, resumed = true })
+    self:book(entry, known.outcome, {
+      remote = known.remote,
+      ambiguous = known.ambiguous,
+      failure = known.failure,
+      resumed = true,
+    })
   end
 end
 

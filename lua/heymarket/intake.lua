@@ -147,11 +147,9 @@ local function resumed(next_entry, whole, settings, running, notes)
   -- input is noticed before anything is sent.
   local held, seen, ended = { first = 1, last = 0 }, 0, false
 
-  local function hold(entries)
-    for _, entry in ipairs(entries) do
-      held.last = held.last + 1
-      held[held.last] = entry
-    end
+  local function hold(entry)
+    held.last = held.last + 1
+    held[held.last] = entry
   end
 
   local function next_held()
@@ -166,10 +164,9 @@ local function resumed(next_entry, whole, settings, running, notes)
     return entry
   end
 
-  -- From here on nothing is compared any more; what still waits for that is given out with the rest.
+  -- From here on nothing is compared any more.
   local function leave_journal(problem)
     begun = nil
-    hold(notes:waiting())
     if problem and not running.dispatch.stopped then
       error(problem, 0)
     end
@@ -197,16 +194,16 @@ local function resumed(next_entry, whole, settings, running, notes)
     return entry
   end
 
+  -- Books what an earlier run has noted, also where this one has stopped already: it is known all the same.
   local function compare(entry)
-    local answered, problem = notes:meet(entry)
-    if not answered then
-      hold { entry }
+    local known, problem = notes:meet(entry)
+    if known then
+      running:resume(entry, known)
+    else
+      hold(entry)
     end
     if problem then
       leave_journal(problem)
-    end
-    for _, other in ipairs(answered or {}) do
-      running:resume(other, other.known)
     end
   end
 
