@@ -2,10 +2,13 @@
 
 LUAS = 5.4 jit 5.1 5.2 5.3
 # What `make test` runs; with LUAS given, only these.
-RUNS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),$(LUAS) asan valgrind lint rocks demo)
+RUNS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),$(LUAS) asan valgrind lint rocks demo fuzz)
 # What the specs start needs Lua 5.4 and, in nginx, LuaJIT, whichever Lua they run under.
 TEST_LUAS = $(LUAS) $(filter-out $(LUAS),5.4 jit)
 SPECS =
+# How long each fuzzer of `make fuzz` runs; FUZZERS="csv json_text" for only these.
+SECONDS = 60
+FUZZERS =
 PREFIX = /usr/local
 # The first runs the command. Debian's nginx, which serves the sandbox, has LuaJIT.
 INSTALL_LUAS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),5.4 jit)
@@ -49,9 +52,10 @@ TEST_NEEDS = $(SERVE_NEEDS) lua-busted curl=curl openssl=openssl locales valgrin
 # npm brings StyLua.
 LINT_NEEDS = lua5.4 gcc=gcc luacheck=lua-check clang=clang clang-format=clang-format cppcheck=cppcheck \
   shellcheck=shellcheck npm=npm
+FUZZ_NEEDS = lua5.4 luajit=luajit2 liblua5.4-dev clang=clang libclang-rt-dev
 
-.PHONY: help build test demo lint format bench install uninstall clean
-.PHONY: ready cores core-asan deps-build deps-run deps-serve deps-test deps-lint deps-rocks
+.PHONY: help build test demo lint format fuzz bench install uninstall clean
+.PHONY: ready cores core-asan fuzzers deps-build deps-run deps-serve deps-test deps-lint deps-rocks deps-fuzz
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -80,6 +84,11 @@ lint: deps-lint deps-build ## check style and look for mistakes, without running
 format: deps-lint ## bring the sources into their format
 	@echo "format: Lua and C sources"
 	@sh .ci/lint format
+
+fuzz: ## feed damaged input to whatever reads foreign bytes (SECONDS=60 each, FUZZERS="csv journal")
+	@echo "fuzz: $(SECONDS) s each"
+	@$(MAKE) build deps-run fuzzers LUAS="5.4 jit"
+	@sh .ci/fuzz $(SECONDS) $(FUZZERS)
 
 bench: build deps-run deps-serve ## measure signing, importing, and a handler in nginx
 	@echo "bench: signing, importing, and a handler in nginx"
@@ -111,13 +120,15 @@ deps-test:
 	@.ci/deps $(TEST_NEEDS)
 deps-lint:
 	@.ci/deps $(LINT_NEEDS)
+deps-fuzz:
+	@.ci/deps $(FUZZ_NEEDS)
 deps-rocks:
 	@.ci/deps luarocks=luarocks $(dev_5.1) $(dev_5.4) $(lua_5.1) $(lua_5.4)
 
 # All that the checks need, short of running them.
 ready: build
 	@$(MAKE) deps-run deps-test $(if $(filter lint,$(RUNS)),deps-lint) $(if $(filter rocks,$(RUNS)),deps-rocks) \
-	  $(if $(filter asan,$(RUNS)),core-asan) LUAS="$(LUAS)"
+	  $(if $(filter asan,$(RUNS)),core-asan) $(if $(filter fuzz,$(RUNS)),fuzzers) LUAS="$(LUAS)"
 
 cores: $(CORES)
 
@@ -151,6 +162,16 @@ build/asan/lua5.4: .ci/lua-asan spec/support/alone.c Makefile | deps-build
 	@ln -sf "$$(readlink -f "$$($(CC) -print-file-name=libasan.so)")" build/asan/libasan.so
 	@cp $< $@
 	@chmod +x $@
+
+# The fuzzers that are C programs, each with the whole core under libFuzzer's eyes.
+fuzzers: $(patsubst spec/fuzz/%.c,build/fuzz/%,$(wildcard spec/fuzz/*.c)) | deps-fuzz
+
+build/fuzz/%: spec/fuzz/%.c $(SOURCES) $(HEADERS) Makefile | deps-build deps-fuzz
+	@mkdir -p $(@D)
+	$(SAY) "  compile $@"
+	$(Q)clang -std=c11 $(WARNINGS) -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
+	  -fno-sanitize-recover=undefined -o $@.new $< $(SOURCES) $(shell pkg-config --cflags --libs lua5.4 $(LIBRARIES))
+	@mv $@.new $@
 
 build/bin/heymarket: .ci/command-in-tree Makefile
 	@mkdir -p $(@D)
