@@ -129,8 +129,11 @@ local function resumed(next_entry, whole, settings, running, notes)
     ahead, ahead_first = {}, 1
     local bodies = {}
     while #ahead < journal.PREFIX do
-      local entry = next_entry()
-      if not entry then
+      local read, entry = pcall(next_entry)
+      if not read then
+        begun = true -- nothing will be sent, but what is known of the contacts that were read is told
+        error(entry, 0)
+      elseif not entry then
         break
       end
       ahead[#ahead + 1] = entry
