@@ -2,7 +2,7 @@
 
 usage: core_server.py [certificate key]
 
-Prints one line: the ports "plain reset full refused tls" and the process id. What a request gets is in its path.
+Prints one line: the ports "plain reset full refused tls tls12" and the process id. What a request gets is in its path.
 The server ends when it is told to (GET /stop), killed, or after five minutes.
 """
 import os
@@ -64,10 +64,17 @@ def respond(connection, request, path, number):
         connection.sendall(answer(b"%d" % sum(wanted in line for line in seen)))
     elif path.startswith("/length/"):
         connection.sendall(answer(b"x" * int(path.rsplit("/", 1)[1])))
-    elif path.startswith("/endless"):
-        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    elif path == "/endless":
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         while True:
-            connection.sendall(b"x" * 65536)
+            connection.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+    elif path.startswith("/bytes/"):
+        # /bytes/HEX-HEX sends these bytes as they are, with a pause at each "-"; "." at the end: and goes on.
+        for number, part in enumerate(path[7:].rstrip(".").split("-")):
+            if number > 0:
+                time.sleep(0.05)
+            connection.sendall(bytes.fromhex(part))
+        return path.endswith(".")
     elif path.startswith("/headers/"):
         line = "X-Filler: " + "y" * 88 + "\r\n"
         connection.sendall(answer(b"ok", extra=line * (int(path.rsplit("/", 1)[1]) // 100)))
@@ -80,12 +87,6 @@ def respond(connection, request, path, number):
         connection.sendall(answer(b"ok", "201 Created", "X-Right: 1\r\n"))
     elif path == "/interim-only":
         connection.sendall(b"HTTP/1.1 103 Early Hints\r\nX-Wrong: 1\r\n\r\n")
-        return False
-    elif path == "/trailer":
-        connection.sendall(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Right: 1\r\n\r\n"
-            b"2\r\nok\r\n0\r\nHTTP/1.1 500 no: 1\r\nX-Late: 1\r\n\r\n"
-        )
         return False
     elif path == "/malformed":
         connection.sendall(b"HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: 2\r\n\r\nok")
@@ -101,7 +102,7 @@ def respond(connection, request, path, number):
         connection.sendall(b"good day\r\n\r\n")
         return False
     elif path == "/old":
-        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\nold")
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold")
         return False
     elif path == "/reset":
         reset(connection)
@@ -188,13 +189,15 @@ def main():
     unused.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
     threading.Thread(target=accept, args=(plain,), daemon=True).start()
     threading.Thread(target=accept_and_reset, args=(resetting,), daemon=True).start()
-    tls_port = 0
+    tls_ports = [0, 0]
     if len(sys.argv) == 3:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(sys.argv[1], sys.argv[2])
-        secure, tls_port = listen()
-        threading.Thread(target=accept, args=(secure, context), daemon=True).start()
-    print(plain_port, reset_port, full_port, unused.getsockname()[1], tls_port, os.getpid(), flush=True)
+        for place, version in enumerate((ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(sys.argv[1], sys.argv[2])
+            context.minimum_version = context.maximum_version = version
+            secure, tls_ports[place] = listen()
+            threading.Thread(target=accept, args=(secure, context), daemon=True).start()
+    print(plain_port, reset_port, full_port, unused.getsockname()[1], *tls_ports, os.getpid(), flush=True)
     time.sleep(300)
 
 
