@@ -11,14 +11,19 @@ struct core_counts core_counts;
 static pthread_once_t setup_once = PTHREAD_ONCE_INIT;
 static const char *setup_problem;
 
-void core_pin(void) {
+void *core_library(void) {
     Dl_info self;
-    if (dladdr((void *)&core_counts, &self) != 0 && self.dli_fname != NULL) {
-        /* The handle is not kept: with RTLD_NODELETE nothing is ever unmapped. */
-        void *handle = dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
-        if (handle != NULL) {
-            dlclose(handle);
-        }
+    if (dladdr((void *)&core_counts, &self) == 0 || self.dli_fname == NULL) {
+        return NULL;
+    }
+    return dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
+void core_pin(void) {
+    /* The handle is not kept: with RTLD_NODELETE nothing is ever unmapped. */
+    void *handle = core_library();
+    if (handle != NULL) {
+        dlclose(handle);
     }
 }
 

@@ -69,6 +69,9 @@ HIDDEN void core_setup(lua_State *L);
  * outlive the Lua state that loaded it. */
 HIDDEN void core_pin(void);
 
+/* A handle of this library, through which dlsym finds what the libraries below it offer. */
+HIDDEN void *core_library(void);
+
 /* Sets the functions in the table on top of the stack. */
 HIDDEN void core_setfuncs(lua_State *L, const luaL_Reg *functions);
 

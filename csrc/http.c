@@ -2,9 +2,14 @@
  * our own memory, never Lua's; Lua sees a transfer when it is started and again when it is taken.
  */
 #include "core.h"
+#include "response.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,10 +19,13 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #define TYPE "heymarket.pool"
+#define HOLDER_TYPE "heymarket.result"
 
 #define DEFAULT_MAX_BODY (8.0 * 1024 * 1024)
 #define DEFAULT_MAX_HEADER (256.0 * 1024)
@@ -25,7 +33,6 @@
 #define ERROR_BODY 2048 /* how much of a body is worth keeping beside an error */
 /* Were this fewer than are in use at once, every answer would close a connection. */
 #define KEPT_CONNECTIONS 256L
-#define SPARE_HANDLES 32
 #define EVENTS_AT_ONCE 32 /* so that one look at many busy connections stays short */
 
 struct buffer {
@@ -34,27 +41,50 @@ struct buffer {
     size_t capacity;
 };
 
+/* What is to be sent, in memory of our own: libcurl reads the body from here, and a request that
+ * met a stale connection is started once more. */
+struct request {
+    char *method;
+    char *url;
+    char *body; /* NULL: none */
+    size_t body_length;
+    struct curl_slist *headers;
+    double timeout;       /* s, from the start on */
+    long connect_timeout; /* ms */
+    bool secure;
+};
+
 struct transfer {
     struct transfer *next;
     struct transfer *previous;
-    CURL *easy;                 /* NULL once finished */
-    struct curl_slist *headers; /* of the request */
+    struct pool *pool;
+    CURL *easy; /* NULL once finished */
+    struct request request;
     long long id;
+    int references; /* the list it is in, and a `take` that is reading it */
+    bool linked;
+    double started;
+    struct response response;
     struct buffer head; /* of the final response */
     struct buffer body;
     size_t max_head;
     size_t max_body;
     size_t head_received; /* of all responses, interim ones included */
     size_t body_received;
-    curl_off_t to_upload; /* bytes of the request's body */
-    int block_status;     /* of the header block being read; 0 before the first */
-    bool block_open;
-    bool sent;   /* the request was about to be written on a ready connection */
-    bool resent; /* libcurl was about to write it once more */
+    int socket;              /* of its connection; -1 where it is not known */
+    bool counted;            /* is `arrived_before` known? */
+    uint64_t arrived_before; /* bytes that the connection had brought before the request was sent */
+    bool fresh;     /* a connection of its own was asked for, because the kept one was stale */
+    bool stale;     /* bytes or an end waited on the kept connection; nothing was sent */
+    bool too_early; /* bytes or an end waited on a new connection; nothing was sent */
+    bool sent;      /* the request was about to be written on a ready connection */
+    bool resent;    /* libcurl was about to write it once more */
+    bool unasked;   /* the answer had begun to arrive before the request was sent */
+    bool early;     /* the answer was sent before the whole request had arrived */
+    bool excess;    /* more bytes came than the answer announced */
     bool too_long;
     bool no_memory;
     bool new_connection;
-    int status;
     double version;
     double elapsed;
     const char *code; /* NULL: an answer came */
@@ -67,6 +97,13 @@ struct list {
     struct transfer *last;
 };
 
+/* A socket of the pool. libcurl tells a callback only the ports of its connection. */
+struct owned {
+    struct owned *next;
+    int socket;
+    int port; /* the local one; 0 before it is known */
+};
+
 struct pool {
     bool open;
     CURLM *multi; /* made by the first start in this process */
@@ -77,8 +114,7 @@ struct pool {
     struct list running;
     struct list finished;
     int running_count;
-    CURL *spare[SPARE_HANDLES]; /* easy handles that wait for their next use: making one is dear */
-    int spare_count;
+    struct owned *sockets;
     size_t max_body;
     size_t max_header;
     long max_age;
@@ -137,7 +173,14 @@ static void unguard_pipe(const struct pipe_guard *guard) {
     pthread_sigmask(SIG_SETMASK, &guard->former, NULL);
 }
 
+static double monotonic(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 static void append(struct list *list, struct transfer *transfer) {
+    transfer->linked = true;
     transfer->next = NULL;
     transfer->previous = list->last;
     *(list->last != NULL ? &list->last->next : &list->first) = transfer;
@@ -148,6 +191,7 @@ static void unlink_from(struct list *list, struct transfer *transfer) {
     *(transfer->previous != NULL ? &transfer->previous->next : &list->first) = transfer->next;
     *(transfer->next != NULL ? &transfer->next->previous : &list->last) = transfer->previous;
     transfer->next = transfer->previous = NULL;
+    transfer->linked = false;
 }
 
 static bool buffer_add(struct buffer *buffer, const char *data, size_t length) {
@@ -171,12 +215,142 @@ static bool buffer_add(struct buffer *buffer, const char *data, size_t length) {
     return true;
 }
 
+/* ---- sockets ---- */
+
+static void disown_socket(struct pool *pool, int socket) {
+    for (struct owned **place = &pool->sockets; *place != NULL; place = &(*place)->next) {
+        if ((*place)->socket == socket) {
+            struct owned *owned = *place;
+            *place = owned->next;
+            free(owned);
+            return;
+        }
+    }
+}
+
+static curl_socket_t on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address) {
+    struct pool *pool = context;
+    struct owned *owned = malloc(sizeof *owned);
+    (void)purpose;
+    if (owned == NULL) {
+        return CURL_SOCKET_BAD;
+    }
+    /* A program that this process starts must not inherit the connection. */
+    owned->socket = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (owned->socket < 0) {
+        free(owned);
+        return CURL_SOCKET_BAD;
+    }
+    /* libcurl does not tell of the end of a socket that never got a connection. */
+    disown_socket(pool, owned->socket);
+    owned->port = 0;
+    owned->next = pool->sockets;
+    pool->sockets = owned;
+    return owned->socket;
+}
+
+static int on_close(void *context, curl_socket_t socket) {
+    struct pool *pool = context;
+    struct epoll_event none = {0};
+    disown_socket(pool, socket);
+    /* Closing alone would leave it in the set where a forked child still holds a copy. */
+    epoll_ctl(pool->epoll, EPOLL_CTL_DEL, socket, &none);
+    return close(socket);
+}
+
+static void disown_all(struct pool *pool) {
+    while (pool->sockets != NULL) {
+        disown_socket(pool, pool->sockets->socket);
+    }
+}
+
+static int port_of(const struct sockaddr_storage *address) {
+    return address->ss_family == AF_INET ? ntohs(((const struct sockaddr_in *)address)->sin_port)
+           : address->ss_family == AF_INET6
+               ? ntohs(((const struct sockaddr_in6 *)address)->sin6_port)
+               : 0;
+}
+
+/* The socket of the connection between these two ports; -1 where it is not to be found. */
+static int find_socket(struct pool *pool, int local_port, int remote_port) {
+    for (struct owned *owned = pool->sockets; owned != NULL; owned = owned->next) {
+        struct sockaddr_storage address;
+        socklen_t size = sizeof address;
+        struct sockaddr *any = (struct sockaddr *)&address;
+        if (owned->port == 0 && getsockname(owned->socket, any, &size) == 0) {
+            owned->port = port_of(&address);
+        }
+        size = sizeof address;
+        if (owned->port == local_port && local_port > 0 &&
+            getpeername(owned->socket, any, &size) == 0 && port_of(&address) == remote_port) {
+            return owned->socket;
+        }
+    }
+    return -1;
+}
+
+enum waiting { NOTHING_WAITS, BYTES_WAIT, END_WAITS };
+
+static enum waiting look(int socket) {
+    char byte;
+    ssize_t count = recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return count > 0 ? BYTES_WAIT
+           : count == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+               ? END_WAITS
+               : NOTHING_WAITS;
+}
+
+/* Does a TLS record wait that can hold bytes of an answer? With TLS 1.3 a record does not show what
+ * is in it, but a warning or a change of keys shows by its length. */
+static bool record_waits(int socket) {
+    unsigned char head[5] = {0};
+    ssize_t count = recv(socket, head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
+    int length = head[3] << 8 | head[4];
+    return count == sizeof head && head[0] == 23 && length != 19 && length != 22;
+}
+
+/* Decrypted bytes that libcurl has not fetched from its TLS library. Only OpenSSL is asked, for it
+ * is the only one whose name for this is known; it is the one that libcurl uses, wherever it lies.
+ */
+static int (*ssl_pending)(const void *ssl);
+
+static void find_ssl_pending(void) {
+    void *libraries = core_library();
+    if (libraries != NULL) {
+        *(void **)&ssl_pending = dlsym(libraries, "SSL_pending");
+        dlclose(libraries);
+    }
+}
+
+static bool decrypted_waits(CURL *easy) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct curl_tlssessioninfo *session = NULL;
+    pthread_once(&once, find_ssl_pending);
+    return ssl_pending != NULL &&
+           curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &session) == CURLE_OK && session != NULL &&
+           session->backend == CURLSSLBACKEND_OPENSSL && session->internals != NULL &&
+           ssl_pending(session->internals) > 0;
+}
+
+/* How many bytes has the connection brought so far, read or not? */
+static bool count_arrived(int socket, uint64_t *count) {
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
+        size < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received) {
+        return false;
+    }
+    *count = info.tcpi_bytes_received;
+    return true;
+}
+
 /* ---- callbacks of libcurl ---- */
 
 static int on_ready(void *context, char *remote_ip, char *local_ip, int remote_port,
                     int local_port) {
     struct transfer *transfer = context;
-    (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
+    long connects = 0;
+    (void)remote_ip, (void)local_ip;
     if (transfer->sent) {
         /* libcurl repeats a request by itself where a reused connection died without an answer. The
          * server may have acted on the first copy: whether to repeat is for our caller to decide.
@@ -184,72 +358,140 @@ static int on_ready(void *context, char *remote_ip, char *local_ip, int remote_p
         transfer->resent = true;
         return CURL_PREREQFUNC_ABORT;
     }
+    curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects);
+    transfer->new_connection = connects > 0;
+    transfer->socket = find_socket(transfer->pool, local_port, remote_port);
+    if (transfer->socket >= 0) {
+        /* Whatever waits here cannot be an answer to a request that is still to be sent. Only on a
+         * new connection with TLS bytes of the handshake may be left. */
+        enum waiting waits = look(transfer->socket);
+        if (waits == NOTHING_WAITS && !transfer->new_connection && transfer->request.secure &&
+            decrypted_waits(transfer->easy)) {
+            waits = BYTES_WAIT;
+        }
+        transfer->stale = !transfer->new_connection && waits != NOTHING_WAITS;
+        transfer->too_early =
+            transfer->new_connection &&
+            (waits == END_WAITS || (waits == BYTES_WAIT && !transfer->request.secure));
+        if (transfer->stale || transfer->too_early) {
+            return CURL_PREREQFUNC_ABORT;
+        }
+        transfer->counted = count_arrived(transfer->socket, &transfer->arrived_before);
+    }
     transfer->sent = true;
     return CURL_PREREQFUNC_OK;
 }
 
-/* The three digits of "HTTP/1.1 200 OK"; 0 where the line is something else. */
-static int status_of(const char *line, size_t length) {
-    if (length < 9 || memcmp(line, "HTTP/", 5) != 0) {
-        return 0;
-    }
-    const char *space = memchr(line, ' ', length);
-    if (space == NULL || line + length - space < 4) {
-        return 0;
-    }
-    int status = 0;
-    for (int i = 1; i <= 3; i++) {
-        if (space[i] < '0' || space[i] > '9') {
-            return 0;
-        }
-        status = status * 10 + (space[i] - '0');
-    }
-    return status;
+static bool uploaded_less(const struct transfer *transfer) {
+    curl_off_t uploaded = 0;
+    return curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded) == CURLE_OK &&
+           uploaded < (curl_off_t)transfer->request.body_length;
 }
 
-static bool interim(int status) {
-    return status >= 100 && status < 200 && status != 101;
+/* When was the answer sent whose status line has just been read? */
+static void date_answer(struct transfer *transfer, size_t line_length) {
+    int unread = 0, unsent = 0;
+    uint64_t arrived = 0;
+    bool http2 = transfer->response.http2;
+    if (transfer->counted && ioctl(transfer->socket, FIONREAD, &unread) == 0 &&
+        count_arrived(transfer->socket, &arrived)) {
+        /* The line itself, or on HTTP/2 the frame that it came in, is among the bytes that have
+         * been read since. An end counts as a byte. */
+        uint64_t least = http2 ? 9 : line_length;
+        if (arrived - (uint64_t)unread < transfer->arrived_before + least) {
+            transfer->unasked = true;
+        }
+    }
+    if (!response_interim(transfer->response.status)) {
+        /* What the peer's system has not acknowledged, its program cannot have read. On HTTP/2
+         * other frames than those of the request may be under way. */
+        transfer->early = uploaded_less(transfer) ||
+                          (!http2 && transfer->socket >= 0 &&
+                           ioctl(transfer->socket, SIOCOUTQ, &unsent) == 0 && unsent > 0);
+    }
+}
+
+/* The answer is complete: do more bytes wait, which belong to no answer? */
+static void look_behind(struct transfer *transfer) {
+    if (transfer->socket < 0 || transfer->response.http2 ||
+        !response_complete(&transfer->response)) {
+        return;
+    }
+    if (transfer->request.secure ? decrypted_waits(transfer->easy) || record_waits(transfer->socket)
+                                 : look(transfer->socket) == BYTES_WAIT) {
+        transfer->excess = true;
+    }
 }
 
 static size_t on_header(char *line, size_t size, size_t count, void *context) {
     struct transfer *transfer = context;
+    struct response *response = &transfer->response;
     size_t length = size * count;
+    bool first = response->place == RESPONSE_STATUS_LINE;
     transfer->head_received += length;
     if (transfer->head_received > transfer->max_head) {
         transfer->too_long = true;
         return 0;
     }
-    if (!transfer->block_open) {
-        if (transfer->block_status != 0 && !interim(transfer->block_status)) {
-            return length; /* a trailer: it comes after the body and is nothing of ours */
-        }
-        transfer->block_open = true;
-        transfer->block_status = status_of(line, length);
-        transfer->head.length = 0;
+    if (!response_line(response, line, length)) {
+        return 0;
     }
-    if (line[0] == '\n' || (length >= 2 && line[0] == '\r' && line[1] == '\n')) {
-        transfer->block_open = false;
+    if (first) {
+        transfer->head.length = 0;
+        date_answer(transfer, length);
+        if (transfer->unasked) {
+            return 0;
+        }
     }
     if (!buffer_add(&transfer->head, line, length)) {
         transfer->no_memory = true;
         return 0;
     }
+    look_behind(transfer);
     return length;
+}
+
+static bool keep_content(void *context, const char *data, size_t length) {
+    struct transfer *transfer = context;
+    if (length > transfer->max_body - transfer->body.length) {
+        transfer->too_long = true;
+    } else if (!buffer_add(&transfer->body, data, length)) {
+        transfer->no_memory = true;
+    }
+    return !transfer->too_long && !transfer->no_memory;
 }
 
 static size_t on_body(char *data, size_t size, size_t count, void *context) {
     struct transfer *transfer = context;
     size_t length = size * count;
     transfer->body_received += length;
-    if (length > transfer->max_body - transfer->body.length) {
-        transfer->too_long = true;
+    if (!response_body(&transfer->response, data, length, keep_content, transfer)) {
         return 0;
     }
-    if (!buffer_add(&transfer->body, data, length)) {
-        transfer->no_memory = true;
-        return 0;
-    }
+    look_behind(transfer);
     return length;
+}
+
+static bool begins(const char *text, size_t length, const char *start) {
+    size_t size = strlen(start);
+    return length >= size && memcmp(text, start, size) == 0;
+}
+
+/* Two things are to be had in no other way: which version of HTTP the request went out with, for
+ * the status line of the answer can lie; and that libcurl threw bytes away that came behind the
+ * answer. */
+static int on_debug(CURL *easy, curl_infotype type, char *text, size_t size, void *context) {
+    struct transfer *transfer = context;
+    (void)easy;
+    if (type == CURLINFO_HEADER_OUT) {
+        const char *end = memchr(text, '\r', size);
+        transfer->response.http2 =
+            end != NULL && end - text >= 7 && memcmp(end - 7, " HTTP/2", 7) == 0;
+    } else if (type == CURLINFO_TEXT &&
+               (begins(text, size, "Excess found") || begins(text, size, "Leftovers after"))) {
+        transfer->excess = true;
+    }
+    return 0;
 }
 
 /* ---- names of errors ---- */
@@ -331,26 +573,26 @@ static const char *code_name(int number, char *text, size_t size) {
 
 /* ---- the life of a transfer ---- */
 
-static void transfer_free(struct transfer *transfer) {
-    curl_slist_free_all(transfer->headers);
+static void transfer_release(struct transfer *transfer) {
+    if (--transfer->references > 0) {
+        return;
+    }
+    curl_slist_free_all(transfer->request.headers);
+    free(transfer->request.method);
+    free(transfer->request.url);
+    free(transfer->request.body);
     free(transfer->head.data);
     free(transfer->body.data);
     free(transfer);
     atomic_fetch_sub(&core_counts.transfers, 1);
 }
 
-/* Gives up what libcurl holds of a transfer; its connection stays in the multi handle. */
+/* Gives up what libcurl holds of a transfer; its connection stays in the multi handle. No handle is
+ * used again: what libcurl remembers of one answer must not meet the next. */
 static void detach(struct pool *pool, struct transfer *transfer) {
     curl_multi_remove_handle(pool->multi, transfer->easy);
-    if (pool->spare_count < SPARE_HANDLES) {
-        curl_easy_reset(transfer->easy);
-        pool->spare[pool->spare_count++] = transfer->easy;
-    } else {
-        curl_easy_cleanup(transfer->easy);
-    }
+    curl_easy_cleanup(transfer->easy);
     transfer->easy = NULL;
-    curl_slist_free_all(transfer->headers);
-    transfer->headers = NULL;
 }
 
 /* libcurl quotes the URL of a proxy that it cannot use, password and all. */
@@ -361,57 +603,101 @@ static void hide_proxy(char *message, size_t size) {
     }
 }
 
+static void say(struct transfer *transfer, const char *message) {
+    snprintf(transfer->message, sizeof transfer->message, "%s", message);
+}
+
+/* A refusal that came before the whole request was sent, and was read to its end. */
+static bool early_refusal(const struct transfer *transfer) {
+    return transfer->early && transfer->response.status >= 400 &&
+           response_complete(&transfer->response);
+}
+
+/* What an error of libcurl means here. */
+static CURLcode judge_error(struct transfer *transfer, CURLcode result) {
+    if (transfer->sent && early_refusal(transfer)) {
+        /* The rest of the request could not be sent any more, which is no news. */
+        return CURLE_OK;
+    }
+    if (transfer->sent &&
+        (result == CURLE_BAD_FUNCTION_ARGUMENT || result == CURLE_UNSUPPORTED_PROTOCOL)) {
+        /* What libcurl calls an answer that is not HTTP. The names speak of our mistakes before
+         * sending: whoever goes by the name would take it for "never sent". */
+        return CURLE_WEIRD_SERVER_REPLY;
+    }
+    return result;
+}
+
+/* Can the answer be trusted? Gives CURLE_OK, or what is wrong, and says it. */
+static CURLcode judge(struct transfer *transfer, CURLcode result) {
+    const struct response *response = &transfer->response;
+    if (transfer->resent) {
+        say(transfer,
+            "the connection was lost before an answer came; the request was not repeated");
+        return CURLE_SEND_ERROR;
+    }
+    if (transfer->too_early || transfer->stale) {
+        say(transfer, "the server did not wait for the request: it sent something, or closed the "
+                      "connection, before");
+        return CURLE_WEIRD_SERVER_REPLY;
+    }
+    if (transfer->too_long) {
+        snprintf(transfer->message, sizeof transfer->message,
+                 "the answer is longer than %.0f bytes of headers or %.0f bytes of body",
+                 (double)transfer->max_head, (double)transfer->max_body);
+        return CURLE_FILESIZE_EXCEEDED;
+    }
+    if (transfer->no_memory) {
+        say(transfer, "not enough memory for the answer");
+        return CURLE_OUT_OF_MEMORY;
+    }
+    if (transfer->unasked) {
+        say(transfer, "an answer came before the request was sent");
+        return CURLE_WEIRD_SERVER_REPLY;
+    }
+    if (response->mistake != NULL) {
+        say(transfer, response->mistake);
+        return CURLE_WEIRD_SERVER_REPLY;
+    }
+    if (transfer->excess) {
+        say(transfer, "more bytes came than the answer announced");
+        return CURLE_WEIRD_SERVER_REPLY;
+    }
+    result = result != CURLE_OK ? judge_error(transfer, result) : result;
+    if (result != CURLE_OK) {
+        return result;
+    }
+    if (!response_complete(response)) {
+        say(transfer, "the connection ended before the answer was complete");
+        return CURLE_PARTIAL_FILE;
+    }
+    if (transfer->early && response->status < 300) {
+        /* A refusal may come early; nobody can have accepted what was not sent. */
+        say(transfer, "an answer came before the whole request was sent");
+        return CURLE_SEND_ERROR;
+    }
+    return CURLE_OK;
+}
+
 static void describe(struct transfer *transfer, CURLcode result) {
-    long number = 0, version = 0, connects = 0;
-    curl_off_t elapsed = 0, uploaded = 0;
-    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &number);
+    long version = 0;
     curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
-    curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects);
-    curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &elapsed);
-    /* An interim status is no answer; beside an error it would look like one. */
-    int seen = transfer->block_status;
-    transfer->status = interim(seen) ? 0 : seen != 0 ? seen : result == CURLE_OK ? (int)number : 0;
     transfer->version = version == CURL_HTTP_VERSION_1_0   ? 1.0
                         : version == CURL_HTTP_VERSION_1_1 ? 1.1
                         : version == CURL_HTTP_VERSION_2_0 ? 2
                         : version == CURL_HTTP_VERSION_3   ? 3
                                                            : 0;
-    transfer->new_connection = connects > 0;
-    transfer->elapsed = (double)elapsed / 1e6;
-    if (result == CURLE_OK && seen >= 200 && seen < 300 &&
-        curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded) == CURLE_OK &&
-        uploaded < transfer->to_upload) {
-        /* libcurl takes an early answer that closes the connection for the end. A refusal may come
-         * early; nobody can have accepted what was not sent. */
-        result = CURLE_SEND_ERROR;
-        snprintf(transfer->message, sizeof transfer->message,
-                 "an answer came before the whole request was sent");
+    transfer->elapsed = monotonic() - transfer->started;
+    if (transfer->response.place == RESPONSE_BODY && uploaded_less(transfer)) {
+        transfer->early = true;
     }
+    result = judge(transfer, result);
     if (result == CURLE_OK) {
         return;
     }
-    if (transfer->resent) {
-        result = CURLE_SEND_ERROR;
-        snprintf(transfer->message, sizeof transfer->message,
-                 "the connection was lost before an answer came; the request was not repeated");
-    } else if (transfer->too_long) {
-        result = CURLE_FILESIZE_EXCEEDED;
-        snprintf(transfer->message, sizeof transfer->message,
-                 "the answer is longer than %.0f bytes of headers or %.0f bytes of body",
-                 (double)transfer->max_head, (double)transfer->max_body);
-    } else if (transfer->no_memory) {
-        result = CURLE_OUT_OF_MEMORY;
-        snprintf(transfer->message, sizeof transfer->message, "not enough memory for the answer");
-    } else if (transfer->sent &&
-               (result == CURLE_BAD_FUNCTION_ARGUMENT || result == CURLE_UNSUPPORTED_PROTOCOL)) {
-        /* What older libcurls call a malformed header line and an answer without headers. The names
-         * speak of our mistakes before sending: whoever goes by the name would take it for "never
-         * sent". */
-        result = CURLE_WEIRD_SERVER_REPLY;
-    }
     hide_proxy(transfer->message, sizeof transfer->message);
     if (transfer->message[0] == '\0') {
-        snprintf(transfer->message, sizeof transfer->message, "%s", curl_easy_strerror(result));
+        say(transfer, curl_easy_strerror(result));
     }
     transfer->code = code_name((int)result, transfer->code_text, sizeof transfer->code_text);
     if (transfer->body.length > ERROR_BODY) {
@@ -425,12 +711,6 @@ static void finish(struct pool *pool, struct transfer *transfer, CURLcode result
     unlink_from(&pool->running, transfer);
     pool->running_count--;
     append(&pool->finished, transfer);
-}
-
-static double monotonic(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 /* libcurl tells which sockets it wants watched, so that a look at a thousand waiting transfers
@@ -480,34 +760,59 @@ static CURLMcode act(struct pool *pool) {
     return result;
 }
 
+static bool set_going(struct pool *pool, struct transfer *transfer, struct problem *problem);
+
+/* The kept connection held bytes that nobody asked for, or its end. Nothing was sent: the request
+ * goes out on a new connection, in what is left of its time. */
+static void start_afresh(struct pool *pool, struct transfer *transfer) {
+    struct problem problem = {NULL, ""};
+    CURL *former = transfer->easy;
+    transfer->stale = false;
+    transfer->fresh = true;
+    transfer->message[0] = '\0';
+    if (set_going(pool, transfer, &problem)) {
+        curl_multi_remove_handle(pool->multi, former);
+        curl_easy_cleanup(former);
+    } else {
+        transfer->easy = former;
+        say(transfer, problem.message);
+        finish(pool, transfer, CURLE_OUT_OF_MEMORY);
+    }
+}
+
 static void harvest(struct pool *pool) {
     int left;
     CURLMsg *message;
     while ((message = curl_multi_info_read(pool->multi, &left)) != NULL) {
         if (message->msg == CURLMSG_DONE) {
-            char *transfer = NULL;
+            char *private = NULL;
             CURLcode result = message->data.result;
-            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-            finish(pool, (struct transfer *)(void *)transfer, result);
+            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
+            struct transfer *transfer = (struct transfer *)(void *)private;
+            if (transfer->stale && !transfer->fresh) {
+                start_afresh(pool, transfer);
+            } else {
+                finish(pool, transfer, result);
+            }
         }
     }
 }
 
 /* Nothing that was made before a fork works after it: the connections belong to the parent, and to
- * clean up would send on them. Only plain memory of our own is given back. */
+ * clean up would send on them. Only plain memory of our own is given back. No descriptor is closed:
+ * its number may be another file's by now. */
 static void forget(struct pool *pool) {
     struct list *lists[] = {&pool->running, &pool->finished};
     for (int i = 0; i < 2; i++) {
-        struct transfer *next;
-        for (struct transfer *transfer = lists[i]->first; transfer != NULL; transfer = next) {
-            next = transfer->next;
-            transfer_free(transfer);
+        while (lists[i]->first != NULL) {
+            struct transfer *transfer = lists[i]->first;
+            unlink_from(lists[i], transfer);
+            transfer_release(transfer);
         }
-        lists[i]->first = lists[i]->last = NULL;
     }
-    pool->running_count = pool->spare_count = 0;
+    disown_all(pool);
+    pool->running_count = 0;
     pool->multi = NULL;
-    close(pool->epoll); /* this process's copy of it: the parent's set is not touched */
 }
 
 static void forget_if_forked(struct pool *pool) {
@@ -646,17 +951,19 @@ static bool check_url(const char *text, bool *secure, struct problem *problem) {
     return problem->code == NULL;
 }
 
-/* ---- the methods of a pool ---- */
+/* Rounded up: a fraction of a millisecond is still some time. */
+static int milliseconds_of(double seconds) {
+    if (!(seconds > 0)) {
+        return 0;
+    }
+    if (seconds >= INT_MAX / 1000) {
+        return INT_MAX;
+    }
+    int whole = (int)(seconds * 1000);
+    return whole < seconds * 1000 ? whole + 1 : whole;
+}
 
-struct request {
-    const char *method;
-    const char *url;
-    const char *body; /* NULL: none */
-    size_t body_length;
-    long timeout;         /* ms */
-    long connect_timeout; /* ms */
-    bool secure;
-};
+/* ---- the methods of a pool ---- */
 
 /* Every option that is set must be taken: a protection that an old library does not know is none.
  */
@@ -673,7 +980,7 @@ static CURLcode set_method(CURL *easy, const struct request *request) {
     if (request->body != NULL || post) {
         SET(CURLOPT_POST, 1L);
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_length);
-        SET(CURLOPT_COPYPOSTFIELDS, request->body != NULL ? request->body : "");
+        SET(CURLOPT_POSTFIELDS, request->body != NULL ? request->body : "");
         if (!post) {
             SET(CURLOPT_CUSTOMREQUEST, request->method);
         }
@@ -717,68 +1024,83 @@ static CURLcode set_protection(CURL *easy, const struct pool *pool, const struct
     return result;
 }
 
-static CURLcode set_options(struct pool *pool, struct transfer *transfer,
-                            const struct request *request) {
-    CURL *easy = transfer->easy;
+static CURLcode set_callbacks(CURL *easy, struct pool *pool, struct transfer *transfer) {
     CURLcode result = CURLE_OK;
+    SET(CURLOPT_PRIVATE, transfer);
+    SET(CURLOPT_ERRORBUFFER, transfer->message);
+    /* Sockets outlive the transfer that opened them. */
+    SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+    SET(CURLOPT_OPENSOCKETDATA, pool);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    SET(CURLOPT_CLOSESOCKETDATA, pool);
+    SET(CURLOPT_PREREQFUNCTION, on_ready);
+    SET(CURLOPT_PREREQDATA, transfer);
+    SET(CURLOPT_DEBUGFUNCTION, on_debug);
+    SET(CURLOPT_DEBUGDATA, transfer);
+    SET(CURLOPT_VERBOSE, 1L);
+    SET(CURLOPT_HEADERFUNCTION, on_header);
+    SET(CURLOPT_HEADERDATA, transfer);
+    SET(CURLOPT_WRITEFUNCTION, on_body);
+    SET(CURLOPT_WRITEDATA, transfer);
+    /* Chunks come to us as they are: libcurl's reading of them is too lenient. */
+    SET(CURLOPT_HTTP_TRANSFER_DECODING, 0L);
+    return result;
+}
+
+static CURLcode set_options(CURL *easy, struct pool *pool, struct transfer *transfer) {
+    const struct request *request = &transfer->request;
+    CURLcode result = CURLE_OK;
+    long timeout = milliseconds_of(request->timeout - (monotonic() - transfer->started));
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_NOPROGRESS, 1L);
     SET(CURLOPT_URL, request->url);
-    SET(CURLOPT_PRIVATE, transfer);
-    SET(CURLOPT_ERRORBUFFER, transfer->message);
-    SET(CURLOPT_HTTPHEADER, transfer->headers);
+    SET(CURLOPT_HTTPHEADER, request->headers);
     /* Not every libcurl is built with HTTP/2; without it this is 1.1 anyway. */
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
                      request->secure ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_PIPEWAIT, 0L);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_MAXAGE_CONN, pool->max_age);
-    SET(CURLOPT_TIMEOUT_MS, request->timeout);
+    SET(CURLOPT_TIMEOUT_MS, timeout > 0 ? timeout : 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout);
+    SET(CURLOPT_FRESH_CONNECT, transfer->fresh ? 1L : 0L);
     if (pool->user_agent != NULL) {
         SET(CURLOPT_USERAGENT, pool->user_agent);
     }
-    SET(CURLOPT_PREREQFUNCTION, on_ready);
-    SET(CURLOPT_PREREQDATA, transfer);
-    SET(CURLOPT_HEADERFUNCTION, on_header);
-    SET(CURLOPT_HEADERDATA, transfer);
-    SET(CURLOPT_WRITEFUNCTION, on_body);
-    SET(CURLOPT_WRITEDATA, transfer);
 #if LIBCURL_VERSION_NUM >= 0x075700
     /* Without it a timeout or a cancel during name resolution waits for the resolver: for seconds,
      * in the middle of someone's event loop. What is left behind is freed by the resolver thread
      * itself. */
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
-    if (result == CURLE_OK) {
-        result = set_protection(easy, pool, request);
-    }
+    result = result == CURLE_OK ? set_callbacks(easy, pool, transfer) : result;
+    result = result == CURLE_OK ? set_protection(easy, pool, request) : result;
     return result == CURLE_OK ? set_method(easy, request) : result;
 }
 
-static bool add_header(struct transfer *transfer, const char *header) {
-    struct curl_slist *longer = curl_slist_append(transfer->headers, header);
+static bool add_header(struct request *request, const char *header) {
+    struct curl_slist *longer = curl_slist_append(request->headers, header);
     if (longer != NULL) {
-        transfer->headers = longer;
+        request->headers = longer;
     }
     return longer != NULL;
 }
 
 /* The request's headers: the table at this index, already checked, and what keeps libcurl from
  * adding its own. */
-static bool add_headers(lua_State *L, int index, struct transfer *transfer, bool body) {
-    bool good = add_header(transfer, "Expect:"); /* waiting for "100 Continue" can stall */
+static bool add_headers(lua_State *L, int index, struct request *request) {
+    bool good = add_header(request, "Expect:"); /* waiting for "100 Continue" can stall */
     bool typed = false;
     int count = (int)core_rawlen(L, index);
     for (int i = 1; good && i <= count; i++) {
         lua_rawgeti(L, index, i);
         const char *header = lua_tolstring(L, -1, NULL);
         typed = typed || strncasecmp(header, "Content-Type:", 13) == 0;
-        good = add_header(transfer, header);
+        good = add_header(request, header);
         lua_settop(L, -2);
     }
-    if (good && body && !typed) {
-        good = add_header(transfer, "Content-Type:");
+    if (good && request->body != NULL && !typed) {
+        good = add_header(request, "Content-Type:");
     }
     return good;
 }
@@ -811,63 +1133,100 @@ static bool ready(struct pool *pool, struct problem *problem) {
     return true;
 }
 
-static struct transfer *new_transfer(struct pool *pool, struct problem *problem) {
-    struct transfer *transfer = calloc(1, sizeof *transfer);
-    CURL *easy = NULL;
-    if (transfer != NULL) {
-        easy = pool->spare_count > 0 ? pool->spare[--pool->spare_count] : curl_easy_init();
+static char *copy_of(const char *text, size_t length) {
+    char *copy = malloc(length + 1);
+    if (copy != NULL) {
+        memcpy(copy, text, length);
+        copy[length] = '\0';
     }
-    if (easy == NULL) {
-        free(transfer);
-        set_problem(problem, "OUT_OF_MEMORY", "not enough memory for a request");
-        return NULL;
-    }
+    return copy;
+}
+
+/* What the caller gave. The strings are Lua's, on its stack. */
+struct arguments {
+    const char *method;
+    const char *url;
+    const char *body; /* NULL: none */
+    size_t method_length;
+    size_t url_length;
+    size_t body_length;
+    double timeout;
+    long connect_timeout;
+    double id; /* 0: none was given */
+    bool secure;
+};
+
+static bool copy_request(struct request *request, const struct arguments *given) {
+    request->method = copy_of(given->method, given->method_length);
+    request->url = copy_of(given->url, given->url_length);
+    request->body = given->body != NULL ? copy_of(given->body, given->body_length) : NULL;
+    request->body_length = given->body_length;
+    request->timeout = given->timeout;
+    request->connect_timeout = given->connect_timeout;
+    request->secure = given->secure;
+    return request->method != NULL && request->url != NULL &&
+           (given->body == NULL || request->body != NULL);
+}
+
+/* Makes a handle for the transfer and hands it to libcurl. Where that fails, `easy` is NULL. */
+static bool set_going(struct pool *pool, struct transfer *transfer, struct problem *problem) {
+    CURL *easy = curl_easy_init();
     transfer->easy = easy;
-    transfer->max_body = pool->max_body;
-    transfer->max_head = pool->max_header;
-    atomic_fetch_add(&core_counts.transfers, 1);
+    if (easy == NULL) {
+        set_problem(problem, "OUT_OF_MEMORY", "not enough memory for a request");
+        return false;
+    }
+    CURLcode result = set_options(easy, pool, transfer);
+    if (result != CURLE_OK) {
+        set_code_problem(problem, result);
+    } else if (curl_multi_add_handle(pool->multi, easy) != CURLM_OK) {
+        set_problem(problem, "OUT_OF_MEMORY", "the request cannot be started");
+    } else {
+        return true;
+    }
+    curl_easy_cleanup(easy);
+    transfer->easy = NULL;
+    return false;
+}
+
+static struct transfer *new_transfer(struct pool *pool) {
+    struct transfer *transfer = calloc(1, sizeof *transfer);
+    if (transfer != NULL) {
+        transfer->pool = pool;
+        transfer->references = 1;
+        transfer->started = monotonic();
+        transfer->max_body = pool->max_body;
+        transfer->max_head = pool->max_header;
+        transfer->socket = -1;
+        atomic_fetch_add(&core_counts.transfers, 1);
+    }
     return transfer;
 }
 
-/* Raises no Lua error, so that nothing of what it acquires can be lost. */
-static struct transfer *launch(lua_State *L, struct pool *pool, const struct request *request,
+/* Raises no Lua error and allocates nothing in Lua, so that nothing of what it acquires can be lost
+ * and nobody can close the pool meanwhile. */
+static struct transfer *launch(lua_State *L, struct pool *pool, const struct arguments *given,
                                struct problem *problem) {
-    struct transfer *transfer = ready(pool, problem) ? new_transfer(pool, problem) : NULL;
-    if (transfer == NULL) {
-        return NULL;
-    }
-    if (!add_headers(L, 4, transfer, request->body != NULL)) {
-        set_problem(problem, "OUT_OF_MEMORY", "not enough memory for the headers");
-    } else {
-        CURLcode result = set_options(pool, transfer, request);
-        if (result != CURLE_OK) {
-            set_code_problem(problem, result);
-        } else if (curl_multi_add_handle(pool->multi, transfer->easy) != CURLM_OK) {
-            set_problem(problem, "OUT_OF_MEMORY", "the request cannot be started");
+    struct transfer *transfer = ready(pool, problem) ? new_transfer(pool) : NULL;
+    if (transfer == NULL || !copy_request(&transfer->request, given) ||
+        !add_headers(L, 4, &transfer->request)) {
+        if (problem->code == NULL) {
+            set_problem(problem, "OUT_OF_MEMORY", "not enough memory for a request");
         }
+    } else {
+        transfer->response.head_request = strcmp(given->method, "HEAD") == 0;
+        set_going(pool, transfer, problem);
     }
     if (problem->code != NULL) {
-        curl_easy_cleanup(transfer->easy);
-        transfer_free(transfer);
+        if (transfer != NULL) {
+            transfer_release(transfer);
+        }
         return NULL;
     }
-    transfer->to_upload = (curl_off_t)request->body_length;
-    transfer->id = ++pool->last_id;
+    transfer->id = given->id > 0 ? (long long)given->id : ++pool->last_id;
     append(&pool->running, transfer);
     pool->running_count++;
     return transfer;
-}
-
-/* Rounded up: a fraction of a millisecond is still some time. */
-static int milliseconds_of(double seconds) {
-    if (!(seconds > 0)) {
-        return 0;
-    }
-    if (seconds >= INT_MAX / 1000) {
-        return INT_MAX;
-    }
-    int whole = (int)(seconds * 1000);
-    return whole < seconds * 1000 ? whole + 1 : whole;
 }
 
 static long check_milliseconds(lua_State *L, int index) {
@@ -876,49 +1235,64 @@ static long check_milliseconds(lua_State *L, int index) {
     return milliseconds_of(seconds);
 }
 
-static bool check_request(lua_State *L, struct request *request, struct problem *problem) {
-    size_t method_length, url_length;
-    request->method = luaL_checklstring(L, 2, &method_length);
-    request->url = luaL_checklstring(L, 3, &url_length);
+/* Takes the arguments. A number among them is converted here, which allocates: whatever must not
+ * change any more is looked at only after this. */
+static void read_arguments(lua_State *L, struct arguments *given) {
+    given->method = luaL_checklstring(L, 2, &given->method_length);
+    given->url = luaL_checklstring(L, 3, &given->url_length);
     luaL_checktype(L, 4, LUA_TTABLE);
     if (!lua_isnoneornil(L, 5)) {
-        request->body = luaL_checklstring(L, 5, &request->body_length);
+        given->body = luaL_checklstring(L, 5, &given->body_length);
     }
-    request->timeout = check_milliseconds(L, 6);
-    request->connect_timeout = check_milliseconds(L, 7);
-
+    given->timeout = (double)check_milliseconds(L, 6) / 1000;
+    given->connect_timeout = check_milliseconds(L, 7);
+    given->id = lua_isnoneornil(L, 8) ? 0 : core_checkwhole(L, 8);
     int count = (int)core_rawlen(L, 4);
     for (int i = 1; i <= count; i++) {
-        size_t length;
         lua_rawgeti(L, 4, i);
         luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 4, "headers must be strings");
-        const char *header = lua_tolstring(L, -1, &length);
+        lua_settop(L, -2);
+    }
+}
+
+/* Allocates nothing in Lua. */
+static bool check_arguments(lua_State *L, struct arguments *given, struct problem *problem) {
+    int count = (int)core_rawlen(L, 4);
+    for (int i = 1; i <= count; i++) {
+        size_t length = 0;
+        lua_rawgeti(L, 4, i);
+        const char *header = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : "";
         bool good = check_header(header, length, i, problem);
         lua_settop(L, -2);
         if (!good) {
             return false;
         }
     }
-    if (method_length == 0 || token_length(request->method) != method_length) {
+    if (given->method_length == 0 || token_length(given->method) != given->method_length) {
         set_problem(problem, "BAD_FUNCTION_ARGUMENT", "the method is not an HTTP method");
         return false;
     }
-    if (!clean_text(request->url, url_length)) {
+    if (!clean_text(given->url, given->url_length)) {
         set_problem(problem, "BAD_FUNCTION_ARGUMENT", "the URL holds a line break or a NUL byte");
         return false;
     }
-    return check_url(request->url, &request->secure, problem);
+    return check_url(given->url, &given->secure, problem);
 }
 
+/* start(method, url, headers, body, timeout, connect_timeout [, id]) -> id | nil, code, message.
+ * The id names the transfer in `take` and `cancel`. */
 static int pool_start(lua_State *L) {
     struct pool *pool = check_pool(L);
-    struct request request = {NULL, NULL, NULL, 0, 0, 0, false};
+    struct arguments given = {0};
     struct problem problem = {NULL, ""};
     struct transfer *transfer = NULL;
-    if (check_request(L, &request, &problem)) {
+    read_arguments(L, &given);
+    if (!pool->open) {
+        set_problem(&problem, "ABORTED_BY_CALLBACK", "the client was closed");
+    } else if (check_arguments(L, &given, &problem)) {
         struct pipe_guard guard;
         guard_pipe(&guard);
-        transfer = launch(L, pool, &request, &problem);
+        transfer = launch(L, pool, &given, &problem);
         unguard_pipe(&guard);
     }
     if (transfer == NULL) {
@@ -986,36 +1360,77 @@ static void set_boolean(lua_State *L, const char *name, bool value) {
     lua_setfield(L, -2, name);
 }
 
-static int pool_take(lua_State *L) {
-    struct pool *pool = check_pool(L);
-    struct transfer *transfer = pool->finished.first;
-    if (transfer == NULL) {
-        lua_pushnil(L);
-        return 1;
+/* Keeps a transfer alive while its result is made: that allocates, and a finalizer that runs then
+ * may close the pool or take results itself. */
+struct holder {
+    struct transfer *transfer;
+};
+
+static int holder_release(lua_State *L) {
+    struct holder *holder = luaL_checkudata(L, 1, HOLDER_TYPE);
+    struct transfer *transfer = holder->transfer;
+    holder->transfer = NULL;
+    if (transfer != NULL) {
+        transfer_release(transfer);
     }
-    /* Until the table is whole the transfer stays in the list: a memory error of Lua's then loses
-     * nothing. */
-    lua_createtable(L, 0, 12);
+    return 0;
+}
+
+static void push_result(lua_State *L, const struct transfer *transfer) {
+    /* With room for what the caller adds. */
+    lua_createtable(L, 0, 16);
     set_integer(L, "id", transfer->id);
     if (transfer->code != NULL) {
         set_string(L, "code", transfer->code, strlen(transfer->code));
         set_string(L, "message", transfer->message, strlen(transfer->message));
     }
-    if (transfer->status != 0) {
-        set_integer(L, "status", transfer->status);
+    if (transfer->response.status >= 200) {
+        set_integer(L, "status", transfer->response.status);
     }
     set_string(L, "headers", transfer->head.data, transfer->head.length);
     set_string(L, "body", transfer->body.data, transfer->body.length);
     set_boolean(L, "sent", transfer->sent);
+    set_boolean(L, "early", transfer->early);
     set_boolean(L, "new_connection", transfer->new_connection);
     set_number(L, "elapsed", transfer->elapsed);
     if (transfer->version != 0) {
         set_number(L, "http_version", transfer->version);
     }
     set_integer(L, "received", (long long)(transfer->head_received + transfer->body_received));
-    unlink_from(&pool->finished, transfer);
-    transfer_free(transfer);
-    return 1;
+}
+
+static int pool_take(lua_State *L) {
+    struct pool *pool = check_pool(L);
+    lua_settop(L, 1);
+    if (pool->finished.first == NULL) {
+        lua_pushnil(L);
+        return 1;
+    }
+    struct holder *holder = core_newobject(L, HOLDER_TYPE, sizeof *holder);
+    for (;;) {
+        /* The list may be another one by now. */
+        struct transfer *transfer = pool->finished.first;
+        if (transfer == NULL) {
+            lua_pushnil(L);
+            return 1;
+        }
+        transfer->references++;
+        holder->transfer = transfer;
+        /* Until the table is whole the transfer stays in the list: a memory error of Lua's then
+         * loses nothing. */
+        push_result(L, transfer);
+        holder->transfer = NULL;
+        bool ours = transfer->linked || !pool->open;
+        if (transfer->linked) {
+            unlink_from(&pool->finished, transfer);
+            transfer_release(transfer);
+        }
+        transfer_release(transfer);
+        if (ours) {
+            return 1;
+        }
+        lua_settop(L, 2); /* a finalizer took this one */
+    }
 }
 
 static int pool_cancel(lua_State *L) {
@@ -1031,7 +1446,7 @@ static int pool_cancel(lua_State *L) {
         unlink_from(&pool->running, transfer);
         pool->running_count--;
         detach(pool, transfer);
-        transfer_free(transfer);
+        transfer_release(transfer);
         unguard_pipe(&guard);
     }
     lua_pushboolean(L, transfer != NULL);
@@ -1050,19 +1465,17 @@ static void disconnect(struct pool *pool) {
         struct transfer *transfer = pool->running.first;
         unlink_from(&pool->running, transfer);
         detach(pool, transfer);
-        transfer_free(transfer);
+        transfer_release(transfer);
     }
     pool->running_count = 0;
     while (pool->finished.first != NULL) {
         struct transfer *transfer = pool->finished.first;
         unlink_from(&pool->finished, transfer);
-        transfer_free(transfer);
-    }
-    while (pool->spare_count > 0) {
-        curl_easy_cleanup(pool->spare[--pool->spare_count]);
+        transfer_release(transfer);
     }
     curl_multi_cleanup(pool->multi);
     pool->multi = NULL;
+    disown_all(pool);
     close(pool->epoll);
     unguard_pipe(&guard);
 }
@@ -1151,7 +1564,9 @@ void core_open_http(lua_State *L) {
         {"take", pool_take},   {"cancel", pool_cancel},   {"running", pool_running},
         {NULL, NULL},
     };
+    static const luaL_Reg no_methods[] = {{NULL, NULL}};
     static const luaL_Reg functions[] = {{"pool", pool_new}, {NULL, NULL}};
     core_newtype(L, TYPE, methods, pool_release);
+    core_newtype(L, HOLDER_TYPE, no_methods, holder_release);
     core_setfuncs(L, functions);
 }

@@ -72,7 +72,7 @@ end
 local STRANGE = {
   FILESIZE_EXCEEDED = "the answer is larger than this client takes",
   UNSUPPORTED_PROTOCOL = "the answer is not HTTP",
-  WEIRD_SERVER_REPLY = "the answer is not HTTP",
+  WEIRD_SERVER_REPLY = "the answer is not one whole and well-formed HTTP answer to this request",
   BAD_CONTENT_ENCODING = "the answer is encoded in a way that was not asked for",
   TOO_LARGE = "the answer's headers are larger than this client takes",
   HTTP2 = "the answer breaks the rules of HTTP/2",
@@ -93,6 +93,11 @@ local LASTING = {
 local function transport_failure(result, redactor)
   local code = result.code
   local delivered = result.sent and "maybe" or "no"
+  local message
+  local words = redactor:hide(result.message or "")
+  if words == "" or redactor:shows_token(words) then
+    words = nil
+  end
   if code == "OPERATION_TIMEDOUT" then
     return failure.new(
       "timeout",
@@ -100,11 +105,14 @@ local function transport_failure(result, redactor)
       { code = code, delivered = delivered, retryable = true }
     )
   elseif result.sent and STRANGE[code] then
-    return failure.new("unexpected", STRANGE[code], { code = code, delivered = delivered, retryable = true })
+    message = STRANGE[code]
+    if code == "WEIRD_SERVER_REPLY" and words then
+      message = message .. ": " .. words
+    end
+    return failure.new("unexpected", message, { code = code, delivered = delivered, retryable = true })
   end
-  local message = result.sent and "the connection broke before the answer was complete" or "the server was not reached"
-  local words = redactor:hide(result.message or "")
-  if words ~= "" and not redactor:shows_token(words) then
+  message = result.sent and "the connection broke before the answer was complete" or "the server was not reached"
+  if words then
     message = message .. ": " .. words
   end
   if LASTING[code] then
@@ -187,23 +195,10 @@ local function status_failure(result, headers, details, now)
   })
 end
 
--- An empty body means "nothing was refused", so it must be certain that it is empty: without a length, an answer that
--- was cut off after its headers looks the same. HTTP/1.0 and an announced close are the cases where that is regular.
-local function is_framed(result, headers)
-  return headers("content-length")[1]
-    or (headers("transfer-encoding")[1] or ""):lower():find("chunked", 1, true)
-    or result.http_version ~= 1.1
-    or (headers("connection")[1] or ""):lower():find("close", 1, true)
-end
-
-local function read_body(result, headers, body)
+local function read_body(body)
   local trimmed = trim(body)
-  if trimmed == "" then
-    if is_framed(result, headers) then
-      return {}
-    end
-    return nil, "the answer ends after its headers and does not say whether that is all"
-  elseif trimmed == "ok" or trimmed == '"ok"' or trimmed == "null" or trimmed == "[]" then
+  -- An empty body means "nothing was refused". That it is whole is known: it would have a code otherwise.
+  if trimmed == "" or trimmed == "ok" or trimmed == '"ok"' or trimmed == "null" or trimmed == "[]" then
     return {}
   end
   local ok, value = json.decode(trimmed)
@@ -266,7 +261,7 @@ function answer.read(result, options)
       return {}, nil, about
     end
     local refused
-    refused, message = read_body(result, headers, body)
+    refused, message = read_body(body)
     if refused then
       return refused, nil, about
     end
