@@ -76,7 +76,7 @@ struct transfer {
     uint64_t arrived_before; /* bytes that the connection had brought before the request was sent */
     bool fresh;     /* a connection of its own was asked for, because the kept one was stale */
     bool stale;     /* bytes or an end waited on the kept connection; nothing was sent */
-    bool too_early; /* bytes or an end waited on a new connection; nothing was sent */
+    bool too_early; /* bytes waited on a new connection; nothing was sent */
     bool sent;      /* the request was about to be written on a ready connection */
     bool resent;    /* libcurl was about to write it once more */
     bool unasked;   /* the answer had begun to arrive before the request was sent */
@@ -371,8 +371,7 @@ static int on_ready(void *context, char *remote_ip, char *local_ip, int remote_p
         }
         transfer->stale = !transfer->new_connection && waits != NOTHING_WAITS;
         transfer->too_early =
-            transfer->new_connection &&
-            (waits == END_WAITS || (waits == BYTES_WAIT && !transfer->request.secure));
+            transfer->new_connection && waits == BYTES_WAIT && !transfer->request.secure;
         if (transfer->stale || transfer->too_early) {
             return CURL_PREREQFUNC_ABORT;
         }
@@ -637,8 +636,7 @@ static CURLcode judge(struct transfer *transfer, CURLcode result) {
         return CURLE_SEND_ERROR;
     }
     if (transfer->too_early || transfer->stale) {
-        say(transfer, "the server did not wait for the request: it sent something, or closed the "
-                      "connection, before");
+        say(transfer, "the server sent something before it got a request");
         return CURLE_WEIRD_SERVER_REPLY;
     }
     if (transfer->too_long) {
