@@ -1,215 +1,22 @@
 local cjson = require("cjson").new()
+local command = require "spec.support.command"
 local core = require "heymarket.core"
-local server = require "spec.support.server"
 
-local ID, KEY = "the-secret-id", "the-secret-key-that-nobody-may-see"
+local ID, KEY, PYTHON = command.ID, command.KEY, command.PYTHON
+local quote, read_file, write_file, output_of = command.quote, command.read_file, command.write_file, command.output_of
+local command_line, start, run, eventually = command.command_line, command.start, command.run, command.eventually
+local parsed, cells_of, failures_of = command.parsed, command.cells_of, command.failures_of
+local requests, good_file = command.requests, command.good_file
 
 local folder, faults
 
-local function quote(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
-local function read_file(path)
-  local file = io.open(path, "rb")
-  local content = file and file:read "*a"
-  if file then
-    file:close()
-  end
-  return content
-end
-
-local function write_file(name, content)
-  local path = folder .. "/" .. name
-  local file = assert(io.open(path, "wb"))
-  file:write(content)
-  file:close()
-  return path
-end
-
-local function output_of(command)
-  local pipe = assert(io.popen(command, "r"))
-  local text = pipe:read "*a"
-  pipe:close()
-  return text
-end
-
--- The interpreter that runs these tests.
-local function interpreter()
-  local first = 0
-  while _G.arg[first - 1] do
-    first = first - 1
-  end
-  return os.getenv "HEYMARKET_TEST_LUA" or _G.arg[first]
-end
-
--- The command line that starts the command: this interpreter, these modules, and no settings of the user's.
-local function command_line(arguments, options)
-  local words = { "env -u NO_COLOR" }
-  for _, version in ipairs { "5_2", "5_3", "5_4" } do
-    words[#words + 1] = "-u LUA_PATH_" .. version .. " -u LUA_CPATH_" .. version
-  end
-  local environment = {
-    LUA_PATH = package.path,
-    LUA_CPATH = package.cpath,
-    HEYMARKET_SECRET_ID = ID,
-    HEYMARKET_SECRET_KEY = KEY,
-    HEYMARKET_BASE_URL = faults.url,
-    TERM = "xterm",
-  }
-  for name, value in pairs(options.environment or {}) do
-    environment[name] = value
-  end
-  for name, value in pairs(environment) do
-    words[#words + 1] = quote(name .. "=" .. value)
-  end
-  for _, word in ipairs(options.before or {}) do
-    words[#words + 1] = quote(word)
-  end
-  words[#words + 1] = quote(interpreter())
-  if options.chunk then
-    words[#words + 1] = "-e " .. quote(options.chunk)
-  end
-  words[#words + 1] = "lua/bin/heymarket"
-  for _, argument in ipairs(arguments) do
-    words[#words + 1] = quote(argument)
-  end
-  return table.concat(words, " ")
-end
-
-local function assert_no_secret(text)
-  assert.is_nil(text:find(KEY, 1, true))
-end
-
--- Starts the command without waiting for it. Its `wait()` gives {code, out, err}.
-local started, unfinished = 0, {}
-local function start(arguments, options)
-  options = options or {}
-  started = started + 1
-  local base = folder .. "/run" .. started
-  os.execute(
-    ("( %s < %s > %s 2> %s & echo $! > %s; wait $!; echo $? > %s ) > /dev/null 2>&1 &"):format(
-      command_line(arguments, options),
-      quote(options.stdin or "/dev/null"),
-      quote(options.stdout or base .. ".out"),
-      quote(base .. ".err"),
-      quote(base .. ".pid"),
-      quote(base .. ".code")
-    )
-  )
-  local run = {}
-  unfinished[run] = true
-  function run.out()
-    return read_file(base .. ".out") or ""
-  end
-  function run.err()
-    return read_file(base .. ".err") or ""
-  end
-  function run.signal(name)
-    local pid
-    repeat
-      pid = (read_file(base .. ".pid") or ""):match "%d+\n"
-    until pid
-    os.execute("kill -" .. name .. " " .. pid)
-  end
-  function run.wait()
-    local give_up = core.monotonic() + 60
-    local code
-    repeat
-      code = (read_file(base .. ".code") or ""):match "^(%d+)\n"
-      if not code then
-        core.sleep(0.01)
-      end
-    until code or core.monotonic() > give_up
-    if not code then
-      error "the command did not end"
-    end
-    unfinished[run] = nil
-    local made = { code = tonumber(code), out = run.out(), err = run.err() }
-    assert_no_secret(made.out)
-    assert_no_secret(made.err)
-    return made
-  end
-  return run
-end
-
-local function run(arguments, options)
-  return start(arguments, options).wait()
-end
-
--- Waits until something is so.
-local function eventually(is_so)
-  local give_up = core.monotonic() + 30
-  while not is_so() do
-    assert(core.monotonic() < give_up, "it did not come about")
-    core.sleep(0.02)
-  end
-end
-
-local PYTHON = "/usr/bin/env python3 "
-
--- Python reads the JSON and writes it anew, so that what is not JSON, or more than one object, does not pass.
-local function parsed(text)
-  local path = write_file("json", text)
-  local program = "import json,sys; v = json.loads(open(sys.argv[1], 'rb').read().decode('utf-8')); "
-    .. "assert isinstance(v, dict); print(json.dumps(v))"
-  local written = output_of(PYTHON .. "-c " .. quote(program) .. " " .. quote(path))
-  return cjson.decode(written)
-end
-
--- Python's idea of a CSV file: an array of rows, each an array of cells.
-local function cells_of(path)
-  local program = "import csv,json,sys; "
-    .. "print(json.dumps(list(csv.reader(open(sys.argv[1], newline='', encoding='utf-8')))))"
-  return cjson.decode(output_of(PYTHON .. "-c " .. quote(program) .. " " .. quote(path)))
-end
-
-local function failures_of(path)
-  local rows = cells_of(path)
-  local header, records = rows[1], {}
-  for i = 2, #rows do
-    records[i - 1] = {}
-    for column, name in ipairs(header) do
-      records[i - 1][name] = rows[i][column]
-    end
-  end
-  return records, header
-end
-
-local function requests()
-  return #faults:ledger().requests
-end
-
--- A CSV file of so many good contacts.
-local function good_file(count, name)
-  local lines = { "phone,first" }
-  for i = 1, count do
-    lines[#lines + 1] = ("1234567%04d,Name %d"):format(i, i)
-  end
-  return write_file(name or "good.csv", table.concat(lines, "\n") .. "\n")
-end
-
 setup(function()
-  folder = server.folder()
-  faults = server.start()
+  folder, faults = command.setup()
 end)
 
-teardown(function()
-  faults:stop()
-  server.remove(folder)
-end)
-
-before_each(function()
-  faults:reset()
-end)
-
--- What a failed test left behind must not outlive it: it would keep the fault server's pipe open.
-after_each(function()
-  for left in pairs(unfinished) do
-    left.signal "KILL"
-  end
-  unfinished = {}
-end)
+teardown(command.teardown)
+before_each(command.before_each)
+after_each(command.after_each)
 
 describe("heymarket", function()
   it("tells its version and explains itself", function()
@@ -233,8 +40,8 @@ describe("heymarket", function()
   end)
 
   it("fills the lines of its help, up to 100 columns", function()
-    for _, command in ipairs { "import", "sandbox" } do
-      local help = run({ command, "--help" }).out
+    for _, name in ipairs { "import", "sandbox" } do
+      local help = run({ name, "--help" }).out
       for line in help:gmatch "[^\n]+" do
         assert.is_true(#line <= 100, line)
       end
@@ -680,222 +487,6 @@ describe("heymarket import", function()
   end)
 end)
 
-describe("the failures file", function()
-  local function failed_path()
-    return folder .. "/failed.csv"
-  end
-
-  before_each(function()
-    os.remove(failed_path())
-  end)
-
-  it("holds the rows that were not accepted, with their columns unchanged", function()
-    faults:script { { refuse_phones = { "12345678906" } } }
-    faults:default { refuse_phones = { "12345678906" } }
-    local header = "Phone Number,First Name,_keep,custom.5"
-    local rows = {
-      '" +1 234 567 8901 ","Ann ""A""",k1,=1+1',
-      "12,Ben,k2,",
-      '12345678903,"Cem, with a comma","two\r\nlines",',
-      "12345678906,Refused,k4,x",
-    }
-    local file = write_file("in.csv", header .. "\n" .. table.concat(rows, "\n") .. "\n")
-    run { "import", write_file("first.csv", "phone\n12345678903\n") }
-    local made = run { "import", file, "--failures", failed_path() }
-    assert.equal(3, made.code)
-    assert.truthy(made.out:find(failed_path(), 1, true))
-    local records, columns = failures_of(failed_path())
-    assert.same({
-      "Phone Number",
-      "First Name",
-      "_keep",
-      "custom.5",
-      "_row",
-      "_outcome",
-      "_field",
-      "_message",
-    }, columns)
-    local originals, found = cells_of(file), {}
-    for _, record in ipairs(records) do
-      local original = originals[tonumber(record._row)]
-      for i, name in ipairs(originals[1]) do
-        assert.equal(original[i], record[name])
-      end
-      found[record._row] = record
-    end
-    assert.equal(3, #records)
-    assert.equal("invalid", found["3"]._outcome)
-    assert.equal("phone", found["3"]._field)
-    assert.truthy(found["3"]._message:find("2 digits", 1, true))
-    assert.equal("rejected", found["4"]._outcome)
-    assert.truthy(found["4"]._message:find("--overwrite", 1, true))
-    assert.equal("failed", found["5"]._outcome)
-    assert.truthy(found["5"]._message:find("400", 1, true))
-  end)
-
-  it("says of a listed row whether it exists", function()
-    run { "import", write_file("first.csv", "phone\n12345678901\n") }
-    faults:script { { body = { { phone = "12345678901", id = 7 }, { phone = "12345678902" } } } }
-    local file = write_file("in.csv", "phone\n12345678901\n12345678902\n12345678903\n")
-    local made = run { "import", file, "--failures", failed_path() }
-    assert.equal(3, made.code)
-    assert.truthy(made.out:find "\n +1  of them exist already")
-    assert.truthy(made.out:find "\n +1  of them refused")
-    assert.truthy(
-      made.out:find "\n  row 3 rejected: the server listed it as not created, and nothing shows that it exists"
-    )
-    assert.is_nil(made.out:find("row 2 rejected", 1, true))
-    local records = failures_of(failed_path())
-    assert.truthy(records[1]._message:find("exists in the account already", 1, true))
-    assert.truthy(records[2]._message:find("nothing shows that it exists", 1, true))
-  end)
-
-  it("can be mended and imported again", function()
-    local file = write_file("in.csv", "phone,first,_note\n12345678901,Ann,a\n123,Ben,b\n1234,Cem,c\n")
-    assert.equal(3, run({ "import", file, "--failures", failed_path() }).code)
-    local mended = read_file(failed_path()):gsub("\n123,", "\n12345678902,")
-    local second = folder .. "/second.csv"
-    assert.equal(3, run({ "import", write_file("mended.csv", mended), "--failures", second }).code)
-    assert.same({ ["12345678901"] = 1, ["12345678902"] = 1 }, faults:ledger().stored)
-    local records, columns = failures_of(second)
-    assert.same({ "phone", "first", "_note", "_row", "_outcome", "_field", "_message" }, columns)
-    assert.equal(1, #records)
-    assert.same({ "1234", "Cem", "c", "3" }, { records[1].phone, records[1].first, records[1]._note, records[1]._row })
-    mended = read_file(second):gsub("\n1234,", "\n12345678903,")
-    assert.equal(0, run({ "import", write_file("mended.csv", mended), "--failures", failed_path() }).code)
-    assert.equal(3, requests())
-    assert.same({ columns }, cells_of(failed_path()))
-  end)
-
-  it("loses no cell of a ragged row, and does not make it look whole", function()
-    local file = write_file("in.csv", "phone,first,last\n12345678901,Ann\n12345678902,Ben,Lee,more,and more\n")
-    assert.equal(3, run({ "import", file, "--failures", failed_path() }).code)
-    local rows = cells_of(failed_path())
-    local records = failures_of(failed_path())
-    assert.same({ "12345678901", "Ann", "" }, { records[1].phone, records[1].first, records[1].last })
-    assert.equal("2", records[1]._row)
-    assert.same({ "12345678902", "Ben", "Lee" }, { records[2].phone, records[2].first, records[2].last })
-    assert.equal("3", records[2]._row)
-    assert.same({ "more", "and more" }, { rows[3][8], rows[3][9] })
-    assert.equal(3, run({ "import", failed_path() }).code)
-    assert.equal(0, requests())
-  end)
-
-  it("marks what this very run may have created", function()
-    faults:script { { fault = "reset_after_read", process = "all" } }
-    local made = run { "import", good_file(2), "--failures", failed_path(), "--json" }
-    assert.equal(3, made.code)
-    assert.is_true(parsed(made.out).items[1].ambiguous)
-    for _, record in ipairs(failures_of(failed_path())) do
-      assert.equal("rejected", record._outcome)
-      assert.truthy(record._message:find("possibly created by this run", 1, true))
-    end
-    faults:reset()
-    faults:script { { fault = "reset_after_read", process = "all" } }
-    made = run { "import", good_file(2) }
-    assert.truthy(
-      made.out:find "\n +rejected +2 [^\n]*\n +2  of them exist [^\n]*\n +2  of them perhaps created by an earlier try"
-    )
-    made = run { "import", good_file(2) }
-    assert.truthy(made.out:find "\n +rejected +2 ")
-    assert.is_nil(made.out:find("perhaps created", 1, true))
-  end)
-
-  it("keeps what it held before as an old copy, for its owner only", function()
-    local file, old = write_file("in.csv", "phone\n123\n12345678901\n"), failed_path() .. ".old"
-    os.remove(old)
-    local arguments = { "import", file, "--failures", failed_path(), "--journal", folder .. "/keep.journal" }
-    local made = run(arguments)
-    assert.equal("", made.err)
-    assert.is_nil(read_file(old))
-    local mended = ("mended by hand,"):rep(10000) .. "\n"
-    write_file("failed.csv", mended)
-    made = run(arguments)
-    assert.equal(3, made.code)
-    assert.equal(("heymarket: %s was kept as %s\n"):format(failed_path(), old), made.err)
-    assert.equal(mended, read_file(old))
-    assert.equal("-rw-------", output_of("ls -l " .. quote(old)):sub(1, 10))
-    assert.equal(1, #failures_of(failed_path()))
-    arguments[#arguments + 1] = "--quiet"
-    local latest = read_file(failed_path())
-    assert.equal("", run(arguments).err)
-    assert.equal(latest, read_file(old))
-    -- The copy is mended and imported.
-    made = run { "import", old, "--failures", failed_path() }
-    assert.equal(1, made.code)
-    assert.equal(latest, read_file(old))
-    assert.equal(latest, read_file(failed_path()))
-    os.remove(old)
-  end)
-
-  it("stays as it is where it cannot be kept, and the import stops", function()
-    local old = failed_path() .. ".old"
-    os.execute("mkdir " .. quote(old))
-    write_file("failed.csv", "precious\n")
-    local made = run { "import", write_file("in.csv", "phone\n123\n"), "--failures", failed_path() }
-    os.execute("rmdir " .. quote(old))
-    assert.equal(1, made.code)
-    assert.truthy(made.err:find("could not be kept", 1, true))
-    assert.equal("precious\n", read_file(failed_path()))
-    -- The journal is not overwritten by the copy.
-    made = run { "import", good_file(1), "--failures", failed_path(), "--journal", old }
-    assert.equal(1, made.code)
-    assert.equal("precious\n", read_file(failed_path()))
-    assert.truthy(read_file(old):find "^heymarket%-journal")
-    os.remove(old)
-  end)
-
-  it("is never the input, by whatever name, nor the journal", function()
-    local content = "phone,first\n123,Ann\n12345678901,Ben\n"
-    local file = write_file("in.csv", content)
-    local link = folder .. "/link.csv"
-    os.remove(link)
-    os.execute("ln " .. quote(file) .. " " .. quote(link))
-    for _, arguments in ipairs {
-      { "import", file, "--failures", file },
-      { "import", file, "--failures", link },
-      { "import", file, "--failures", folder .. "/./in.csv", "--dry-run" },
-      { "import", file, "--journal", link },
-      { "import", file, "--failures", failed_path(), "--journal", failed_path() },
-    } do
-      local made = run(arguments)
-      assert.equal(1, made.code)
-      assert.truthy(made.err:find "^heymarket: the %S+ ")
-      assert.equal(content, read_file(file))
-    end
-    assert.equal(1, run({ "import", "-", "--failures", link }, { stdin = file }).code)
-    assert.equal(content, read_file(file))
-    assert.equal(0, requests())
-  end)
-
-  it("must be writable before anything is sent, and stops the import when it no longer is", function()
-    local made = run { "import", good_file(1), "--failures", folder .. "/absent/failed.csv" }
-    assert.equal(1, made.code)
-    assert.equal(0, requests())
-    local lines = { "phone" }
-    for i = 1, 3000 do
-      lines[#lines + 1] = i % 2 == 0 and "123" or ("1234567%04d"):format(i)
-    end
-    local file = write_file("in.csv", table.concat(lines, "\n") .. "\n")
-    made = run { "import", file, "--failures", "/dev/full", "--json", "--batch-size", "10", "--concurrency", "1" }
-    assert.equal(1, made.code)
-    local report = parsed(made.out)
-    assert.truthy(report.failure.message:find("could not be written", 1, true))
-    assert.is_true(report.total < 3000)
-    local stored = 0
-    for _ in pairs(faults:ledger().stored) do
-      stored = stored + 1
-    end
-    assert.equal(stored, report.accepted)
-  end)
-
-  it("holds the header alone when all were accepted", function()
-    write_file("failed.csv", "what an earlier run wrote\n")
-    assert.equal(0, run({ "import", good_file(2), "--failures", failed_path() }).code)
-    assert.equal("phone,first,_row,_outcome,_field,_message\n", read_file(failed_path()))
-  end)
-end)
-
 describe("an interrupted import", function()
   it("finishes what is on its way, reports, and goes on from its journal", function()
     faults:default { delay = 0.5 }
@@ -1124,8 +715,8 @@ describe("the standard streams", function()
   it("may be closed without harm to the files of the import", function()
     local failed = folder .. "/closed.csv"
     local file = write_file("in.csv", "phone\n123\n12345678901\n")
-    local command = command_line({ "import", file, "--failures", failed }, {})
-    os.execute(command .. " <&- >&- 2>" .. quote(folder .. "/closed.err"))
+    local line = command_line({ "import", file, "--failures", failed }, {})
+    os.execute(line .. " <&- >&- 2>" .. quote(folder .. "/closed.err"))
     assert.truthy(read_file(folder .. "/closed.err"):find("standard output", 1, true))
     assert.equal(2, #cells_of(failed))
     assert.equal(1, requests())
