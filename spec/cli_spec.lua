@@ -36,7 +36,7 @@ describe("heymarket", function()
     do
       assert.truthy(made.out:find("\n   " .. flag, 1, true), flag)
     end
-    assert.truthy(made.out:find("FILE.old", 1, true))
+    assert.truthy(made.out:find("FILE.1", 1, true))
   end)
 
   it("fills the lines of its help, up to 100 columns", function()
@@ -603,7 +603,7 @@ describe("an interrupted import", function()
 end)
 
 describe("a journal", function()
-  it("and a failures file are for their owner only; a file that was there keeps its mode", function()
+  it("and a failures file are for their owner only, also where they were there before", function()
     local journal, failed = folder .. "/own.journal", folder .. "/own.csv"
     local path = write_file("mixed.csv", "phone\n12345678901\n1\n")
     assert.equal(3, run({ "import", path, "--journal", journal, "--failures", failed }).code)
@@ -615,18 +615,19 @@ describe("a journal", function()
     os.execute("chmod 640 " .. quote(journal) .. " " .. quote(failed))
     assert.equal(3, run({ "import", path, "--journal", journal, "--failures", failed }).code)
     assert.equal("-rw-------", mode(journal))
-    assert.equal("-rw-r-----", mode(failed))
+    assert.equal("-rw-------", mode(failed))
   end)
 
   it("of another input is refused, and an old failures file stays", function()
-    local journal, failed = folder .. "/other.journal", write_file("kept.csv", "precious\n")
+    local precious = "phone,_row,_outcome,_field,_message\nprecious\n"
+    local journal, failed = folder .. "/other.journal", write_file("kept.csv", precious)
     assert.equal(0, run({ "import", good_file(3), "--journal", journal }).code)
     local other = write_file("other.csv", "phone\n12345678999\n")
     local made = run { "import", other, "--journal", journal, "--failures", failed, "--json" }
     assert.equal(1, made.code)
     assert.equal("journal", parsed(made.out).failure.kind)
     assert.equal(1, requests())
-    assert.equal("precious\n", read_file(failed))
+    assert.equal(precious, read_file(failed))
     made = run { "import", other, "--journal", journal }
     assert.equal(1, made.code)
     assert.truthy(made.err:find("another input", 1, true))

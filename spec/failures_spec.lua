@@ -4,6 +4,8 @@ local quote, read_file, write_file, output_of = command.quote, command.read_file
 local run, parsed, cells_of, failures_of = command.run, command.parsed, command.cells_of, command.failures_of
 local requests, good_file = command.requests, command.good_file
 
+local OWN_HEADER = "phone,first,_row,_outcome,_field,_message\n"
+
 local folder, faults
 
 setup(function()
@@ -20,7 +22,9 @@ describe("the failures file", function()
   end
 
   before_each(function()
-    os.remove(failed_path())
+    for _, ending in ipairs { "", ".1", ".2", ".3", ".4", ".5" } do
+      os.remove(failed_path() .. ending)
+    end
   end)
 
   it("holds the rows that were not accepted, with their columns unchanged", function()
@@ -135,48 +139,47 @@ describe("the failures file", function()
     assert.is_nil(made.out:find("perhaps created", 1, true))
   end)
 
-  it("keeps what it held before as an old copy, for its owner only", function()
-    local file, old = write_file("in.csv", "phone\n123\n12345678901\n"), failed_path() .. ".old"
-    os.remove(old)
+  it("is kept as a numbered copy where it was edited, once for each edit", function()
+    local file = write_file("in.csv", "phone\n123\n12345678901\n")
     local arguments = { "import", file, "--failures", failed_path(), "--journal", folder .. "/keep.journal" }
     local made = run(arguments)
     assert.equal("", made.err)
-    assert.is_nil(read_file(old))
-    local mended = ("mended by hand,"):rep(10000) .. "\n"
-    write_file("failed.csv", mended)
-    made = run(arguments)
-    assert.equal(3, made.code)
-    assert.equal(("heymarket: %s was kept as %s\n"):format(failed_path(), old), made.err)
-    assert.equal(mended, read_file(old))
-    assert.equal("-rw-------", output_of("ls -l " .. quote(old)):sub(1, 10))
-    assert.equal(1, #failures_of(failed_path()))
+    local written = read_file(failed_path())
+    local edits = {
+      written:gsub("\n123,", "\n12345678902,"),
+      written:gsub("\n123,", "\n12345678903,"),
+      written .. ("mended by hand,"):rep(10000) .. "\n",
+    }
+    for number, edited in ipairs(edits) do
+      write_file("failed.csv", edited)
+      local copy = failed_path() .. "." .. number
+      made = run(arguments)
+      assert.equal(3, made.code)
+      assert.equal(("heymarket: what %s held was kept as %s\n"):format(failed_path(), copy), made.err)
+      assert.equal(edited, read_file(copy))
+      assert.equal("-rw-------", output_of("ls -l " .. quote(copy)):sub(1, 10))
+      assert.equal(written, read_file(failed_path()))
+      assert.equal("", run(arguments).err)
+    end
+    for number, edited in ipairs(edits) do
+      assert.equal(edited, read_file(failed_path() .. "." .. number))
+    end
+    assert.is_nil(read_file(failed_path() .. ".4"))
+    -- With --quiet the copy is made as well.
+    write_file("failed.csv", edits[1] .. "more")
     arguments[#arguments + 1] = "--quiet"
-    local latest = read_file(failed_path())
     assert.equal("", run(arguments).err)
-    assert.equal(latest, read_file(old))
-    -- The copy is mended and imported.
-    made = run { "import", old, "--failures", failed_path() }
-    assert.equal(1, made.code)
-    assert.equal(latest, read_file(old))
-    assert.equal(latest, read_file(failed_path()))
-    os.remove(old)
+    assert.equal(edits[1] .. "more", read_file(failed_path() .. ".4"))
   end)
 
   it("stays as it is where it cannot be kept, and the import stops", function()
-    local old = failed_path() .. ".old"
-    os.execute("mkdir " .. quote(old))
-    write_file("failed.csv", "precious\n")
-    local made = run { "import", write_file("in.csv", "phone\n123\n"), "--failures", failed_path() }
-    os.execute("rmdir " .. quote(old))
+    -- A name of 255 bytes leaves no room for a number.
+    local long = folder .. "/" .. ("x"):rep(254)
+    write_file(("x"):rep(254), OWN_HEADER .. "mended\n")
+    local made = run { "import", write_file("in.csv", "phone\n123\n"), "--failures", long }
     assert.equal(1, made.code)
     assert.truthy(made.err:find("could not be kept", 1, true))
-    assert.equal("precious\n", read_file(failed_path()))
-    -- The journal is not overwritten by the copy.
-    made = run { "import", good_file(1), "--failures", failed_path(), "--journal", old }
-    assert.equal(1, made.code)
-    assert.equal("precious\n", read_file(failed_path()))
-    assert.truthy(read_file(old):find "^heymarket%-journal")
-    os.remove(old)
+    assert.equal(OWN_HEADER .. "mended\n", read_file(long))
   end)
 
   it("is never the input, by whatever name, nor the journal", function()
@@ -224,7 +227,7 @@ describe("the failures file", function()
   end)
 
   it("holds the header alone when all were accepted", function()
-    write_file("failed.csv", "what an earlier run wrote\n")
+    write_file("failed.csv", OWN_HEADER .. "123,Ann,2,invalid,phone,has 3 digits\n")
     assert.equal(0, run({ "import", good_file(2), "--failures", failed_path() }).code)
     assert.equal("phone,first,_row,_outcome,_field,_message\n", read_file(failed_path()))
   end)
