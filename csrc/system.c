@@ -255,10 +255,118 @@ static int core_lock(lua_State *L) {
     return outcome(L, good, errno);
 }
 
+static const char *kind_of(mode_t mode) {
+    if (S_ISREG(mode)) {
+        return "file";
+    } else if (S_ISDIR(mode)) {
+        return "directory";
+    }
+    return S_ISFIFO(mode) || S_ISSOCK(mode) ? "pipe" : "device";
+}
+
+/* Which file an open file or a path is, and of what kind: two names of one file, whatever links
+ * lead there, have the same identity. Nothing is opened. For a path a third value says whether it
+ * is a symbolic link. nil and the reason where there is nothing. */
+static int core_identity(lua_State *L) {
+    struct stat state;
+    bool good, link = false;
+    if (lua_type(L, 1) == LUA_TSTRING) {
+        const char *path = luaL_checklstring(L, 1, NULL);
+        good = lstat(path, &state) == 0;
+        link = good && S_ISLNK(state.st_mode);
+        good = link ? stat(path, &state) == 0 : good;
+    } else {
+        good = fstat(fileno(check_file(L, 1)), &state) == 0;
+    }
+    if (!good) {
+        return outcome(L, false, errno);
+    }
+    char identity[48];
+    snprintf(identity, sizeof identity, "%llx:%llx", (unsigned long long)state.st_dev,
+             (unsigned long long)state.st_ino);
+    lua_pushstring(L, identity);
+    lua_pushstring(L, kind_of(state.st_mode));
+    lua_pushboolean(L, link);
+    return 3;
+}
+
+/* Copies all that a descriptor can read from its start. */
+static bool copy_bytes(int from, int to) {
+    char buffer[65536];
+    off_t at = 0;
+    for (;;) {
+        ssize_t size = pread(from, buffer, sizeof buffer, at);
+        if (size <= 0) {
+            if (size < 0 && errno == EINTR) {
+                continue;
+            }
+            return size == 0;
+        }
+        for (ssize_t done = 0; done < size;) {
+            ssize_t written = write(to, buffer + done, (size_t)(size - done));
+            if (written < 0 && errno != EINTR) {
+                return false;
+            }
+            done += written > 0 ? written : 0;
+        }
+        at += size;
+    }
+}
+
+/* Copies an open file to a path where nothing is yet, not even a link; only the owner can read the
+ * copy, and it is on the disk when this returns. nil, "exists" or "system", and the reason. */
+static int core_copy(lua_State *L) {
+    FILE *file = check_file(L, 1);
+    const char *path = luaL_checklstring(L, 2, NULL);
+    if (fflush(file) != 0) {
+        return refused(L, "system", errno);
+    }
+    int copy = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, S_IRUSR | S_IWUSR);
+    if (copy < 0) {
+        int reason = errno;
+        return refused(L, reason == EEXIST ? "exists" : "system", reason);
+    }
+    bool good = copy_bytes(fileno(file), copy) && fsync(copy) == 0;
+    int reason = errno;
+    if (close(copy) != 0 && good) {
+        good = false;
+        reason = errno;
+    }
+    if (!good) {
+        unlink(path); /* what was made here is half a copy */
+        return refused(L, "system", reason);
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* The nanoseconds (within its second) of the time when an open file was last changed; with a second
+ * argument it sets that time to now, with these nanoseconds. */
+static int core_nanoseconds(lua_State *L) {
+    FILE *file = check_file(L, 1);
+    if (!lua_isnoneornil(L, 2)) {
+        double wanted = core_checkwhole(L, 2);
+        luaL_argcheck(L, wanted < 1e9, 2, "must be less than a second");
+        struct timespec times[2] = {{0, UTIME_OMIT}, {time(NULL), (long)wanted}};
+        bool good = fflush(file) == 0 && futimens(fileno(file), times) == 0;
+        return outcome(L, good, errno);
+    }
+    struct stat state;
+    if (fflush(file) != 0 || fstat(fileno(file), &state) != 0) {
+        return outcome(L, false, errno);
+    }
+#if defined(__APPLE__)
+    lua_pushinteger(L, (lua_Integer)state.st_mtimespec.tv_nsec);
+#else
+    lua_pushinteger(L, (lua_Integer)state.st_mtim.tv_nsec);
+#endif
+    return 1;
+}
+
 /* Whoever wants to end in order must not be ended by a reader that went away: SIGPIPE is ignored
  * meanwhile, and writing fails instead. */
-enum { WATCHED = 3 };
-static const int watched[WATCHED] = {SIGINT, SIGTERM, SIGPIPE};
+enum { WATCHED = 4 };
+static const int watched[WATCHED] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 static struct sigaction former[WATCHED];
 static bool watching;
 static volatile sig_atomic_t interrupts;
@@ -287,6 +395,9 @@ static void watch(void) {
     for (int i = 0; i < WATCHED; i++) {
         action.sa_handler = watched[i] == SIGPIPE ? SIG_IGN : on_interrupt;
         sigaction(watched[i], &action, &former[i]);
+        if (watched[i] == SIGHUP && former[i].sa_handler == SIG_IGN) {
+            sigaction(SIGHUP, &former[i], NULL); /* nohup: the terminal may go, this goes on */
+        }
     }
     watching = true;
 }
@@ -324,6 +435,9 @@ void core_open_system(lua_State *L) {
         {"sync_directory", core_sync_directory},
         {"truncate", core_truncate},
         {"lock", core_lock},
+        {"identity", core_identity},
+        {"copy", core_copy},
+        {"nanoseconds", core_nanoseconds},
         {"interrupts", core_interrupts},
         {NULL, NULL},
     };

@@ -92,6 +92,21 @@ describe("heymarket", function()
     assert.equal(0, requests())
   end)
 
+  it("names the flag of a value that it cannot read", function()
+    local file = good_file(1)
+    for flag in
+      ("--batch-size --concurrency --requests-per-minute --max-attempts --timeout --deadline --max-failures --map"):gmatch "%S+"
+    do
+      local made = run { "import", file, flag, "x\226\128\139y" }
+      assert.equal(2, made.code)
+      local first = made.err:match "^[^\n]*\n"
+      assert.truthy(first:find("heymarket: " .. flag .. ": ", 1, true), first)
+      assert.truthy(first:find("x<U+200B>y", 1, true), first)
+    end
+    local made = run { "sandbox", "--port", "eighty" }
+    assert.truthy(made.err:find "^heymarket: %-%-port: 'eighty'")
+  end)
+
   it("says how to install argparse where it is missing", function()
     local made = run({ "--version" }, { chunk = "package.preload.argparse = function() error(1) end" })
     assert.equal(1, made.code)
@@ -523,6 +538,44 @@ describe("an interrupted import", function()
     assert.equal(1, #cells_of(failed))
   end)
 
+  it("reports when its terminal goes away or it is told to end", function()
+    for _, signal in ipairs { "HUP", "TERM" } do
+      faults:reset()
+      faults:default { delay = 0.5 }
+      local failed = folder .. "/" .. signal .. ".csv"
+      local arguments = { "import", good_file(40), "--batch-size", "10", "--concurrency", "1", "--json" }
+      arguments[#arguments + 1] = "--failures=" .. failed
+      local running = start(arguments)
+      eventually(function()
+        return requests() == 1
+      end)
+      running.signal(signal)
+      local made = running.wait()
+      assert.equal(130, made.code)
+      local report = parsed(made.out)
+      assert.equal("stopped", report.failure.kind)
+      assert.equal(10 * requests(), report.accepted)
+      assert.equal(report.total, report.accepted + report.unsent)
+      assert.equal(report.unsent, #failures_of(failed))
+    end
+  end)
+
+  it("goes on without its terminal where it was started with nohup", function()
+    faults:default { delay = 0.5 }
+    local running = start(
+      { "import", good_file(30), "--batch-size", "10", "--concurrency", "1", "--json" },
+      { before = { "nohup" } }
+    )
+    eventually(function()
+      return requests() == 1
+    end)
+    running.signal "HUP"
+    local made = running.wait()
+    assert.equal(0, made.code)
+    assert.equal(30, parsed(made.out).accepted)
+    assert.equal(3, requests())
+  end)
+
   it("says how to go on", function()
     faults:default { delay = 0.5 }
     for _, extra in ipairs { "--no-progress", "--journal=" .. folder .. "/advice.journal" } do
@@ -599,6 +652,51 @@ describe("an interrupted import", function()
     os.remove(failed)
     assert.equal(130, made.code)
     assert.is_true(parsed(made.out).invalid < 2000000)
+  end)
+end)
+
+describe("a dry run", function()
+  local bare = { HEYMARKET_SECRET_ID = "", HEYMARKET_SECRET_KEY = "" }
+
+  it("that is interrupted says what it has seen", function()
+    local fifo, failed = folder .. "/dry-fifo", folder .. "/dry-interrupted.csv"
+    os.execute("mkfifo " .. quote(fifo))
+    local holder = assert(io.open(fifo, "r+"))
+    local given = { "import", "-", "--dry-run", "--json", "--failures", failed }
+    local running = start(given, { stdin = fifo, environment = bare })
+    holder:write("phone\n", ("123\n12345678901\n"):rep(6000))
+    holder:flush()
+    eventually(function()
+      return #(read_file(failed) or "") > 0
+    end)
+    running.signal "INT"
+    local made = running.wait()
+    holder:close()
+    assert.equal(130, made.code)
+    local report = parsed(made.out)
+    assert.equal("stopped", report.failure.kind)
+    assert.equal(report.total, report.invalid + report.unsent)
+    assert.is_true(report.invalid > 0)
+    assert.equal(report.invalid, #failures_of(failed))
+    for _, record in ipairs(failures_of(failed)) do
+      assert.equal("invalid", record._outcome)
+    end
+  end)
+
+  it("of a source that breaks off is no success, and tells what came before", function()
+    local failed = folder .. "/dry-broken.csv"
+    local file = write_file("broken.csv", "phone,first\n123,Ann\n12345678901,Ben\n" .. ("x"):rep(1100000) .. "\n12,C\n")
+    local made = run({ "import", file, "--dry-run", "--json", "--failures", failed }, { environment = bare })
+    assert.equal(1, made.code)
+    local report = parsed(made.out)
+    assert.equal("source", report.failure.kind)
+    assert.same({ 2, 1, 1 }, { report.total, report.invalid, report.unsent })
+    assert.truthy(made.err:find("row 4", 1, true))
+    assert.equal(1, #failures_of(failed))
+    made = run({ "import", file, "--dry-run" }, { environment = bare })
+    assert.equal(1, made.code)
+    assert.truthy(made.out:find("Of 2 rows, 1 would be sent", 1, true))
+    assert.equal(0, requests())
   end)
 end)
 

@@ -1,6 +1,10 @@
 local command = require "spec.support.command"
+local core = require "heymarket.core"
+local failure = require "heymarket.failure"
+local failures = require "heymarket.cli.failures"
 
 local quote, read_file, write_file, output_of = command.quote, command.read_file, command.write_file, command.output_of
+local start, eventually = command.start, command.eventually
 local run, parsed, cells_of, failures_of = command.run, command.parsed, command.cells_of, command.failures_of
 local requests, good_file = command.requests, command.good_file
 
@@ -230,5 +234,359 @@ describe("the failures file", function()
     write_file("failed.csv", OWN_HEADER .. "123,Ann,2,invalid,phone,has 3 digits\n")
     assert.equal(0, run({ "import", good_file(2), "--failures", failed_path() }).code)
     assert.equal("phone,first,_row,_outcome,_field,_message\n", read_file(failed_path()))
+  end)
+
+  it("holds the header alone when all were accepted, and a later edit is still noticed", function()
+    assert.equal(0, run({ "import", good_file(2), "--failures", failed_path() }).code)
+    assert.equal(0, run({ "import", good_file(2), "--failures", failed_path(), "--overwrite" }).code)
+    assert.is_nil(read_file(failed_path() .. ".1"))
+    -- An edit of the same length, within the same second.
+    write_file("failed.csv", (OWN_HEADER:gsub("first", "First")))
+    assert.equal(0, run({ "import", good_file(2), "--failures", failed_path(), "--overwrite" }).code)
+    assert.equal(OWN_HEADER:gsub("first", "First"), read_file(failed_path() .. ".1"))
+  end)
+
+  it("is not written over a file of another kind, which stays as it is", function()
+    local long = "phone\n" .. ("12345678901\n"):rep(300000)
+    for _, content in ipairs {
+      "phone,first\n12345678901,Ann\n",
+      "_row,_outcome,_field,_message,more\n1,invalid,,x,\n",
+      "phone,_row,_outcome,_field,_note\n",
+      "phone,no_row,_outcome,_field,_message\n",
+      "phone,_outcome,_row,_field,_message\n",
+      "phone\n_row,_outcome,_field,_message\n",
+      '"phone,_row,_outcome,_field,_message"\n12345678901\n',
+      '"phone\n,_row,_outcome,_field,_message\n',
+      "\n" .. OWN_HEADER,
+      "\0\1\2binary",
+      " ",
+      ("no line end "):rep(300000),
+      long,
+    } do
+      local path = write_file("failed.csv", content)
+      os.execute("chmod 644 " .. quote(path))
+      for _, extra in ipairs { "--json", "--dry-run" } do
+        local made = run { "import", write_file("in.csv", "phone\n123\n12345678901\n"), "--failures", path, extra }
+        assert.equal(1, made.code)
+        assert.truthy(made.err:find(path .. " holds something else", 1, true))
+        assert.is_true(content == read_file(path))
+        assert.equal("-rw-r--r--", output_of("ls -l " .. quote(path)):sub(1, 10))
+        assert.is_nil(read_file(path .. ".1"))
+      end
+    end
+    assert.equal(0, requests())
+  end)
+
+  it("is known when a spreadsheet has saved it anew", function()
+    for number, content in ipairs {
+      "\239\187\191" .. OWN_HEADER,
+      '"phone","_row","_outcome","_field","_message"\r\n"12","2","invalid","phone","x"\r\n',
+      "phone;_row;_outcome;_field;_message\n12;2;invalid;phone;x\n",
+      "phone\t_row\t_outcome\t_field\t_message\r12\t2\tinvalid\tphone\tx\r",
+      '"a ""b""\nc, d",_row,_outcome,_field,_message\n',
+    } do
+      write_file("failed.csv", content)
+      assert.equal(3, run({ "import", write_file("in.csv", "phone\n123\n"), "--failures", failed_path() }).code)
+      assert.equal(content, read_file(failed_path() .. "." .. number))
+      assert.equal(1, #failures_of(failed_path()))
+    end
+  end)
+
+  it("is copied to no path where something is already, least of all through a link", function()
+    local file, precious = write_file("in.csv", "phone\n123\n"), write_file("precious", "precious\n")
+    local copy, edited = failed_path() .. ".1", OWN_HEADER .. "mended\n"
+    local absent = folder .. "/absent"
+    for _, make in ipairs {
+      "ln -s " .. quote(precious) .. " " .. quote(copy),
+      "ln -s " .. quote(absent) .. " " .. quote(copy),
+      "ln -s " .. quote(failed_path()) .. " " .. quote(copy),
+      "ln " .. quote(failed_path()) .. " " .. quote(copy),
+      "mkfifo " .. quote(copy),
+      "mkdir " .. quote(copy),
+      "printf other > " .. quote(copy),
+    } do
+      write_file("failed.csv", edited)
+      os.execute(make)
+      local made = run({ "import", file, "--failures", failed_path() }, { before = { "timeout", "20" } })
+      assert.equal(3, made.code, make)
+      assert.equal(edited, read_file(failed_path() .. ".2"), make)
+      assert.equal("precious\n", read_file(precious))
+      assert.is_nil(read_file(absent))
+      os.execute("rm -r " .. quote(copy))
+      os.remove(failed_path() .. ".2")
+      os.remove(failed_path())
+    end
+  end)
+
+  it("is not copied again where the copy is there, as after a death in between", function()
+    local file, edited = write_file("in.csv", "phone\n123\n"), OWN_HEADER .. "mended\n"
+    write_file("failed.csv", edited)
+    write_file("failed.csv.1", "half of it")
+    write_file("failed.csv.2", edited)
+    assert.equal("", run({ "import", file, "--failures", failed_path() }).err)
+    assert.is_nil(read_file(failed_path() .. ".3"))
+    assert.equal(edited, read_file(failed_path() .. ".2"))
+  end)
+
+  it("loses no edit when the import is killed", function()
+    local ROUNDS = 12
+    local lines = { "phone" }
+    for i = 1, 20000 do
+      lines[#lines + 1] = tostring(i % 1000)
+    end
+    local file = write_file("in.csv", table.concat(lines, "\n") .. "\n")
+    for round = 1, ROUNDS do
+      -- As an editor does it: what is there, with one more line.
+      local held = read_file(failed_path()) or ""
+      write_file("failed.csv", (held == "" and OWN_HEADER or held) .. "edit " .. round .. "\n")
+      local running = start { "import", file, "--failures", failed_path() }
+      core.sleep(core.random() * 0.3)
+      running.signal "KILL"
+      running.wait()
+    end
+    local contents = { [read_file(failed_path())] = true }
+    local number = 1
+    while read_file(failed_path() .. "." .. number) do
+      contents[read_file(failed_path() .. "." .. number)] = true
+      os.remove(failed_path() .. "." .. number)
+      number = number + 1
+    end
+    for round = 1, ROUNDS do
+      local found = false
+      for content in pairs(contents) do
+        found = found or content:find("\nedit " .. round .. "\n", 1, true) ~= nil
+      end
+      assert.is_true(found, "edit " .. round .. " is gone")
+    end
+  end)
+
+  it("is appended to where it is a device or an open stream, whose mode and content stay", function()
+    local log = write_file("log", "an earlier line\n")
+    os.execute("chmod 644 " .. quote(log))
+    local file = write_file("in.csv", "phone\n123\n")
+    for _, path in ipairs { "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1" } do
+      write_file("log", "an earlier line\n")
+      local line = command.command_line({ "import", file, "--failures", path, "--quiet" }, {})
+      os.execute(line .. " >> " .. quote(log))
+      local text = read_file(log)
+      local header = "an earlier line\nphone,_row,_outcome,_field,_message\n123,2,invalid,phone,"
+      assert.equal(header, text:sub(1, #header), path)
+      assert.truthy(text:find "\n *invalid +1", path)
+      assert.equal("-rw-r--r--", output_of("ls -l " .. quote(log)):sub(1, 10))
+      assert.is_nil(read_file(log .. ".1"))
+    end
+    local before = output_of "ls -lL /dev/null"
+    assert.equal(3, run({ "import", file, "--failures", "/dev/null" }).code)
+    assert.equal(before, output_of "ls -lL /dev/null")
+    -- The input itself is no stream to append to.
+    local made = run({ "import", "-", "--failures", "/dev/stdin" }, { stdin = file })
+    assert.equal(1, made.code)
+    assert.equal("phone\n123\n", read_file(file))
+  end)
+
+  it("is for its owner only, however it came about", function()
+    local file, target = write_file("in.csv", "phone\n123\n"), folder .. "/target.csv"
+    local function mode(path)
+      return output_of("ls -lL " .. quote(path)):sub(1, 10)
+    end
+    local path, own = quote(failed_path()), quote(OWN_HEADER)
+    for _, make in ipairs {
+      "true",
+      "umask 0; : > " .. path,
+      "umask 0; printf %s " .. own .. " > " .. path,
+      "ln -s " .. quote(target) .. " " .. path,
+      "umask 0; printf %s " .. own .. " > " .. quote(target) .. "; ln -s " .. quote(target) .. " " .. path,
+      "umask 0; : > " .. quote(target) .. "; ln " .. quote(target) .. " " .. path,
+    } do
+      os.remove(failed_path())
+      os.remove(target)
+      os.execute(make)
+      local made = run({ "import", file, "--failures", failed_path() }, { umask = "000" })
+      assert.equal(3, made.code, make .. made.err)
+      assert.equal(1, #failures_of(failed_path()), make)
+      assert.equal("-rw-------", mode(failed_path()), make)
+      os.remove(failed_path() .. ".1")
+    end
+  end)
+
+  it("does not wait for a pipe's other end", function()
+    local fifo, file = folder .. "/fifo", write_file("in.csv", "phone\n123\n")
+    os.execute("rm -f " .. quote(fifo) .. "; mkfifo " .. quote(fifo))
+    local limit = { before = { "timeout", "20" } }
+    for _, arguments in ipairs {
+      { "import", file, "--failures", fifo },
+      { "import", file, "--failures", fifo, "--dry-run" },
+      { "import", file, "--journal", fifo },
+      { "import", file, "--journal", fifo, "--failures", failed_path() },
+      { "import", file, "--journal", failed_path(), "--failures", fifo },
+    } do
+      local made = run(arguments, limit)
+      assert.equal(1, made.code, table.concat(arguments, " "))
+      assert.truthy(made.err:find(fifo, 1, true))
+      assert.truthy(made.err:find("not a plain file", 1, true), made.err)
+    end
+    assert.equal(0, requests())
+    -- As the input: one writer, which writes once.
+    os.execute("cat " .. quote(file) .. " > " .. quote(fifo) .. " &")
+    local made = run({ "import", fifo, "--failures", failed_path(), "--journal", folder .. "/fifo.journal" }, limit)
+    assert.equal(3, made.code)
+    assert.equal(1, #failures_of(failed_path()))
+    os.remove(fifo)
+  end)
+
+  it("serves one import at a time", function()
+    faults:default { delay = 3 }
+    local first = start { "import", good_file(1, "slow.csv"), "--failures", failed_path() }
+    eventually(function()
+      return requests() == 1
+    end)
+    local second = run { "import", write_file("in.csv", "phone\n123\n"), "--failures", failed_path() }
+    assert.equal(1, second.code)
+    assert.truthy(second.err:find("in use by another import", 1, true))
+    local link = folder .. "/second-name.csv"
+    os.execute("ln " .. quote(failed_path()) .. " " .. quote(link))
+    second = run { "import", write_file("in.csv", "phone\n123\n"), "--failures", link }
+    assert.equal(1, second.code)
+    assert.truthy(second.err:find("in use by another import", 1, true))
+    assert.equal(0, first.wait().code)
+    assert.equal(OWN_HEADER, read_file(failed_path()))
+    assert.equal(1, requests())
+    os.remove(link)
+  end)
+
+  it("is not the journal, whatever link joins them", function()
+    local journal, file = folder .. "/joined.journal", good_file(1)
+    local target, own = folder .. "/target", quote(OWN_HEADER)
+    for _, make in ipairs {
+      ("printf %%s %s > %s; ln %s %s"):format(own, quote(failed_path()), quote(failed_path()), quote(journal)),
+      ("printf %%s %s > %s; ln -s %s %s"):format(own, quote(failed_path()), quote(failed_path()), quote(journal)),
+      -- Nothing is there yet, and both would become one.
+      ("ln -s %s %s"):format(quote(failed_path()), quote(journal)),
+      ("ln -s %s %s"):format(quote(journal), quote(failed_path())),
+      ("ln -s %s %s; ln -s %s %s"):format(quote(target), quote(journal), quote(target), quote(failed_path())),
+    } do
+      for _, path in ipairs { journal, failed_path(), target } do
+        os.remove(path)
+      end
+      os.execute(make)
+      local content = read_file(failed_path()) or ""
+      local made = run { "import", file, "--failures", failed_path(), "--journal", journal }
+      assert.equal(1, made.code, make)
+      assert.truthy(made.err:find("must be two files", 1, true), made.err)
+      assert.equal(content, read_file(failed_path()) or "", make)
+    end
+    assert.equal(0, requests())
+    os.remove(journal)
+    os.remove(target)
+  end)
+
+  it("that fails at its last flush is told, and the import is no success", function()
+    -- Room for the header and not for a row; the signal that would end the process at this limit is ignored.
+    local program = "import os, resource as r, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+      .. "r.setrlimit(r.RLIMIT_FSIZE, (1000, 1000)); os.execvp(sys.argv[1], sys.argv[1:])"
+    local message = ("a name that does not fit, "):rep(100)
+    local file = write_file("in.csv", ('phone,first\n12345678901,Ann\n12345678902,"%s"\n'):format(message))
+    faults:default { refuse_phones = { "12345678902" } }
+    for _, extra in ipairs { "--json", "--quiet" } do
+      faults:reset()
+      faults:default { refuse_phones = { "12345678902" } }
+      os.remove(failed_path())
+      local stdout = folder .. "/limited.out"
+      os.execute(("rm -f %s; mkfifo %s; cat %s > %s.read &"):format(stdout, stdout, stdout, stdout))
+      local made = run(
+        { "import", file, "--failures", failed_path(), extra },
+        { before = { "python3", "-c", program }, stdout = stdout }
+      )
+      eventually(function()
+        return (read_file(stdout .. ".read") or ""):find "\n$"
+      end)
+      local out = read_file(stdout .. ".read")
+      assert.equal(1, made.code)
+      assert.truthy(made.err:find(failed_path() .. " could not be written", 1, true), made.err)
+      assert.truthy(made.err:find("File too large", 1, true))
+      assert.same({ ["12345678901"] = 1 }, faults:ledger().stored)
+      if extra == "--json" then
+        local report = parsed(out)
+        assert.equal(1, report.accepted)
+        assert.equal(1, report.failed)
+        assert.truthy(report.failure.message:find("could not be written", 1, true))
+      else
+        assert.is_nil(out:find("rows that were not accepted are in", 1, true))
+      end
+    end
+    assert.equal(1, run({ "import", good_file(1), "--failures", "/dev/full", "--dry-run" }).code)
+    assert.equal(1, run({ "import", good_file(1), "--failures", "/dev/full" }).code)
+  end)
+
+  it("that fails when it is closed, or does not reach the disk, is told, and the import is no success", function()
+    local file = write_file("in.csv", "phone\n12345678901\n123\n")
+    for _, chunk in ipairs {
+      -- A file system that finds out at the end that it is full, as those on a network do.
+      [[local methods = getmetatable(io.stdout).__index
+        local close = methods.close
+        function methods.close(file)
+          local writes = io.type(file) == "file" and file ~= io.stdin and file:seek "end" and file:write ""
+          close(file)
+          if writes then return nil, "No space left on device" end
+          return true
+        end]],
+      [[require "heymarket.core".sync = function() return nil, "No space left on device" end]],
+    } do
+      os.remove(failed_path())
+      local made = run({ "import", file, "--failures", failed_path() }, { chunk = chunk })
+      assert.equal(1, made.code)
+      assert.truthy(made.err:find("could not be written", 1, true), made.err)
+      assert.truthy(made.err:find("No space left on device", 1, true))
+    end
+  end)
+
+  it("that is removed or replaced while the import runs stops it", function()
+    local lines = { "phone" }
+    for i = 1, 40 do
+      lines[#lines + 1] = i % 2 == 0 and "123" or ("1234567%04d"):format(i)
+    end
+    local file = write_file("in.csv", table.concat(lines, "\n") .. "\n")
+    for word, act in pairs { removed = "rm ", replaced = "cp -p --remove-destination " .. quote(file) .. " " } do
+      os.remove(failed_path())
+      faults:reset()
+      faults:default { delay = 0.5 }
+      local running =
+        start { "import", file, "--failures", failed_path(), "--batch-size", "1", "--concurrency", "1", "--json" }
+      eventually(function()
+        return #(read_file(failed_path()) or "") > 0
+      end)
+      os.execute(act .. quote(failed_path()))
+      local made = running.wait()
+      assert.equal(1, made.code)
+      assert.truthy(made.err:find("it was " .. word, 1, true), made.err)
+      assert.is_true(parsed(made.out).accepted < 20)
+      if word == "replaced" then
+        assert.equal(read_file(file), read_file(failed_path()))
+      end
+    end
+  end)
+
+  it("never begins a cell of its own as a formula", function()
+    local item = { index = 1, position = 2, row = { "=1+1" } }
+    for _, first in ipairs { "=", "+", "-", "@" } do
+      os.remove(failed_path())
+      local file = assert(failures.open(failed_path(), { "phone" }, {
+        sentence = function(problem)
+          return problem.message
+        end,
+      }))
+      item.outcome = "failed"
+      item.failure = failure.new("stopped", first .. "HYPERLINK(1)")
+      file:write(item)
+      item.outcome = "invalid"
+      item.failure = failure.invalid { { field = first .. "A1", message = "is wrong" } }
+      file:write(item)
+      file:close()
+      local records = failures_of(failed_path())
+      assert.equal("=1+1", records[1].phone)
+      assert.equal(" " .. first .. "HYPERLINK(1)", records[1]._message)
+      assert.equal(" " .. first .. "A1", records[2]._field)
+      assert.equal(" " .. first .. "A1 is wrong", records[2]._message)
+    end
   end)
 end)

@@ -1139,7 +1139,7 @@ describe("the sandbox's server", function()
       end
       lua = _G.arg[first]
     end
-    return ("env LUA_PATH=%s LUA_CPATH=%s %s -e %s"):format(
+    return ("env --default-signal=HUP LUA_PATH=%s LUA_CPATH=%s %s -e %s"):format(
       faces.quote(package.path),
       faces.quote(cpath or package.cpath),
       faces.quote(lua),

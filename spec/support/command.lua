@@ -96,7 +96,8 @@ function command.start(arguments, options)
   started = started + 1
   local base = folder .. "/run" .. started
   os.execute(
-    ("( %s < %s > %s 2> %s & echo $! > %s; wait $!; echo $? > %s ) > /dev/null 2>&1 &"):format(
+    ("( umask %s; %s < %s > %s 2> %s & echo $! > %s; wait $!; echo $? > %s ) > /dev/null 2>&1 &"):format(
+      options.umask or "022",
       command.command_line(arguments, options),
       command.quote(options.stdin or "/dev/null"),
       command.quote(options.stdout or base .. ".out"),

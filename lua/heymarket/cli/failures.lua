@@ -12,46 +12,181 @@ for _, name in ipairs(OWN) do
   is_own[name] = true
 end
 
-local File = {}
-File.__index = File
+local BUFFERED = 65536 -- bytes that are held back before they are written
+local BLOCK = 65536 -- bytes that are read or hashed at a time
+local MAX_HEADER = 2 * 1024 * 1024 -- bytes
+local MAX_COPIES = 100000
+local UTF8_MARK = "\239\187\191"
 
---- Are a path and an open file the same file, or is the path in use by another import? Names do not tell, because of
---- links; a lock does.
----@param path string
----@param handle userdata open file; it is locked from here until it is closed
----@return boolean
-function failures.is_taken(path, handle)
-  -- A device such as /dev/null may be used by anyone, as often as they like.
-  local other = not path:find "^/dev/" and io.open(path, "rb")
+---------------------------------------------------------------------------------------------------------------------
+-- Was the file edited since this program wrote it?
+--
+-- The nanoseconds of the time when the file was last changed are set to a checksum of its content. This needs no second
+-- file, and every program that changes the file sets another time. Where a file system rounds the time, or a program
+-- that copies the file loses it, the file counts as edited: then it is copied once more than needed.
+
+local Checksum = {}
+Checksum.__index = Checksum
+
+local function new_checksum()
+  return setmetatable({ chain = "", rest = "" }, Checksum)
+end
+
+function Checksum:add(bytes)
+  self.rest = self.rest .. bytes
+  while #self.rest >= BLOCK do
+    self.chain = core.hash(self.chain .. self.rest:sub(1, BLOCK))
+    self.rest = self.rest:sub(BLOCK + 1)
+  end
+end
+
+-- A whole number below 1e9.
+function Checksum:nanoseconds()
+  return tonumber(core.hash(self.chain .. self.rest):sub(1, 12), 16) % 1000000000
+end
+
+local function is_as_written(handle)
+  local checksum = new_checksum()
+  handle:seek "set"
+  local piece = handle:read(BLOCK)
+  while piece do
+    checksum:add(piece)
+    piece = handle:read(BLOCK)
+  end
+  return core.nanoseconds(handle) == checksum:nanoseconds()
+end
+
+---------------------------------------------------------------------------------------------------------------------
+-- What a file holds
+
+-- The first record: up to a line end that is not within quotes.
+local function first_record(start)
+  local quotes, from, stop = 0, 1
+  repeat
+    stop = start:find("[\r\n]", from) or #start + 1
+    local _, count = start:sub(from, stop - 1):gsub('"', "")
+    quotes = quotes + count
+    from = stop + 1
+  until quotes % 2 == 0 or stop > #start
+  return start:sub(1, stop - 1)
+end
+
+-- Is this the header of a failures file? A spreadsheet may have saved it with quotes, or with another delimiter.
+local function is_own_header(header)
+  header = header:gsub("^" .. UTF8_MARK, ""):gsub('"([^"]*)"', function(cell)
+    return (cell:gsub("[,;\t|]", " "))
+  end)
+  for _, delimiter in ipairs { ",", ";", "\t", "|" } do
+    local own = delimiter .. table.concat(OWN, delimiter)
+    if (delimiter .. header):sub(-#own) == own then
+      return true
+    end
+  end
+  return false
+end
+
+local function same_content(one, other)
+  one:seek "set"
+  other:seek "set"
+  while true do
+    local left, right = one:read(BLOCK), other:read(BLOCK)
+    if left ~= right then
+      return false
+    elseif not left then
+      return true
+    end
+  end
+end
+
+-- Is this path a copy of the file, and a file of its own?
+local function is_copy(path, handle)
+  local identity, kind, link = core.identity(path)
+  if kind ~= "file" or link or identity == core.identity(handle) then
+    return false
+  end
+  local other = io.open(path, "rb")
   if not other then
     return false
   end
-  local taken = false
-  if core.lock(handle) then
-    local free, why = core.lock(other)
-    taken = not free and why:find("in use", 1, true) ~= nil
-  end
+  local same = handle:seek "end" == other:seek "end" and same_content(handle, other)
   other:close()
-  return taken
+  return same
+end
+
+---------------------------------------------------------------------------------------------------------------------
+-- The file
+
+local File = {}
+File.__index = File
+
+-- Devices, and open files of this process by number: they are written to as they are, like /dev/stdout. What lies in
+-- /dev/shm is an ordinary file.
+local function is_stream(path)
+  return path:find "^/dev/" and not path:find "^/dev/shm/" or path:find "^/proc/[^/]+/fd/"
+end
+
+--- Do two names lead to one ordinary file?
+---@param path string
+---@param other string|userdata path or open file
+---@return boolean
+function failures.is_same(path, other)
+  local identity, kind = core.identity(path)
+  return path == other or kind == "file" and identity == core.identity(other)
+end
+
+-- Opens an ordinary file and locks it. Only its owner can read it from here on.
+local function open_ordinary(path)
+  local prepared, _, reason = core.prepare(path)
+  if not prepared then
+    return nil, ("the failures file %s cannot be opened: %s"):format(path, reason)
+  end
+  -- For reading and writing, since opening a pipe for both does not wait for its other end.
+  local handle, message = io.open(path, "a+b")
+  if not handle then
+    return nil, "the failures file cannot be opened: " .. message
+  end
+  local function refuse(sentence, ...)
+    handle:close()
+    return nil, sentence:format(path, ...)
+  end
+  handle:seek "set"
+  local start = handle:read(MAX_HEADER)
+  if start and not is_own_header(first_record(start)) then
+    return refuse(
+      "the failures file %s holds something else: its last columns are not _row, _outcome, _field and _message. "
+        .. "It stays as it is; choose another name"
+    )
+  end
+  local locked, why = core.lock(handle)
+  if not locked and why:find("in use", 1, true) then
+    return refuse "the failures file %s is in use by another import"
+  end
+  local protected
+  protected, _, reason = core.protect(handle)
+  if not protected then
+    return refuse("the failures file %s cannot be made readable by its owner only: %s", reason)
+  end
+  return handle
 end
 
 --- Opens a failures file, so that it is known to be writable. What it holds stays until `begin`.
 ---@param path string
 ---@param columns string[] header of the input
 ---@param terms table `overwrite`: does the import overwrite what exists? `sentence(failure)`: what it says to the user;
---- `kept(path, copy)` is called when an earlier content was kept
+--- `kept(path, copy)` is called when an edited content was kept
 ---@return table? file
 ---@return string? message
 function failures.open(path, columns, terms)
-  core.create(path) -- it holds people's data: for its owner only
-  local guard, message = io.open(path, "ab")
-  if not guard then
-    return nil, "the failures file cannot be opened: " .. message
+  local stream = is_stream(path)
+  local handle, message
+  if stream then
+    handle, message = io.open(path, "ab")
+    message = message and "the failures file cannot be opened: " .. message
+  else
+    handle, message = open_ordinary(path)
   end
-  local locked, why = core.lock(guard)
-  if not locked and why:find("in use", 1, true) and not path:find "^/dev/" then
-    guard:close()
-    return nil, ("the failures file %s is in use by another import"):format(path)
+  if not handle then
+    return nil, message
   end
   local kept = {} -- columns of an earlier failures file give way to the new ones
   for i, name in ipairs(columns) do
@@ -61,98 +196,72 @@ function failures.open(path, columns, terms)
   end
   return setmetatable({
     path = path,
-    guard = guard, -- holds the lock
+    handle = handle, -- holds the lock
+    stream = stream,
     columns = columns,
     kept = kept,
     terms = terms,
     count = 0,
+    begun = false,
+    lines = {}, -- not written yet
+    size = 0, -- of these
+    checksum = new_checksum(),
     problem = nil, -- why it could not be written
   }, File)
 end
 
-function File:put(cells)
-  local ok, message = self.handle:write(csv.encode_row(cells))
-  if not ok then
-    self.problem = self.problem or tostring(message)
-  end
-end
-
---- Where the earlier content of a failures file is kept.
----@param path string of the failures file
----@return string
-function failures.old_path(path)
-  return path .. ".old"
-end
-
-local function copy(from, to)
-  local input, output, message
-  input, message = io.open(from, "rb")
-  if not input then
-    return nil, message
-  end
-  output, message = io.open(to, "wb")
-  local ok = output ~= nil
-  while ok do
-    local piece, problem = input:read(65536)
-    if not piece then
-      ok, message = not problem, problem
-      break
-    end
-    ok, message = output:write(piece)
-  end
-  input:close()
-  if output then
-    local closed, problem = output:close()
-    if ok then
-      ok, message = closed, problem
-    end
-  end
-  return ok, message
-end
-
--- Keeps what the file holds: its rows may have been mended since, and are nowhere else.
+-- Keeps what the file holds, if it was edited: what was mended there is nowhere else.
 function File:keep()
-  local size = not self.path:find "^/dev/" and self.guard:seek "end"
-  if not size or size == 0 then
-    return true -- a pipe holds nothing
+  if self.handle:seek "end" == 0 or is_as_written(self.handle) then
+    return true
   end
-  local old = failures.old_path(self.path)
-  core.create(old) -- for its owner only, too
-  local guard, message = io.open(old, "ab")
-  local ok = guard ~= nil
-  if guard then
-    -- The journal is locked, so it cannot be taken for an old copy.
-    local locked, why = core.lock(guard)
-    if not locked and why:find("in use", 1, true) then
-      ok, message = false, why
-    else
-      ok, message = copy(self.path, old)
+  local number = 0
+  local done, code, reason
+  repeat
+    number = number + 1
+    local copy = self.path .. "." .. number
+    if is_copy(copy, self.handle) then
+      return true -- kept by a run that ended before it could go on
     end
-    guard:close()
+    done, code, reason = core.copy(self.handle, copy)
+  until done or code ~= "exists" or number == MAX_COPIES
+  local copy = self.path .. "." .. number
+  if done then
+    done, reason = core.sync_directory(copy)
   end
-  if not ok then
-    return nil, ("what it held could not be kept as %s: %s"):format(old, tostring(message))
+  if not done then
+    return nil, ("it was edited, and could not be kept as %s: %s"):format(copy, reason)
   end
-  self.terms.kept(self.path, old)
+  self.terms.kept(self.path, copy)
   return true
 end
 
---- Empties the file, whose content is kept, and writes its header. Can be called twice.
+function File:put(cells)
+  local line = csv.encode_row(cells)
+  self.lines[#self.lines + 1] = line
+  self.size = self.size + #line
+  if self.size >= BUFFERED then
+    self:flush()
+  end
+end
+
+--- Empties the file, whose edits are kept, and writes its header. Can be called twice.
 function File:begin()
-  if self.handle or self.problem then
+  if self.begun or self.problem then
     return
   end
-  local kept, message = self:keep()
-  if not kept then
-    self.problem = message
-    return
+  if not self.stream then
+    local ready, message = self:keep()
+    self.handle:seek "end" -- between reading and writing
+    if ready then
+      ready, message = core.truncate(self.handle, 0)
+    end
+    if not ready then
+      self.problem = message
+      return
+    end
   end
-  self.handle, message = io.open(self.path, "wb")
-  if not self.handle then
-    self.problem = message
-    return
-  end
-  self.handle:setvbuf("full", 65536)
+  self.begun = true
   local cells = {}
   for i, at in ipairs(self.kept) do
     cells[i] = self.columns[at]
@@ -197,6 +306,11 @@ function failures.explain(item, terms)
   return text.one_line(table.concat(fields, "; ")), text.one_line(table.concat(messages, "; "))
 end
 
+-- What we write ourselves must not be taken for a formula by a spreadsheet.
+local function no_formula(cell)
+  return cell:find "^[=+%-@]" and " " .. cell or cell
+end
+
 --- Writes the row of an item.
 ---@param item heymarket.Item
 function File:write(item)
@@ -213,10 +327,7 @@ function File:write(item)
   if ragged then
     message = message .. "; when it is mended, delete the cells after this one"
   end
-  -- What we write ourselves must not be taken for a formula by a spreadsheet.
-  if message:find "^[=+%-@]" then
-    message = " " .. message
-  end
+  field, message = no_formula(field), no_formula(message)
   cells[#cells + 1] = tostring(item.position or item.index)
   cells[#cells + 1] = item.outcome
   cells[#cells + 1] = field
@@ -229,33 +340,52 @@ function File:write(item)
     end
   end
   self.count = self.count + 1
-  self.unflushed = true
   self:put(cells)
 end
 
+local GONE = {
+  replaced = "it was replaced by another file while the import ran",
+  gone = "it was removed while the import ran",
+}
+
 --- Hands what was written to the system.
 function File:flush()
-  if self.unflushed and self.handle and not self.problem then
-    self.unflushed = false
-    local ok, message = self.handle:flush()
-    if not ok then
-      self.problem = tostring(message)
-    end
+  if #self.lines == 0 or self.problem then
+    return
+  end
+  local content = table.concat(self.lines)
+  self.lines, self.size = {}, 0
+  local ok, message = self.handle:write(content)
+  if ok then
+    ok, message = self.handle:flush()
+  end
+  if ok and not self.stream then
+    self.checksum:add(content)
+    -- Where the time cannot be set, the file counts as edited next time.
+    core.nanoseconds(self.handle, self.checksum:nanoseconds())
+    local size, code, reason = core.size(self.handle, self.path)
+    ok, message = size ~= nil, GONE[code] or reason
+  end
+  if not ok then
+    self.problem = tostring(message)
   end
 end
 
---- Closes the file. Can be called twice.
+--- Writes what is left and closes the file. Can be called twice.
 function File:close()
-  if self.handle then
-    local ok, message = self.handle:close()
-    self.handle = nil
-    if not ok and not self.problem then
-      self.problem = tostring(message)
-    end
+  if not self.handle then
+    return
   end
-  if self.guard then
-    self.guard:close()
-    self.guard = nil
+  self:flush()
+  local ok, message = true, nil
+  if self.begun and not self.stream and not self.problem then
+    ok, message = core.sync(self.handle)
+    core.nanoseconds(self.handle, self.checksum:nanoseconds())
+  end
+  local closed, problem = self.handle:close()
+  self.handle = nil
+  if not (ok and closed) and not self.problem then
+    self.problem = tostring(message or problem)
   end
 end
 

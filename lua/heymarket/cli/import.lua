@@ -74,7 +74,11 @@ function Run:take(item)
   if item.reason == "refused" then
     self.refused = self.refused + 1
   end
-  if self.failures and self.failures.handle == nil and item.outcome == "unsent" then
+  local superseded = item.failure ~= nil and item.failure.reason == "superseded"
+  if superseded then
+    -- An earlier run gave the server a later row of this phone: imported again, this one would restore older data.
+    self.superseded = self.superseded + 1
+  elseif self.failures and not self.failures.begun and item.outcome == "unsent" then
     self.held[#self.held + 1] = { item = item, row = item.row }
   elseif self.failures then
     self.failures:write(item)
@@ -126,51 +130,35 @@ function Run:make_progress()
   }
 end
 
--- The files beside the input. None may be the input itself, nor another of them.
+-- The files beside the input. None may be the input itself, nor may both be one file.
 function Run:open_files()
   local arguments = self.arguments
   local failures, journal = arguments.failures, not arguments.dry_run and arguments.options.journal
-  local paths = {}
-  for _, pair in ipairs { { "the failures file", failures }, { "the journal", journal } } do
-    if pair[2] then
-      paths[#paths + 1] = pair
+  local input = arguments.file == "-" and io.stdin or arguments.file
+  for _, pair in ipairs { { "failures file", failures }, { "journal", journal } } do
+    if pair[2] and failures_file.is_same(pair[2], input) then
+      return nil, ("the %s %s is the input itself"):format(pair[1], pair[2])
     end
   end
-  if #paths == 2 and failures == journal then
+  if failures and journal and failures_file.is_same(journal, failures) then
     return nil, "the failures file and the journal must be two files"
-  end
-  -- A handle of its own, whose lock goes when it is closed.
-  local input = io.stdin
-  if #paths > 0 and arguments.file ~= "-" then
-    input = io.open(arguments.file, "rb")
+  elseif not failures then
+    return true
   end
   local message
-  if failures then
-    -- It may become a copy, and what a user mends there must not be lost.
-    paths[#paths + 1] = { "the old copy of the failures file", failures_file.old_path(failures) }
-  end
-  for _, pair in ipairs(paths) do
-    if pair[2] == arguments.file or input and failures_file.is_taken(pair[2], input) then
-      message = message or ("%s %s is the input itself, or in use by another import"):format(pair[1], pair[2])
-    end
-  end
-  if input and input ~= io.stdin then
-    input:close()
-  end
-  if failures and not message then
-    self.failures, message = failures_file.open(failures, self.source.columns, {
-      overwrite = arguments.options.overwrite,
-      sentence = function(problem)
-        return summary.sentence(problem, self.terms.name_of)
-      end,
-      kept = function(path, copy)
-        if not arguments.quiet then
-          self:say(("%s was kept as %s"):format(path, copy))
-        end
-      end,
-    })
-  end
-  if self.failures and journal and failures_file.is_taken(journal, self.failures.guard) then
+  self.failures, message = failures_file.open(failures, self.source.columns, {
+    overwrite = arguments.options.overwrite,
+    sentence = function(problem)
+      return summary.sentence(problem, self.terms.name_of)
+    end,
+    kept = function(path, copy)
+      if not arguments.quiet then
+        self:say(("what %s held was kept as %s"):format(path, copy))
+      end
+    end,
+  })
+  -- Where the failures file was made just now, a link may lead to it.
+  if self.failures and journal and failures_file.is_same(journal, self.failures.handle) then
     message = "the failures file and the journal must be two files"
   end
   return not message, message
@@ -252,10 +240,9 @@ end
 function Run:finish(made, problem)
   local whole = made or problem and problem.report
   if self.failures then
-    if made or problem.kind ~= "journal" or self.failures.handle then
+    if made or problem.kind ~= "journal" or self.failures.begun then
       self:write_held(whole)
     end
-    self.failures:flush()
     self.failures:close()
   end
   if self.progress then
@@ -277,9 +264,9 @@ function Run:finish(made, problem)
   return whole, problem
 end
 
-local function exit_code(whole, problem)
+local function exit_code(whole, problem, superseded)
   if not problem then
-    local fine = whole.accepted + (whole.dry_run and whole.unsent or 0)
+    local fine = whole.accepted + superseded + (whole.dry_run and whole.unsent or 0)
     return fine == whole.total and ALL_ACCEPTED or NOT_ALL_ACCEPTED
   elseif problem.kind == "unauthorized" or problem.kind == "denied" then
     return REFUSED
@@ -331,7 +318,7 @@ function Run:stopped_before_start(problem, name_of)
   local whole
   whole, problem = self:finish(nil, problem)
   self:print(whole, problem, false)
-  return exit_code(whole, problem)
+  return exit_code(whole, problem, self.superseded)
 end
 
 --- Runs the command.
@@ -341,7 +328,8 @@ end
 --- `name_of(field)` names an option as the user knows it, `client(config)` makes the client
 ---@return integer code to exit with
 function import.run(arguments, terms)
-  local run = { arguments = arguments, terms = terms, counts = {}, ambiguous = 0, refused = 0, items = {}, held = {} }
+  local run = { arguments = arguments, terms = terms, counts = {}, items = {}, held = {} }
+  run.ambiguous, run.refused, run.superseded = 0, 0, 0
   setmetatable(run, Run)
   for _, outcome in ipairs(report.outcomes) do
     run.counts[outcome] = 0
@@ -376,7 +364,7 @@ function import.run(arguments, terms)
   if problem then
     run:complain(problem)
   end
-  local code = exit_code(whole, problem)
+  local code = exit_code(whole, problem, run.superseded)
   local printed = run:print(whole, problem, started)
   if client then
     client:close()

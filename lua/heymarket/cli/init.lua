@@ -106,6 +106,14 @@ local function mapping(given)
   return { column = column, field = field }
 end
 
+-- The same reader, which names the flag where it complains.
+local function naming(flag, read)
+  return function(given)
+    local value, message = read(given)
+    return value, message and flag .. ": " .. message
+  end
+end
+
 -- Options of `import`: flag, option of the client, argument, how it is read, description.
 local IMPORT_OPTIONS = {
   {
@@ -174,20 +182,20 @@ local function add_import(parser)
     :option("--map")
     :argname("COLUMN=FIELD")
     :count("*")
-    :convert(mapping)
+    :convert(naming("--map", mapping))
     :description "take this column for this field; can be repeated"
   command:option("--ignore"):argname("COLUMN"):count("*"):description "pass this column over; can be repeated"
   command:flag("--overwrite"):description "overwrite contacts that exist; without it they stay as they are"
   for _, entry in ipairs(IMPORT_OPTIONS) do
     local option = command:option(entry[1]):argname(entry[2]):description(entry[4])
     if entry[3] then
-      option:convert(entry[3])
+      option:convert(naming(entry[1], entry[3]))
     end
   end
   command:option("--failures"):argname("FILE"):description(
     "write the rows that were not accepted to this CSV file, as they come and so not in the order of the input, "
       .. "with _row, _outcome, _field and _message beside their own columns; mended, it can be imported as it is; "
-      .. "what the file held before is kept as FILE.old"
+      .. "a file that is no failures file is refused, and one that was edited is kept as FILE.1, FILE.2 and so on"
   )
   command:flag("--dry-run"):description "check everything and send nothing; neither credentials nor journal are used"
   command:flag("--json"):description "print the report as one JSON object"

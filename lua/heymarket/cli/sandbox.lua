@@ -47,7 +47,7 @@ function cli_sandbox.add(command)
     :argname("N")
     :convert(function(given)
       if not given:find "^%d+$" then
-        return nil, ("'%s' is not a port"):format(given)
+        return nil, ("--port: '%s' is not a number"):format(given)
       end
       return tonumber(given)
     end)
