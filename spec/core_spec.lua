@@ -1052,6 +1052,85 @@ h(b''); h(b'abc'); h(bytes(range(256)) * 100)"]]
     file:close()
   end)
 
+  it("know one file by all its names, and what else there may be", function()
+    local path, hard, soft, loop = folder .. "/one", folder .. "/hard", folder .. "/soft", folder .. "/loop"
+    write_file(path, "text")
+    os.execute(("ln %s %s; ln -s %s %s; ln -s %s %s"):format(path, hard, path, soft, loop, loop))
+    local identity, kind, link = core.identity(path)
+    assert.are.same({ "file", false }, { kind, link })
+    assert.are.same({ identity, "file", false }, { core.identity(hard) })
+    assert.are.same({ identity, "file", true }, { core.identity(soft) })
+    local file = assert(io.open(soft))
+    assert.are.same({ identity, "file", false }, { core.identity(file) })
+    file:close()
+    assert.are.equal("directory", select(2, core.identity(folder)))
+    assert.are.equal("pipe", select(2, core.identity(folder .. "/fifo")))
+    assert.are.equal("device", select(2, core.identity "/dev/null"))
+    assert.is_false(identity == core.identity(folder))
+    for _, absent in ipairs { folder .. "/nothing", loop } do
+      local none, message = core.identity(absent)
+      assert.is_nil(none)
+      assert.is_true(#message > 0)
+    end
+  end)
+
+  it("copy a file to where nothing is, for its owner only", function()
+    local path, copy = folder .. "/original", folder .. "/the-copy"
+    local content = ("0123456789abcdef"):rep(20000) .. "end"
+    write_file(path, content)
+    local file = assert(io.open(path, "a+"))
+    file:write "\nmore"
+    assert.is_true(core.copy(file, copy))
+    local copied = assert(io.open(copy))
+    assert.are.equal(content .. "\nmore", copied:read "*a")
+    copied:close()
+    assert.are.equal("600", mode(copy))
+    os.execute(("ln -s %s/none-yet %s/bad-link"):format(folder, folder))
+    for _, there in ipairs { copy, folder, folder .. "/fifo", folder .. "/bad-link" } do
+      local done, code = core.copy(file, there)
+      assert.is_nil(done)
+      assert.are.equal("exists", code, there)
+    end
+    assert.is_nil(io.open(folder .. "/none-yet"))
+    local done, code, message = core.copy(file, folder .. "/none/copy")
+    assert.is_nil(done)
+    assert.are.same({ "system", "No such file or directory" }, { code, message })
+    file:close()
+    -- Half a copy is not left behind.
+    file = assert(io.open(folder))
+    done, code = core.copy(file, folder .. "/half")
+    assert.is_nil(done)
+    assert.are.equal("system", code)
+    assert.is_nil(io.open(folder .. "/half"))
+    file:close()
+  end)
+
+  it("tell and set the nanoseconds of a file's time of change", function()
+    local path = folder .. "/stamped"
+    local file = assert(io.open(path, "w"))
+    for _, wanted in ipairs { 0, 1, 123456789, 999999999 } do
+      file:write "x"
+      assert.is_true(core.nanoseconds(file, wanted))
+      assert.are.equal(wanted, core.nanoseconds(file))
+      local program = "import os,sys,time; s = os.stat(sys.argv[1]).st_mtime_ns; "
+        .. "print(s % 10**9, abs(s // 10**9 - time.time()) < 60)"
+      assert.are.equal(
+        ("%d True\n"):format(wanted),
+        output_of(("/usr/bin/env python3 -c %s %s"):format(quote(program), quote(path)))
+      )
+    end
+    assert.has_error(function()
+      core.nanoseconds(file, 1000000000)
+    end)
+    assert.has_error(function()
+      core.nanoseconds(file, -1)
+    end)
+    file:close()
+    assert.has_error(function()
+      core.nanoseconds(file)
+    end)
+  end)
+
   it("see that a file is no terminal", function()
     local file = assert(io.open(folder .. "/plain", "w"))
     assert.is_false(core.isatty(file))
@@ -1059,12 +1138,13 @@ h(b''); h(b'abc'); h(bytes(range(256)) * 100)"]]
     file:close()
   end)
 
-  local function run(script)
+  local function run(script, before)
     write_file(folder .. "/script.lua", script)
     return output_of(
-      ("LUA_PATH=%s LUA_CPATH=%s %s %s/script.lua 2>&1; echo exit $?"):format(
+      ("LUA_PATH=%s LUA_CPATH=%s %s %s %s/script.lua 2>&1; echo exit $?"):format(
         quote(package.path),
         quote(package.cpath),
+        before or "",
         interpreter(),
         quote(folder)
       )
@@ -1119,6 +1199,25 @@ h(b''); h(b'abc'); h(bytes(range(256)) * 100)"]]
     ]]
     assert.truthy(text:find "exit 143\n$")
     assert.is_nil(text:find("not reached", 1, true))
+  end)
+
+  it("watch for the end of the terminal, unless that is ignored already", function()
+    local script = [[
+      local core = require "heymarket.core"
+      core.interrupts()
+      io.popen(("kill -HUP %d"):format(core.pid())):close()
+      core.sleep(0.01)
+      print(core.interrupts())
+      core.interrupts "restore"
+      io.stdout:flush()
+      io.popen(("kill -HUP %d"):format(core.pid())):close()
+      print "still there"
+    ]]
+    local text = run(script, "env --default-signal=HUP")
+    assert.truthy(text:find "^1\n")
+    assert.truthy(text:find "exit 129\n$")
+    assert.is_nil(text:find("still", 1, true))
+    assert.are.equal("0\nstill there\nexit 0\n", run(script, "env --ignore-signal=HUP"))
   end)
 
   it("wake a sleep and a wait when a signal comes", function()
