@@ -94,9 +94,9 @@ describe("heymarket", function()
 
   it("names the flag of a value that it cannot read", function()
     local file = good_file(1)
-    for flag in
-      ("--batch-size --concurrency --requests-per-minute --max-attempts --timeout --deadline --max-failures --map"):gmatch "%S+"
-    do
+    local flags = "--batch-size --concurrency --requests-per-minute --max-attempts --timeout --deadline "
+      .. "--max-failures --map"
+    for flag in flags:gmatch "%S+" do
       local made = run { "import", file, flag, "x\226\128\139y" }
       assert.equal(2, made.code)
       local first = made.err:match "^[^\n]*\n"
