@@ -166,7 +166,7 @@ build/asan/lua5.4: .ci/lua-asan spec/support/alone.c Makefile | deps-build
 # The fuzzers that are C programs, each with the whole core under libFuzzer's eyes.
 fuzzers: $(patsubst spec/fuzz/%.c,build/fuzz/%,$(wildcard spec/fuzz/*.c)) | deps-fuzz
 
-build/fuzz/%: spec/fuzz/%.c $(SOURCES) $(HEADERS) Makefile | deps-build deps-fuzz
+build/fuzz/%: spec/fuzz/%.c $(wildcard spec/fuzz/*.h) $(SOURCES) $(HEADERS) Makefile | deps-build deps-fuzz
 	@mkdir -p $(@D)
 	$(SAY) "  compile $@"
 	$(Q)clang -std=c11 $(WARNINGS) -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \

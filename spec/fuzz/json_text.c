@@ -3,21 +3,14 @@
  * What is written must be the very string when it is read back, by a reader that shares nothing
  * with the writer; and a string is refused exactly where it is not UTF-8. */
 #include "../../csrc/core.h"
+#include "demand.h"
 
 #include <lualib.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void demand(bool holds, const char *what) {
-    if (!holds) {
-        fprintf(stderr, "does not hold: %s\n", what);
-        abort();
-    }
-}
 
 /* Position of the first byte that is not UTF-8, from 1; 0 where all is. By code points, whereas the
  * writer goes by ranges of bytes. */

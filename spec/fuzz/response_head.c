@@ -5,6 +5,7 @@
  * bytes anew; it makes no difference in which pieces a body comes; and a good response made around
  * the same bytes is believed. */
 #include "../../csrc/response.h"
+#include "demand.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -13,13 +14,6 @@
 #include <strings.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void demand(bool holds, const char *what) {
-    if (!holds) {
-        fprintf(stderr, "does not hold: %s\n", what);
-        abort();
-    }
-}
 
 /* What a reader was given and what it made of it. */
 struct reading {
