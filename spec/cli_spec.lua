@@ -716,6 +716,40 @@ describe("a journal", function()
     assert.equal("-rw-------", mode(failed))
   end)
 
+  it("keeps an older row from overwriting a newer one, and that is no failure", function()
+    local path =
+      write_file("doubles.csv", "phone,first\n12345678901,Other\n12345678902,Old\n12345678902,New\n12345678903,Last\n")
+    local journal, failed = folder .. "/doubles.journal", folder .. "/doubles.failed"
+    local arguments = { "import", path, "--overwrite", "--batch-size", "1", "--concurrency", "1", "--json" }
+    for _, word in ipairs { "--max-failures", "2", "--journal", journal, "--failures", failed } do
+      arguments[#arguments + 1] = word
+    end
+    faults:script { {}, { status = 422 } }
+    local made = run(arguments)
+    assert.equal(3, made.code)
+    assert.equal(1, parsed(made.out).failed)
+    assert.truthy(read_file(failed):find("Old", 1, true))
+    made = run(arguments)
+    assert.equal(0, made.code, made.out .. made.err)
+    local report = parsed(made.out)
+    assert.equal(4, report.total)
+    assert.equal(3, report.accepted)
+    assert.equal(1, report.failed)
+    assert.equal(1, #report.items)
+    assert.equal(3, report.items[1].position)
+    assert.equal("superseded", report.items[1].failure.reason)
+    assert.equal("New", faults:ledger().contacts["12345678902"].first)
+    -- Only the summary and the failures file of the first run speak of it.
+    local last = read_file(failed) or ""
+    assert.is_nil(last:find("superseded", 1, true))
+    table.remove(arguments, 8)
+    made = run(arguments)
+    assert.equal(0, made.code)
+    assert.truthy(made.out:find("This import is complete", 1, true))
+    assert.truthy(made.out:find("not sent again", 1, true))
+    assert.is_nil(made.out:find("The rows that were not accepted are in", 1, true))
+  end)
+
   it("of another input is refused, and an old failures file stays", function()
     local precious = "phone,_row,_outcome,_field,_message\nprecious\n"
     local journal, failed = folder .. "/other.journal", write_file("kept.csv", precious)

@@ -294,7 +294,8 @@ function Run:print(whole, problem, started)
     written = make {
       report = whole,
       failure = problem,
-      not_accepted = whole.total - whole.accepted - (whole.dry_run and whole.unsent or 0),
+      not_accepted = whole.total - whole.accepted - self.superseded - (whole.dry_run and whole.unsent or 0),
+      superseded = self.superseded,
       ambiguous = self.ambiguous,
       refused = self.refused,
       overwrite = arguments.options.overwrite,

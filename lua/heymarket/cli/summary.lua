@@ -186,7 +186,7 @@ local function add_advice(lines, run)
     advice[#advice + 1] = "The rows that were not accepted are in " .. run.failures .. ":"
     advice[#advice + 1] = "mend them there and import that file."
   end
-  local open = made.failed + made.unknown + made.unsent > 0
+  local open = made.failed + made.unknown + made.unsent > run.superseded
   if run.journal and (stopped or open) then
     if not spoilt then
       local line = "To go on, give the same command again: the journal %s knows what is done."
@@ -207,8 +207,8 @@ local function add_advice(lines, run)
 end
 
 --- The summary for people.
----@param run table `report`, `failure`, `not_accepted`, `refused` and `ambiguous` (counts), `overwrite`, `position`
---- (last row read, where the input goes on after it), `failures` and `journal` (paths), `name_of(field)`
+---@param run table `report`, `failure`, `not_accepted`, `superseded`, `refused` and `ambiguous` (counts), `overwrite`,
+--- `position` (last row read, where the input goes on after it), `failures` and `journal` (paths), `name_of(field)`
 ---@return string
 function summary.text(run)
   local made = run.report
