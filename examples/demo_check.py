@@ -13,12 +13,14 @@ import sys
 import urllib.request
 
 SANDBOX = os.environ["HEYMARKET_BASE_URL"] + "/_sandbox/"
+KEY = os.environ["HEYMARKET_SANDBOX_KEY"]
 OUTCOMES = ["accepted", "rejected", "invalid", "failed", "unknown", "unsent"]
 
 
 def call(path, data=None):
     body = None if data is None else json.dumps(data).encode()
-    request = urllib.request.Request(SANDBOX + path, body, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer " + KEY}
+    request = urllib.request.Request(SANDBOX + path, body, headers)
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 

@@ -1124,9 +1124,82 @@ describe("the sandbox's server", function()
     assert(server:admin("POST", "refuse", { "12345678900" }))
     local result = faces.exchange("POST", server.base_url .. BATCH, headers(), '[{"phone":"12345678900"}]')
     assert.equal(400, result.status)
-    result = faces.exchange("POST", server.base_url .. "/_sandbox/script", {}, "[{")
+    local control = { Authorization = "Bearer " .. server.sandbox_key, ["Content-Type"] = "application/json" }
+    result = faces.exchange("POST", server.base_url .. "/_sandbox/script", control, "[{")
     assert.equal(400, result.status)
     server.stop()
+  end)
+
+  it("obeys nobody without its key, no web page, and no name that leads here from elsewhere", function()
+    local server = assert(sandbox_server.start())
+    local port = server.base_url:match "%d+$"
+    local names = {}
+    local function ask(method, name, changes)
+      local sent = { Authorization = "Bearer " .. server.sandbox_key }
+      local body = method == "POST" and '["12345678900"]' or nil
+      if body then
+        sent["Content-Type"] = "application/json"
+      end
+      for header, value in pairs(changes or {}) do
+        sent[header] = value or nil
+      end
+      return faces.exchange(method, server.base_url .. "/_sandbox/" .. name, sent, body)
+    end
+    assert.truthy(server.sandbox_key:find "^%x+$" and #server.sandbox_key >= 32)
+    for _, host in ipairs { "127.0.0.1", "localhost", "LocalHost", "[::1]" } do
+      names[#names + 1] = host .. ":" .. port
+    end
+    for _, host in ipairs(names) do
+      assert.equal(200, ask("GET", "count", { Host = host }).status, host)
+    end
+    for _, case in ipairs {
+      { 401, { Authorization = false } },
+      { 401, { Authorization = "Bearer" } },
+      { 401, { Authorization = "Basic " .. server.sandbox_key } },
+      { 401, { Authorization = "Bearer sandbox-key" } },
+      { 401, { Authorization = "Bearer " .. server.secret_key } },
+      { 401, { Authorization = "Bearer " .. server.sandbox_key:sub(1, -2) } },
+      { 401, { Authorization = "Bearer " .. server.sandbox_key .. "0" } },
+      { 401, { Authorization = "Bearer " .. server.sandbox_key:upper():reverse() } },
+      { 401, { Authorization = server.sandbox_key } },
+      { 403, { Origin = "http://evil.example" } },
+      { 403, { Origin = "null" } },
+      { 403, { Origin = "http://127.0.0.1:" .. port } },
+      { 403, { Host = "evil.example" } },
+      { 403, { Host = "evil.example:" .. port } },
+      { 403, { Host = "127.0.0.1" } },
+      { 403, { Host = "127.0.0.1:1" } },
+      { 403, { Host = "127.0.0.1.evil.example:" .. port } },
+      { 403, { Host = "localhost.evil.example:" .. port } },
+      { 403, { Host = "0.0.0.0:" .. port } },
+    } do
+      for name, method in pairs { contacts = "GET", ready = "GET", refuse = "POST", nowhere = "GET" } do
+        local answer = ask(method, name, case[2])
+        assert.equal(case[1], answer.status, name)
+        assert.is_nil(answer.body:find(server.sandbox_key, 1, true))
+      end
+    end
+    for _, sort in ipairs { false, "text/plain", "application/x-www-form-urlencoded", "application/jsonp", "x/json" } do
+      assert.equal(415, ask("POST", "refuse", { ["Content-Type"] = sort }).status, tostring(sort))
+      assert.equal(415, ask("POST", "reset", { ["Content-Type"] = sort }).status, tostring(sort))
+    end
+    -- Nothing of all that was done.
+    local function import_one(host)
+      local sent = headers()
+      sent.Host = host
+      return faces.exchange("POST", server.base_url .. BATCH, sent, '[{"phone":"12345678900"}]').status
+    end
+    -- A page that rebinds its own name to this machine has no use of the API either.
+    assert.equal(403, import_one("evil.example:" .. port))
+    assert.equal(0, server:admin("GET", "count").count)
+    assert.equal(200, import_one("127.0.0.1:" .. port))
+    assert.equal(200, ask("POST", "refuse", { ["Content-Type"] = "Application/JSON; charset=utf-8" }).status)
+    assert.equal(400, import_one("127.0.0.1:" .. port))
+    server.stop()
+    -- Another server has another key.
+    local second = assert(sandbox_server.start())
+    assert.is_false(second.sandbox_key == server.sandbox_key)
+    second.stop()
   end)
 
   -- The interpreter that runs these tests, running some code with its paths.
@@ -1169,7 +1242,8 @@ describe("the sandbox's server", function()
       "the command printed no credentials"
     )
     os.execute("rm -r " .. faces.quote(folder))
-    local ready = cjson.decode(faces.exchange("GET", values.BASE_URL .. "/_sandbox/ready", {}).body)
+    local control = { Authorization = "Bearer " .. values.SANDBOX_KEY }
+    local ready = cjson.decode(faces.exchange("GET", values.BASE_URL .. "/_sandbox/ready", control).body)
     return pid, values, ready.pid
   end
 

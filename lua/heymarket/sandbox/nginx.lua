@@ -2,6 +2,7 @@
 --- The sandbox inside nginx: sandbox_server writes a configuration whose handlers are here.
 local sandbox_nginx = {}
 
+local core = require "heymarket.core"
 local sandbox = require "heymarket.sandbox"
 local sandbox_json = require "heymarket.sandbox.json"
 
@@ -104,8 +105,29 @@ function sandbox_nginx.cut()
   send(response, length)
 end
 
+-- Names by which a program on this machine reaches a server on it. A web page reaches it by a name of its own, which it
+-- can let lead here.
+local LOOPBACK = { ["127.0.0.1"] = true, localhost = true, ["[::1]"] = true }
+
+local function is_loopback()
+  local name, port = (ngx.var.http_host or ""):lower():match "^(.*):(%d+)$"
+  -- The name may stand in the request line as well.
+  return LOOPBACK[name] and port == ngx.var.server_port and LOOPBACK[ngx.var.host] or false
+end
+
+local function refuse(status, message)
+  ngx.req.discard_body()
+  local headers = { ["Content-Type"] = "application/json" }
+  return send { status = status, headers = headers, body = sandbox_json.write { error = message } }
+end
+
+local FOREIGN = "the sandbox answers to 127.0.0.1 and localhost with its port, and to no other name"
+
 --- Answers a request to the API.
 function sandbox_nginx.answer()
+  if not is_loopback() then
+    return refuse(403, FOREIGN)
+  end
   local response = served:handle {
     method = ngx.req.get_method(),
     path = ngx.var.request_uri,
@@ -196,20 +218,46 @@ admin["POST reset"] = function()
   return { count = 0 }
 end
 
---- Answers who looks into the sandbox or scripts it.
+local function is_json()
+  local sort = (ngx.var.content_type or ""):lower():match "^%s*([^;%s]*)"
+  return sort == "application/json"
+end
+
+-- Compared by hash, so that the time it takes tells nothing of the key.
+local function has_key()
+  local given = (ngx.var.http_authorization or ""):match "^[Bb]earer (.+)$"
+  return given ~= nil and core.hash(given) == core.hash(settings.key)
+end
+
+-- Why this request is not obeyed: a status and a sentence, or nil. Any web page and any user of this machine can send
+-- one; only who started the sandbox knows its key.
+local function objection(method)
+  if not is_loopback() then
+    return 403, FOREIGN
+  elseif ngx.var.http_origin then
+    return 403, "web pages may not use this interface"
+  elseif not has_key() then
+    return 401, "send the sandbox's key: Authorization: Bearer, and what HEYMARKET_SANDBOX_KEY says"
+  elseif method == "POST" and not is_json() then
+    return 415, "the body must be JSON, with Content-Type: application/json"
+  end
+end
+
+--- Answers who looks into the sandbox or scripts it, and shows its key.
 ---
 --- GET: contacts (object, phone to contact), count, requests, script. POST: contacts (one or an array, put in), script
 --- (one step or an array), refuse (phones), reset.
 function sandbox_nginx.admin()
   local name = ngx.var.uri:sub(#ADMIN + 1)
   local method = ngx.req.get_method()
+  local status, message = objection(method)
+  if status then
+    return refuse(status, message)
+  end
   local action = admin[method .. " " .. name]
   local response = { status = 200, headers = { ["Content-Type"] = "application/json" } }
   if not action then
-    response.status = 404
-    response.body = sandbox_json.write { error = "there is nothing at this address" }
-    ngx.req.discard_body()
-    return send(response)
+    return refuse(404, "there is nothing at this address")
   end
   local body = body_of()
   local ok, value = true, nil

@@ -217,12 +217,15 @@ local function configuration(load, folder, paths, port)
   return CONFIGURATION:format(load, f, f, f, f, f, f, f, paths[1], paths[2], f, HOST, port)
 end
 
--- One HTTP exchange with the sandbox.
-local function exchange(method, url, body, timeout)
+-- One HTTP exchange with the sandbox; the key is for its control interface.
+local function exchange(method, url, body, timeout, key)
   local pool = core.pool {}
   local headers = { "Accept: application/json" }
+  if key then
+    headers[#headers + 1] = "Authorization: Bearer " .. key
+  end
   if body then
-    headers[2] = "Content-Type: application/json"
+    headers[#headers + 1] = "Content-Type: application/json"
   end
   local started, code = pool:start(method, url, headers, body, timeout or 60, 2)
   local result = not started and { code = code } or nil
@@ -246,6 +249,15 @@ local function is_alive(pid)
   return output_of(("kill -0 %d 2>/dev/null && echo yes"):format(pid)):find "yes" ~= nil
 end
 
+-- 128 bits that nobody can guess.
+local function new_key()
+  local parts = {}
+  for i = 1, 8 do
+    parts[i] = ("%.17g"):format(core.random())
+  end
+  return core.hash(table.concat(parts, " "))
+end
+
 local function is_free(port)
   return exchange("GET", ("http://%s:%d/"):format(HOST, port), nil, 2).code == "COULDNT_CONNECT"
 end
@@ -266,6 +278,7 @@ end
 ---@field pid integer of nginx
 ---@field secret_id string
 ---@field secret_key string
+---@field sandbox_key string opens the control interface below /_sandbox/; made anew for each server
 local Server = {}
 Server.__index = Server
 Server.__name = "heymarket.SandboxServer"
@@ -278,7 +291,8 @@ Server.__name = "heymarket.SandboxServer"
 ---@return string? problem
 function Server:admin(method, name, value)
   local url = self.base_url .. "/_sandbox/" .. name
-  local result = exchange(method, url, method == "POST" and (value ~= nil and sandbox_json.write(value) or "") or nil)
+  local body = method == "POST" and (value ~= nil and sandbox_json.write(value) or "") or nil
+  local result = exchange(method, url, body, nil, self.sandbox_key)
   if result.code then
     return nil, result.code
   end
@@ -403,7 +417,7 @@ function sandbox_server.start(given)
   if #issues > 0 then
     return nil, failure.invalid(issues)
   end
-  local settings = { options = sandbox.new(given.options).options, owner = core.pid() }
+  local settings = { options = sandbox.new(given.options).options, owner = core.pid(), key = new_key() }
   local program, load = find_nginx(given.nginx)
   if not program then
     return nil, load
@@ -420,6 +434,7 @@ function sandbox_server.start(given)
     folder = folder,
     secret_id = settings.options.secret_id,
     secret_key = settings.options.secret_key,
+    sandbox_key = settings.key,
   }, Server)
   -- A function as a field, so that both server.stop() and server:stop() work.
   function server.stop()
@@ -456,6 +471,7 @@ function sandbox_server.run(given)
   core.interrupts "count"
   io.stdout:write(
     "HEYMARKET_BASE_URL=" .. server.base_url .. "\n",
+    "HEYMARKET_SANDBOX_KEY=" .. server.sandbox_key .. "\n",
     "HEYMARKET_SECRET_ID=" .. server.secret_id .. "\n",
     "HEYMARKET_SECRET_KEY=" .. server.secret_key .. "\n"
   )
