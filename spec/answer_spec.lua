@@ -141,8 +141,6 @@ describe("a refused contact", function()
       '"+1 (234) 567-8901"',
       '"1-234-567-8901"',
       '"0012345678901"',
-      "1.2345678901e10",
-      "12345678901.0",
     } do
       local contacts = three()
       local report = assert(exchange({ body = '[{"id":1,"phone":' .. phone .. "}]" }, contacts))
@@ -248,6 +246,10 @@ describe("a listed thing that is no contact of the request", function()
       '{"phone":"x12345678900"}',
       '{"phone":-12345678900}',
       '{"phone":12345678900.5}',
+      '{"phone":12345678900.0}',
+      '{"phone":1.23456789e10}',
+      '{"phone":123456789e2}',
+      '{"phone":12345678900e0}',
       '{"phone":1234567890012345678901}',
       '{"phone":1e400}',
       '{"phone":null}',
@@ -447,12 +449,13 @@ describe("a status", function()
     assert.are.equal(0, server:ledger().trap_hits)
   end)
 
-  it("of check is all that counts", function()
+  it("200 is good for check with a list of inboxes", function()
     for _, step in ipairs {
       { status = 200 },
-      { status = 200, body = "" },
+      { status = 200, body = "[]" },
+      { status = 200, body = ' [ { "id" : 1 } ]\n' },
       { status = 200, body = '{"inboxes":[]}' },
-      { status = 200, body = "42" },
+      { status = 200, body = '{"inboxes":[{"id":1,"name":"Sales"}],"next":null}' },
     } do
       server:reset()
       server:default(step)
@@ -462,6 +465,46 @@ describe("a status", function()
       local requests = server:ledger().requests
       assert.are.same({ 1, "GET", "/v1/inboxes" }, { #requests, requests[1].method, requests[1].path })
     end
+  end)
+
+  it("200 is not good for check with anything else", function()
+    for _, body in ipairs {
+      "",
+      " ",
+      "ok",
+      '"ok"',
+      "null",
+      "true",
+      "42",
+      "{}",
+      '{"inboxes":null}',
+      '{"inboxes":{}}',
+      '{"inboxes":"none"}',
+      '{"inboxes":[]',
+      '{"inboxes":[],"inboxes":[]}',
+      '{"error":"sign in"}',
+      "[",
+      "[]]",
+      "[],",
+      "[]\0",
+      "[NaN]",
+      "\239\187\191[]",
+      "<html>",
+      "<!DOCTYPE html><html><body>Sign in</body></html>",
+      "Sign in",
+    } do
+      local client = capture.client({ max_attempts = 1 }, function()
+        return { body = body }
+      end)
+      local ok, failure = client:check()
+      client:close()
+      assert.is_nil(ok, body)
+      check_untrusted(failure, body)
+      assert.are.equal(200, failure.status)
+    end
+  end)
+
+  it("other than 200 is not good for check", function()
     for status, kind in pairs {
       [400] = "bad_data",
       [401] = "unauthorized",

@@ -23,7 +23,7 @@ function Transport:start(request, inbox, headers)
     connect_timeout = request.connect_timeout,
   }
   local given = self.answer and self.answer(request, #self.sent, headers) or {}
-  local body = given.body or '"ok"'
+  local body = given.body or request.method == "GET" and "[]" or '"ok"'
   local result = {
     request = request,
     status = not given.code and (given.status or 200) or nil,
@@ -63,7 +63,7 @@ end
 --- A client over such a transport.
 ---@param config table? of the client, in place of credentials that mean nothing
 ---@param answer? fun(request: table, number: integer, headers: string[]): table? what comes back: `status`, `headers`
---- (a block), `body`, `early`, or `code`, `message` and `sent` of a transport error; else 200 and "ok"
+--- (a block), `body`, `early`, or `code`, `message` and `sent` of a transport error; else 200 and what the API says
 ---@return table client
 ---@return table[] sent every request that left
 ---@return table transport its `now` is the clock

@@ -206,7 +206,8 @@ function Fake:start(request, inbox, headers)
   local listed = seen.stored and store(self, seen) or {}
   local body = result.body
   if not body then
-    body = given.status == 200 and (listed[1] and cjson.encode(listed) or '"ok"') or ""
+    local nothing = request.method == "GET" and "[]" or '"ok"'
+    body = given.status == 200 and (listed[1] and cjson.encode(listed) or nothing) or ""
   end
   given.body = not result.code and body or ""
   local answered = result.headers or {}

@@ -93,7 +93,7 @@ end
 function Instant:deliver(index)
   local flight = table.remove(self.flights, index)
   local given = flight.answer
-  local body = given.body or '"ok"'
+  local body = given.body or flight.request.method == "GET" and "[]" or '"ok"'
   local result = { request = flight.request, elapsed = 0, sent = true }
   if given.code then
     result.code, result.message, result.sent = given.code, "scripted", given.sent
