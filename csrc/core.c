@@ -128,5 +128,6 @@ int luaopen_heymarket_core(lua_State *L) {
     core_open_system(L);
     core_open_text(L);
     core_open_contact(L);
+    core_open_json(L);
     return 1;
 }

@@ -86,6 +86,13 @@ HIDDEN void *core_newobject(lua_State *L, const char *name, size_t size);
 /* A whole number from 0 to 2^53 - 1 at this index, else an argument error. */
 HIDDEN double core_checkwhole(lua_State *L, int index);
 
+/* Length of the well-formed UTF-8 sequence that begins with a byte of 0x80 or more (RFC 3629,
+ * section 4), 0 where there is none. */
+HIDDEN size_t core_utf8_length(const unsigned char *s, size_t left);
+
+/* Arrays and objects in each other. */
+enum { CORE_JSON_DEPTH = 100 };
+
 /* What a string holds; lua/heymarket/contact.lua knows the numbers. */
 enum { CORE_HAS_CONTROL = 1, CORE_HAS_SPACE = 2, CORE_HAS_DELIMITER = 4 };
 
@@ -100,5 +107,6 @@ HIDDEN void core_open_http(lua_State *L);
 HIDDEN void core_open_system(lua_State *L);
 HIDDEN void core_open_text(lua_State *L);
 HIDDEN void core_open_contact(lua_State *L);
+HIDDEN void core_open_json(lua_State *L);
 
 #endif

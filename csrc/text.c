@@ -31,9 +31,7 @@ static const unsigned char sorts[256] = {
 };
 /* clang-format on */
 
-/* Length of the well-formed UTF-8 sequence that begins with a byte of 0x80 or more (RFC 3629,
- * section 4), 0 where there is none. */
-static size_t sequence_length(const unsigned char *s, size_t left) {
+size_t core_utf8_length(const unsigned char *s, size_t left) {
     unsigned char low = 0x80, high = 0xBF;
     size_t length;
     if (s[0] >= 0xC2 && s[0] <= 0xDF) {
@@ -90,7 +88,7 @@ size_t core_write_string(char *out, const char *text, size_t length, int *holds,
             i++;
             continue;
         case HIGH:
-            step = sequence_length(s + i, length - i);
+            step = core_utf8_length(s + i, length - i);
             if (step == 0) {
                 *invalid = i + 1;
                 return 0;
@@ -195,7 +193,7 @@ static size_t write_visible(char *out, const unsigned char *s, size_t length, bo
     bool blank = false;
     for (size_t i = 0; i < length;) {
         char piece[16];
-        size_t step = s[i] < 0x80 ? 1 : sequence_length(s + i, length - i);
+        size_t step = s[i] < 0x80 ? 1 : core_utf8_length(s + i, length - i);
         size_t size = step;
         memcpy(piece, s + i, step);
         if (s[i] >= '\t' && s[i] <= '\r') {

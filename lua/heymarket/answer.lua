@@ -12,9 +12,9 @@ local MAX_BODY_DECODED = 64 * 1024 -- bytes of an answer that are decoded for a 
 local MAX_ID = 128 -- characters of a request id
 local MAX_TEXT = 200 -- characters of a server's own words in a message
 
--- In linear time, even for megabytes of spaces from a strange server.
+-- Takes off what JSON and HTTP call white space, in linear time even for megabytes of it.
 local function trim(text)
-  return text:match(".*%S", (text:match "^%s*()")) or ""
+  return text:match(".*[^ \t\r\n]", (text:match "^[ \t\r\n]*()")) or ""
 end
 
 --- Looks headers up by name. Most answers are asked for one or two of them, so nothing is taken apart beforehand.
@@ -163,7 +163,7 @@ local ADVICE = {
 }
 
 -- Nobody acts on these before they know who asks, or on data that they refuse to read.
-local function status_failure(result, headers, details, now)
+local function status_failure(result, headers, words, now)
   local status = result.status
   local kind = KINDS[status]
     or (status >= 400 and status < 500 and "bad_data")
@@ -182,7 +182,6 @@ local function status_failure(result, headers, details, now)
     message = status >= 300 and status < 400 and "the server redirects, which this API does not do: check base_url"
       or ("the server answered with status %d, which this API does not give"):format(status)
   end
-  local words = words_of(details)
   if words then
     message = message .. ": " .. shorten(words, MAX_TEXT)
   end
@@ -190,24 +189,67 @@ local function status_failure(result, headers, details, now)
     status = status,
     delivered = delivered,
     retryable = retryable,
-    details = details,
     retry_after = retry_after(headers, now),
   })
 end
 
-local function read_body(body)
+-- What is kept of a listed contact. A whole contact of the API is far smaller; a journal can read it again.
+local LISTED = { bytes = 16 * 1024, values = 512, depth = 32 }
+-- What is kept of the JSON of an error: each contact of a large import may end with one of its own.
+local DETAILS = { bytes = 8 * 1024, values = 256, depth = 32 }
+
+-- The digits of the phone in a listed contact, whichever way the server wrote them. A number with a point or an
+-- exponent is no phone, even where its value is whole.
+local function phone_of(item, fractions)
+  if type(item) ~= "table" or fractions[item] and fractions[item].phone then
+    return nil
+  end
+  return contact.phone(item.phone, false)
+end
+
+local function is_array(value)
+  return type(value) == "table" and (#value > 0 or getmetatable(value) == json.array_mark)
+end
+
+---@class heymarket.Listed a contact that an answer lists as not created or overwritten
+---@field phone string? its digits; nil where it has none that can be read
+---@field remote table? what the server returned, where there is a phone
+---@field truncated boolean? true where that was too large to keep whole
+
+-- Reads the answer to a batch of contacts.
+local function read_listed(body)
   local trimmed = trim(body)
   -- An empty body means "nothing was refused". That it is whole is known: it would have a code otherwise.
-  if trimmed == "" or trimmed == "ok" or trimmed == '"ok"' or trimmed == "null" or trimmed == "[]" then
+  if trimmed == "" or trimmed == "ok" or trimmed == '"ok"' or trimmed == "null" then
     return {}
   end
-  local ok, value = json.decode(trimmed)
+  local ok, value, facts = json.decode(body)
   if not ok then
-    return nil, "the answer is not JSON", true
-  elseif trimmed:sub(1, 1) ~= "[" then
+    return nil, "the answer is not JSON: " .. value
+  elseif not is_array(value) then
     return nil, 'the answer is neither an array of contacts nor "ok"'
   end
-  return value
+  local listed = {}
+  for i, item in ipairs(value) do
+    local phone = phone_of(item, facts.fractions)
+    listed[i] = { phone = phone }
+    if phone then
+      local remote, cut = json.bounded(item, LISTED)
+      listed[i].remote, listed[i].truncated = remote, cut or nil
+    end
+  end
+  return listed
+end
+
+-- Reads the answer of `GET /v1/inboxes`: an array, or an object that holds one, as an older guide shows it.
+local function read_inboxes(body)
+  local ok, value = json.decode(body)
+  if not ok then
+    return nil, "the answer is not JSON: " .. value
+  elseif not is_array(value) and not (type(value) == "table" and is_array(value.inboxes)) then
+    return nil, "the answer is no list of inboxes: check base_url"
+  end
+  return {}
 end
 
 -- What a failure may show of a body: its start, and its JSON. Where a piece of the token is in it, nothing.
@@ -239,8 +281,9 @@ end
 
 --- Reads what came of one request.
 ---@param result table what the transport gave
----@param options table `token` and body `sent`, `now` Unix time, `status_only` true where the body does not matter
----@return table[]? refused the contacts that the answer lists; nil when there is a failure
+---@param options table `token` and body `sent`, `now` Unix time, `inboxes` true where a list of inboxes was asked
+--- for
+---@return heymarket.Listed[]? listed the contacts that the answer lists; nil when there is a failure
 ---@return heymarket.Failure?
 ---@return {request_id: string?, date: number?} about the id of the answer, and the server's clock (Unix seconds)
 function answer.read(result, options)
@@ -257,13 +300,11 @@ function answer.read(result, options)
   local page = is_page(headers, body)
   local message = page and "the answer is a web page, not an answer of this API: check base_url and proxy"
   if result.status == 200 and not page then
-    if options.status_only then
-      return {}, nil, about
-    end
-    local refused
-    refused, message = read_body(body)
-    if refused then
-      return refused, nil, about
+    local read = options.inboxes and read_inboxes or read_listed
+    local listed
+    listed, message = read(body)
+    if listed then
+      return listed, nil, about
     end
   end
   local shown, details = shown_of(body, redactor)
@@ -272,10 +313,9 @@ function answer.read(result, options)
       status = 200,
       delivered = "maybe",
       retryable = true,
-      details = details,
     })
   else
-    problem = status_failure(result, headers, details, options.now)
+    problem = status_failure(result, headers, words_of(details), options.now)
     if page or result.early then
       -- Something in front of the API said this, or the API before it had the whole request: what became of the
       -- request is not known, even where the answer tells how to go on.
@@ -283,14 +323,10 @@ function answer.read(result, options)
     end
   end
   problem.request_id, problem.body = about.request_id, shown
+  local cut
+  problem.details, cut = json.bounded(details, DETAILS)
+  problem.details_truncated = cut or nil
   return nil, problem, about
-end
-
---- The digits of the phone in a contact that the server returned, whichever way it wrote them.
----@param remote any
----@return string? digits
-function answer.phone(remote)
-  return type(remote) == "table" and contact.phone(remote.phone, false) or nil
 end
 
 return answer

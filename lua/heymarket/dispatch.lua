@@ -189,7 +189,7 @@ function Dispatch:digest(result)
     token = bearer,
     sent = request.body,
     now = now,
-    status_only = request.method == "GET",
+    inboxes = request.method == "GET",
   })
   local event = event_of(request, "response")
   event.status, event.elapsed, event.failure = result.status, result.elapsed, problem

@@ -3,7 +3,6 @@
 --- create_contacts and import differ in where the entries come from and in what becomes of the books; the rest is here.
 local engine = {}
 
-local answer = require "heymarket.answer"
 local dispatch = require "heymarket.dispatch"
 local failure = require "heymarket.failure"
 
@@ -167,7 +166,7 @@ end
 
 --- Books a contact whose outcome an earlier run has noted.
 ---@param entry heymarket.Entry
----@param known {outcome: string, remote: table?, ambiguous: boolean?, failure: heymarket.Failure?} see Journal:meet
+---@param known table `outcome`, and what else the item has; see Journal:meet
 function Engine:resume(entry, known)
   self.books.resumed = self.books.resumed + 1
   if known.outcome == "accepted" then
@@ -175,6 +174,7 @@ function Engine:resume(entry, known)
   else
     self:book(entry, known.outcome, {
       remote = known.remote,
+      remote_truncated = known.remote_truncated,
       ambiguous = known.ambiguous,
       failure = known.failure,
       resumed = true,
@@ -417,26 +417,30 @@ end
 -- Finds the contacts that an answer lists, by their phones. Where it lists one that is not in the request, nobody knows
 -- which one was meant, and the failure says so.
 local function match(batch, refused)
-  local remotes = {}
+  local remotes, truncated = {}, {}
   if refused[1] == nil then
-    return remotes
+    return remotes, truncated
   end
   local known, strangers = {}, 0
   for _, entry in ipairs(batch.entries) do
     known[entry.phone] = true
   end
-  for _, remote in ipairs(refused) do
-    local phone = answer.phone(remote)
+  for _, listed in ipairs(refused) do
+    local phone = listed.phone
     if phone and known[phone] then
-      remotes[phone] = remote
+      -- An account may hold two contacts of one phone. One that has an id shows that it exists.
+      if not remotes[phone] or not has_id(remotes[phone]) then
+        remotes[phone], truncated[phone] = listed.remote, listed.truncated
+      end
     else
       strangers = strangers + 1
     end
   end
   if strangers == 0 then
-    return remotes
+    return remotes, truncated
   end
   return remotes,
+    truncated,
     failure.new(
       "unexpected",
       ("the answer lists %d contacts that match no phone of the request, so nobody knows which were refused"):format(
@@ -456,9 +460,9 @@ function Engine:settle_answer(batch, refused)
       self.batch_size = math.min(self.batch_size, family.size)
     end
   end
-  local remotes, problem = match(batch, refused)
+  local remotes, truncated, problem = match(batch, refused)
   if self.journal then
-    self:note(self.journal:answered(batch.entries, remotes, problem, batch.maybe))
+    self:note(self.journal:answered(batch.entries, remotes, problem, batch.maybe, truncated))
   end
   -- The keys are there from the start: LuaJIT as Debian 12 has it miscounts, once in many thousand batches, in a new
   -- table whose keys come up on the way.
@@ -470,6 +474,7 @@ function Engine:settle_answer(batch, refused)
     if outcome ~= "accepted" then
       self:book(entry, outcome, {
         remote = remote,
+        remote_truncated = remote and truncated[entry.phone],
         ambiguous = remote and (batch.maybe or entry.maybe) or nil,
         failure = not remote and problem or nil,
       })

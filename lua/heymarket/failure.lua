@@ -19,7 +19,8 @@ local one_line = text.one_line
 ---@field status integer? HTTP status
 ---@field request_id string? X-Request-Id of the answer: the vendor's support asks for it
 ---@field body string? start of the answer's body, at most 2 KiB
----@field details any decoded JSON of the answer's body
+---@field details any decoded JSON of the answer's body, where that has at most 64 KiB
+---@field details_truncated boolean? its large parts are left out
 ---@field code string? libcurl's name for a transport error, such as "COULDNT_CONNECT"
 ---@field reason string? what stopped an import, for programs: "max_failures", "other_input"
 ---@field retry_after number? seconds that the server asked to wait

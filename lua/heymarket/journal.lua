@@ -30,6 +30,7 @@ local json = require "heymarket.json"
 local FORMAT = "heymarket-journal 2 "
 local OLD_FORMAT = "heymarket-journal 1 "
 local SUM_LIMIT = 2 ^ 52 -- sums stay exact in a double
+local AMBIGUOUS, TRUNCATED = 1, 2 -- of a rejected contact; the sum is written
 local SYNC_EVERY = 1 -- seconds between two waits for the disk while answers come in
 local MARK = 8 -- characters of a mark
 local CHECK = 8 -- characters of a checksum
@@ -176,16 +177,18 @@ end
 ---@param remotes table<string, table> by phone: what the server listed
 ---@param problem heymarket.Failure? set where the contacts that were not listed are unknown
 ---@param maybe boolean? an earlier try may have been acted upon
+---@param truncated table<string, boolean> by phone: remotes that are not whole
 ---@return boolean?
 ---@return heymarket.Failure?
-function Journal:answered(entries, remotes, problem, maybe)
+function Journal:answered(entries, remotes, problem, maybe, truncated)
   local known, superseded, rejected = {}, {}, json.array {}
   for _, entry in ipairs(entries) do
     local remote = remotes[entry.phone]
     if remote then
       known[#known + 1] = entry
       -- The contact is JSON in JSON, so that it is read again by itself, however deep it is.
-      rejected[#rejected + 1] = { entry.index, (maybe or entry.maybe) and 1 or 0, json.encode(remote) }
+      local flags = ((maybe or entry.maybe) and AMBIGUOUS or 0) + (truncated[entry.phone] and TRUNCATED or 0)
+      rejected[#rejected + 1] = { entry.index, flags, json.encode(remote) }
     elseif problem then
       self:remember(entry, true)
     else
@@ -364,7 +367,12 @@ local function rejected_of(self, line)
     for _, item in ipairs(ok and list or {}) do
       local read, remote = json.decode(item[3])
       ok = ok and read
-      line.rejected[item[1]] = { outcome = "rejected", remote = remote, ambiguous = item[2] == 1 or nil }
+      line.rejected[item[1]] = {
+        outcome = "rejected",
+        remote = remote,
+        ambiguous = item[2] % TRUNCATED == AMBIGUOUS or nil,
+        remote_truncated = item[2] >= TRUNCATED or nil,
+      }
     end
     if not ok then
       return self:stop("the journal cannot be read", "an answer in it is not JSON")

@@ -3,7 +3,8 @@ local json = {}
 
 local core = require "heymarket.core"
 
-local format, gsub = string.format, string.gsub
+local byte, find, format, gsub, match, sub =
+  string.byte, string.find, string.format, string.gsub, string.match, string.sub
 local quote = core.quote
 local tointeger = math.tointeger
 local math_type = math.type
@@ -20,8 +21,7 @@ do
     )
   end
   cjson = module.new()
-  cjson.decode_invalid_numbers(false)
-  cjson.decode_max_depth(100)
+  cjson.decode_max_depth(100) -- CORE_JSON_DEPTH in csrc/core.h
 end
 
 -- Doubles beyond this cannot tell one whole number from the next: 2^53 itself may stand for 2^53 + 1.
@@ -75,45 +75,112 @@ function json.narrow(value)
   return type(value) == "number" and tointeger and tointeger(value) or value
 end
 
--- lua-cjson gives every number as a double, so that an id prints as "12345.0" on Lua 5.3 and 5.4; and it stands in a
--- userdata for null, which no caller wants to meet in a field.
-local function plain(value)
+-- core.json_check has marked what lua-cjson would lose by these first bytes of a string (see csrc/json.c).
+local NUMBER, STRING, EMPTY_ARRAY = 1, 2, "\3"
+
+local MAX_VALUES = 500000 -- of one text: so many small tables are tens of megabytes
+local EXACT_DIGITS = 15 -- so many significant digits of a decimal number survive in a double
+
+-- The significant digits of a number as text, without sign, point, exponent and outer zeros.
+local function digits_of(text)
+  return (gsub(gsub(gsub(match(text, "^[^eE]*"), "[-.,]", ""), "^0+", ""), "0+$", ""))
+end
+
+-- A number that lua-cjson was not given: as a number where this Lua holds it, else its text. Whole numbers keep all
+-- their digits, and nothing becomes infinite or 0 that was not.
+local function number_of(text)
+  if find(text, "^-?%d+$") then
+    local value = math_type and tonumber(text)
+    return value and math_type(value) == "integer" and value or text
+  end
+  -- A locale may read a comma for the decimal point.
+  local value = tonumber(text) or tonumber((gsub(text, "%.", ",")))
+  local digits = digits_of(text)
+  if not value or value - value ~= 0 or value == 0 and digits ~= "" then
+    return text
+  elseif #digits <= EXACT_DIGITS or value < EXACT and value > -EXACT then
+    return json.narrow(value)
+  end
+  local same = digits == digits_of(format("%.16g", value)) or digits == digits_of(format("%.17g", value))
+  return same and value or text
+end
+
+-- What was marked, unmarked; whole numbers as integers where this Lua has them, and nulls out of objects.
+local function plain(value, fractions)
   local kind = type(value)
   if kind == "number" then
     return json.narrow(value)
+  elseif kind == "string" then
+    local mark = byte(value)
+    if mark == NUMBER then
+      return number_of(sub(value, 2))
+    end
+    return mark == STRING and sub(value, 2) or value
   elseif kind == "table" then
+    if value[1] == EMPTY_ARRAY then
+      return json.array {}
+    end
     for key, item in pairs(value) do
       if item == cjson.null then
-        if type(key) == "number" then
-          value[key] = false -- a hole would end the array there, and hide the items after it
-        else
+        if type(key) == "string" then
           value[key] = nil
         end
-      elseif kind ~= "string" then
-        value[key] = plain(item)
+      else
+        if type(item) == "string" and byte(item) == NUMBER and find(item, "[.eE]") then
+          fractions[value] = fractions[value] or {}
+          fractions[value][key] = sub(item, 2)
+        end
+        value[key] = plain(item, fractions)
       end
     end
   end
   return value
 end
 
---- Reads JSON. Whole numbers come as integers on Lua 5.3 and later; a null in an object is an absent field, one in an
---- array is false.
+--- What stands for null in an array.
+json.null = cjson.null
+
+--- Reads JSON, strictly: what RFC 8259 does not allow is refused, and so are two members of an object with one name.
+---
+--- A number that this Lua does not hold as it was written (an integer beyond 2^53, or beyond 64 bits on Lua 5.3 and
+--- later, 1e400) comes as a string with its text. A null in an array is json.null; in an object it is an absent field.
 ---@param s string
 ---@return boolean ok
 ---@return any value the value (nil for null), or why it is not JSON
+---@return {depth: integer, values: integer, fractions: table<table, table<any, string>>}? facts how deep it is nested,
+--- how many values it has, and the text of numbers with a point or an exponent, by table and key
 function json.decode(s)
-  local ok, value = pcall(cjson.decode, s)
+  local checked, depth, values = core.json_check(s, MAX_VALUES)
+  if not checked then
+    return false, format("%s at byte %.0f", depth, values)
+  end
+  local ok, value = pcall(cjson.decode, checked)
   if not ok then
     return false, tostring(value)
   end
+  local facts = { depth = depth, values = values, fractions = {} }
   if value == cjson.null then
-    return true, nil
+    return true, nil, facts
   end
-  return true, plain(value)
+  return true, plain(value, facts.fractions), facts
 end
 
---- Writes plain Lua values as JSON, for reports and logs; what goes to the server is built field by field instead.
+-- Any finite number in the fewest digits that give it again.
+local function written_number(n)
+  local exact = json.number(n)
+  if exact or n ~= n or n == math.huge or n == -math.huge then
+    return exact or "null"
+  end
+  for precision = 15, 17 do
+    local digits = format("%." .. precision .. "g", n)
+    if precision == 17 or tonumber(digits) == n then
+      return (gsub(digits, ",", "."))
+    end
+  end
+end
+
+--- Writes plain Lua values as JSON, for reports, logs and journals; what goes to the server is built field by field
+--- instead. What json.decode gave is written so that it gives the same again.
 ---@param value any tables with a sequence are arrays; an empty table is an object unless marked with json.array
 ---@return string
 function json.encode(value)
@@ -121,7 +188,7 @@ function json.encode(value)
   if kind == "string" then
     return (quote(value, "") or quote(gsub(value, "[\128-\255]", "?"), ""))
   elseif kind == "number" then
-    return json.number(value) or "null"
+    return written_number(value)
   elseif kind == "table" then
     local parts = {}
     if #value > 0 or getmetatable(value) == json.array_mark then
@@ -145,6 +212,61 @@ function json.encode(value)
     return tostring(value)
   end
   return "null"
+end
+
+-- Bytes and values of what json.decode gave; infinite where it is nested too deeply.
+local function measure(value, depth)
+  if type(value) == "string" then
+    return #value + 2, 1
+  elseif type(value) ~= "table" then
+    return 8, 1
+  elseif depth == 0 then
+    return math.huge, math.huge
+  end
+  local bytes, values = 2, 1
+  for key, item in pairs(value) do
+    local item_bytes, item_values = measure(item, depth - 1)
+    bytes = bytes + item_bytes + 1 + (type(key) == "string" and #key + 3 or 0)
+    values = values + item_values
+  end
+  return bytes, values
+end
+
+--- What fits of a decoded value: all of it, or of an array the first items, of an object the small fields, of a string
+--- nothing.
+---@param value any
+---@param limits {bytes: integer, values: integer, depth: integer}
+---@return any kept
+---@return boolean cut was something left out
+function json.bounded(value, limits)
+  local bytes, values = measure(value, limits.depth)
+  if bytes <= limits.bytes and values <= limits.values then
+    return value, false
+  elseif type(value) ~= "table" then
+    return nil, true
+  end
+  local fields, is_array = {}, #value > 0
+  for key, item in pairs(value) do
+    local field_bytes, field_values = measure(item, limits.depth - 1)
+    field_bytes = field_bytes + 1 + (is_array and 0 or #key + 3)
+    fields[#fields + 1] = { key = key, item = item, bytes = field_bytes, values = field_values }
+  end
+  table.sort(fields, function(a, b)
+    if is_array or a.bytes == b.bytes then
+      return a.key < b.key
+    end
+    return a.bytes < b.bytes
+  end)
+  local kept = is_array and json.array {} or {}
+  bytes, values = 2, 1
+  for _, field in ipairs(fields) do
+    bytes, values = bytes + field.bytes, values + field.values
+    if bytes > limits.bytes or values > limits.values then
+      break
+    end
+    kept[field.key] = field.item
+  end
+  return kept, true
 end
 
 json.array_mark = {}

@@ -8,6 +8,7 @@ local report = {}
 ---@field contact any the contact as it was handed in
 ---@field failure heymarket.Failure? why, except where the server only listed it
 ---@field remote table? what the server returned for it
+---@field remote_truncated boolean? that was too large to keep: its large fields are left out
 ---@field reason "exists"|"refused"|nil of a rejected contact: does the account hold it?
 ---@field ambiguous boolean? an earlier try may have created it
 ---@field row any what the source gave as third value: the original cells, for CSV

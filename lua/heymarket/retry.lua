@@ -41,7 +41,8 @@ function retry.http_date(value)
     year = year + (year < 70 and 2000 or 1900)
   end
   day, h, m, s = tonumber(day), tonumber(h), tonumber(m), tonumber(s)
-  if day < 1 or day > 31 or h > 23 or m > 59 or s > 60 then
+  local next_month = month < 12 and days(year, month + 1, 1) or days(year + 1, 1, 1)
+  if day < 1 or days(year, month, day) >= next_month or h > 23 or m > 59 or s > 60 then
     return nil
   end
   return days(year, month, day) * 86400 + h * 3600 + m * 60 + s
@@ -62,7 +63,7 @@ function retry.after(value, now)
     return math.min(tonumber(seconds), LONGEST)
   end
   local date = retry.http_date(value)
-  return date and math.max(0, date - now)
+  return date and math.min(math.max(0, date - now), LONGEST)
 end
 
 --- Exponential backoff with full jitter.
