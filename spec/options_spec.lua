@@ -90,7 +90,7 @@ local WRONG = {
   batch_size = { 0, -1, 1.5, NAN, INF, "100", true, false, hook },
   concurrency = { 0, -1, 1.5, NAN, INF, "4", true, false, hook },
   token_ttl = { -1, 291, 300, NAN, INF, "240", true, false, hook },
-  default_country = { 1, 44, "", "+1", "0", "01", "a", "1 ", "12345", true, NAN, hook },
+  default_country = { 1, 44, "", "+1", "0", "01", "a", "1 ", "12345", "DE", "us", true, NAN, hook },
   user_agent = { "", "a\r\nX-Injected: 1", "a\nb", "a\0b", 1, true, false, hook },
   on_event = { "print", 1, true, false },
   overwrite = { "true", 1, 0, "", hook },
@@ -452,6 +452,17 @@ describe("the environment", function()
   end)
 end)
 
+describe("default_country", function()
+  it("as a region is refused with the calling code that it takes instead", function()
+    local client, failure = heymarket.new { secret_id = "i", secret_key = "k", default_country = "DE" }
+    assert.is_nil(client)
+    assert.are.equal("invalid", failure.kind)
+    assert.are.equal("default_country", failure.issues[1].field)
+    assert.is_truthy(failure.issues[1].message:find('calling code, such as "49" for Germany', 1, true))
+    assert.is_truthy(failure.issues[1].message:find('the region "DE"', 1, true))
+  end)
+end)
+
 describe("the options of calls", function()
   local client, sent
   before_each(function()
@@ -461,7 +472,7 @@ describe("the options of calls", function()
     client:close()
   end)
 
-  local contacts = { { phone = "12345678900" } }
+  local contacts = { { phone = "+12345678900" } }
   local calls = {
     create_contacts = function(given)
       return client:create_contacts(contacts, given)
