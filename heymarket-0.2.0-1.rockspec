@@ -47,6 +47,7 @@ build = {
     ["heymarket.json"] = "lua/heymarket/json.lua",
     ["heymarket.options"] = "lua/heymarket/options.lua",
     ["heymarket.pacer"] = "lua/heymarket/pacer.lua",
+    ["heymarket.phone"] = "lua/heymarket/phone.lua",
     ["heymarket.redact"] = "lua/heymarket/redact.lua",
     ["heymarket.report"] = "lua/heymarket/report.lua",
     ["heymarket.retry"] = "lua/heymarket/retry.lua",

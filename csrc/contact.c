@@ -115,9 +115,27 @@ static bool all_digits(const char *text, size_t length) {
     return length > 0 && text[0] != '0';
 }
 
-/* Country code and all, without anything to take out. */
-static bool is_phone(const struct value *value) {
-    return value->length > 10 && value->length <= 15 && all_digits(value->text, value->length);
+/* What is said of numbers that come without a country code: nil, a calling code, or false. */
+struct country {
+    int type;
+    const char *code;
+    size_t length;
+};
+
+/* Digits that are an international number for certain, so that they are sent as they are. */
+static bool is_phone(const struct value *value, const struct country *country) {
+    const char *digits = value->text;
+    if (value->length < 11 || value->length > 15 || !all_digits(digits, value->length)) {
+        return false;
+    }
+    if (country->type == LUA_TBOOLEAN) {
+        return true;
+    }
+    if (digits[0] == '1' && (value->length != 11 || digits[1] < '2')) {
+        return false;
+    }
+    return country->type == LUA_TNIL ||
+           (country->length < value->length && memcmp(digits, country->code, country->length) == 0);
 }
 
 static bool is_email(const char *text, size_t length) {
@@ -265,8 +283,8 @@ static bool put_custom(lua_State *L, struct output *out, int index) {
 static bool put_field(lua_State *L, struct output *out, enum kind kind, const struct value *value) {
     int holds = 0;
     switch (kind) {
-    case PHONE:
-        return is_phone(value) && put_string(out, value->text, value->length, &holds);
+    case PHONE: /* is_phone has seen it */
+        return put_string(out, value->text, value->length, &holds);
     case LINE:
         return value->type == LUA_TSTRING && put_string(out, value->text, value->length, &holds) &&
                (holds & CORE_HAS_CONTROL) == 0;
@@ -338,18 +356,30 @@ static bool read_fields(lua_State *L, struct value *values) {
     return values[0].type == LUA_TSTRING;
 }
 
-/* contact(fields) -> body, phone | nil */
+/* The second argument of `contact`, which stays on the stack; false where it is no country. */
+static bool read_country(lua_State *L, struct country *country) {
+    country->type = lua_type(L, 2);
+    if (country->type == LUA_TSTRING) {
+        country->code = lua_tolstring(L, 2, &country->length);
+        return true;
+    }
+    return country->type == LUA_TNIL || (country->type == LUA_TBOOLEAN && lua_toboolean(L, 2) == 0);
+}
+
+/* contact(fields, default_country) -> body, phone | nil */
 static int contact(lua_State *L) {
     struct value values[FIELDS];
+    struct country country;
     struct output out;
     luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 1);
+    lua_settop(L, 2);
     luaL_checkstack(L, FIELDS + 8, "a contact");
     for (int i = 0; i < FIELDS; i++) {
         values[i].type = LUA_TNONE;
     }
     out.length = 0;
-    bool good = read_fields(L, values) && put(&out, "{\"phone\":", 9) &&
+    bool good = read_country(L, &country) && read_fields(L, values) &&
+                is_phone(&values[0], &country) && put(&out, "{\"phone\":", 9) &&
                 put_field(L, &out, PHONE, &values[0]);
     for (int i = FIRST_OPTIONAL; good && i < FIELDS; i++) {
         /* Omitted: a blank must not clear a stored value. */

@@ -157,7 +157,11 @@ local function phone()
     "12345678900",
     "12345678900",
     "442079460958",
+    "89123456789",
+    "393331234567",
+    "11345678900",
     "123456789012345",
+    "223456789012345",
     "1234567890123456",
     "1234567890",
     "02345678900",
@@ -168,6 +172,19 @@ local function phone()
     "1234567890x",
     "123456789\0001",
   } -- stylua: ignore
+end
+
+local COUNTRIES = { "1", "44", "7", "39", "442079460958", "8", "12345678901" }
+
+-- nil as often as all others.
+local function country()
+  local kind = random(4)
+  if kind == 1 then
+    return false
+  elseif kind == 2 then
+    return one_of(COUNTRIES)
+  end
+  return nil
 end
 
 local function email()
@@ -246,10 +263,10 @@ describe("the shortcut for ordinary contacts", function()
   it("writes what the rules write, or nothing", function()
     local written, left = 0, 0
     for _ = 1, 30000 do
-      local given = contact()
+      local given, default_country = contact(), country()
       local issues = {}
-      local body, digits = core.contact(given)
-      local wanted, wanted_digits = rules.encode(given, 1, nil, issues)
+      local body, digits = core.contact(given, default_country)
+      local wanted, wanted_digits = rules.encode(given, 1, default_country, issues)
       if body then
         written = written + 1
         assert.equal(wanted, body)
@@ -308,6 +325,12 @@ describe("the shortcut for ordinary contacts", function()
       __index = { phone = "12345678900" },
     })
     assert.is_nil((core.contact(given)))
+  end)
+
+  it("leaves a contact to the rules where the country is of another type", function()
+    for _, odd in ipairs { true, 1, {} } do
+      assert.is_nil((core.contact({ phone = "12345678900" }, odd)))
+    end
   end)
 
   it("takes a table and nothing else", function()

@@ -7,10 +7,11 @@ local contact = {}
 
 local core = require "heymarket.core"
 local json = require "heymarket.json"
+local phone = require "heymarket.phone"
 local text = require "heymarket.text"
 
 local concat, sort = table.concat, table.sort
-local find, gsub, sub = string.find, string.gsub, string.sub
+local find = string.find
 local integer, narrow, quote = json.integer, json.narrow, json.string
 
 -- Writes a contact in which nothing is out of the ordinary as the rules below would, only faster; nil for any other.
@@ -55,14 +56,14 @@ end
 
 --- The digits of a phone number as the API wants them: country code first, no plus sign.
 ---@param value any string or integer
----@param default_country string|boolean|nil digits put before a ten-digit number; false takes such a number as it is
+---@param default_country string|boolean|nil see phone.read
 ---@return string? digits
 ---@return string? problem
 function contact.phone(value, default_country)
-  local digits, international = value, false
+  local given = value
   if type(value) == "number" then
-    digits = integer(value)
-    if not digits then
+    given = integer(value)
+    if not given then
       return nil, integer_problem(value, "a string or an integer")
     elseif value < 0 then
       return nil, "must not be negative"
@@ -70,38 +71,7 @@ function contact.phone(value, default_country)
   elseif type(value) ~= "string" then
     return nil, "must be a string or an integer, not " .. describe(value)
   end
-  if find(digits, "^%+?%d+%.0$") then
-    return nil, "ends in .0, as a number does that was taken for a fraction: write its digits only"
-  end
-  if find(digits, "%D") then
-    digits = gsub(digits, "[ %-%.%(%)/]", "")
-    local rest, dropped = gsub(digits, "^%+", "")
-    digits, international = rest, dropped > 0
-    if find(digits, "%D") then
-      return nil, "holds characters that are not part of a phone number: write digits, such as +12345678900"
-    end
-  end
-  if not international and sub(digits, 1, 2) == "00" then
-    digits, international = sub(digits, 3), true
-  end
-  if digits == "" then
-    return nil, "is empty"
-  elseif sub(digits, 1, 1) == "0" then
-    return nil, "starts with 0: write it with its country code, such as +12345678900"
-  end
-  if #digits == 10 and not international then
-    if default_country then
-      digits = default_country .. digits
-    elseif default_country == nil then
-      return nil,
-        "has ten digits and no country code: write it with its code, such as +12345678900, or set a default country "
-          .. '(default_country = "1", on the command line --default-country 1)'
-    end
-  end
-  if #digits < 7 or #digits > 15 then
-    return nil, ("has %d digits: a phone number has 7 to 15, country code included"):format(#digits)
-  end
-  return digits
+  return phone.read(given, default_country)
 end
 
 -- What json.string says of the characters: its second result is a sum of these.
@@ -360,23 +330,23 @@ end
 ---@param default_country string|boolean|nil see contact.phone
 ---@param issues heymarket.Issue[] every mistake is added here
 ---@return string? body the JSON object; nil when something is wrong
----@return string? phone the digits by which the server knows it
+---@return string? digits the phone by which the server knows it
 function contact.encode(fields, index, default_country, issues)
   if type(fields) ~= "table" then
     issues[#issues + 1] = { index = index, message = "a contact must be a table, not " .. describe(fields) }
     return nil
   end
-  local body, phone = ordinary(fields)
+  local body, digits = ordinary(fields, default_country)
   if body then
-    return body, phone
+    return body, digits
   end
   local slots, before = {}, #issues
   for name, value in next, fields do
     local i = place[name]
     if i == 1 then
       local problem
-      phone, problem = contact.phone(value, default_country)
-      if not phone then
+      digits, problem = contact.phone(value, default_country)
+      if not digits then
         issues[#issues + 1] = { index = index, field = name, message = problem }
       end
     elseif i then
@@ -398,7 +368,7 @@ function contact.encode(fields, index, default_country, issues)
   end
   local found = #issues - before
   if found == 0 then
-    slots[1] = '{"phone":"' .. phone .. '"'
+    slots[1] = '{"phone":"' .. digits .. '"'
     for i = 2, #FIELDS do
       slots[i] = slots[i] or ""
     end
@@ -421,15 +391,15 @@ function contact.encode(fields, index, default_country, issues)
       issues[before + i] = mine[i]
     end
   end
-  return body, phone
+  return body, digits
 end
 
 --- The wire form as a table.
 ---@param fields table a contact that contact.encode has accepted
----@param phone string its digits
+---@param digits string its phone
 ---@return table wire a new table
-function contact.wire(fields, phone)
-  local wire = { phone = phone }
+function contact.wire(fields, digits)
+  local wire = { phone = digits }
   for name, value in next, fields do
     if name == "tags" then
       wire.tags = {}

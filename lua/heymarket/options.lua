@@ -61,9 +61,13 @@ local function rate(value)
 end
 
 local function country(value)
-  if value ~= false and not (type(value) == "string" and value:find "^[1-9]%d?%d?%d?$") then
-    return 'must be the digits of a country code as a string, such as "1", or false'
+  if value == false or type(value) == "string" and value:find "^[1-9]%d?%d?%d?$" then
+    return nil
+  elseif type(value) == "string" and value:find "^%a%a$" then
+    local wanted = 'must be the digits of a calling code, such as "49" for Germany: the region "%s" cannot be read yet'
+    return wanted:format(value)
   end
+  return 'must be the digits of a calling code as a string, such as "1", or false'
 end
 
 local function secret(value)

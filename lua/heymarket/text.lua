@@ -1,4 +1,4 @@
---- Text for messages: made safe for one line, and the known name that is nearest to a misspelt one.
+--- Text: its blanks, made safe for one line of a message, and the known name that is nearest to a misspelt one.
 local text = {}
 
 local core = require "heymarket.core"
@@ -7,6 +7,91 @@ local byte, find, match, sub = string.byte, string.find, string.match, string.su
 local visible = core.visible
 
 local MAX_SHOWN = 60 -- bytes of a name that somebody gave
+
+local function utf8_of(point)
+  if point < 0x80 then
+    return string.char(point)
+  elseif point < 0x800 then
+    return string.char(0xC0 + math.floor(point / 64), 0x80 + point % 64)
+  end
+  return string.char(0xE0 + math.floor(point / 4096), 0x80 + math.floor(point / 64) % 64, 0x80 + point % 64)
+end
+
+-- White space beyond ASCII, as Unicode has it.
+local BLANKS = {
+  { 0x85 },
+  { 0xA0 },
+  { 0x1680 },
+  { 0x2000, 0x200A },
+  { 0x2028, 0x2029 },
+  { 0x202F },
+  { 0x205F },
+  { 0x3000 },
+}
+-- Characters that take no room: zero width, joiners, marks of direction, the soft hyphen, the byte-order mark.
+local MARKS = {
+  { 0xAD },
+  { 0x61C },
+  { 0x180E },
+  { 0x200B, 0x200F },
+  { 0x202A, 0x202E },
+  { 0x2060, 0x2064 },
+  { 0x2066, 0x206F },
+  { 0xFEFF },
+}
+
+--- Characters beyond ASCII that show nothing: " " for a blank, "" for a mark that takes no room.
+---@type table<string, string>
+text.unseen = {}
+for instead, ranges in pairs { [" "] = BLANKS, [""] = MARKS } do
+  for _, range in ipairs(ranges) do
+    for point = range[1], range[2] or range[1] do
+      text.unseen[utf8_of(point)] = instead
+    end
+  end
+end
+
+local unseen = text.unseen
+
+local function is_blank(code)
+  return code == 32 or code >= 9 and code <= 13
+end
+
+--- Text without the blanks and invisible marks at its ends. Takes linear time, even for a megabyte of blanks.
+---@param value string
+---@return string
+function text.trim(value)
+  local first, last = 1, #value
+  while first <= last do
+    local code = byte(value, first)
+    if is_blank(code) then
+      first = first + 1
+    elseif code < 0xC2 then
+      break
+    elseif unseen[sub(value, first, first + 1)] then
+      first = first + 2
+    elseif unseen[sub(value, first, first + 2)] then
+      first = first + 3
+    else
+      break
+    end
+  end
+  while first <= last do
+    local code = byte(value, last)
+    if is_blank(code) then
+      last = last - 1
+    elseif code < 0x80 then
+      break
+    elseif unseen[sub(value, last - 1, last)] then
+      last = last - 2
+    elseif unseen[sub(value, last - 2, last)] then
+      last = last - 3
+    else
+      break
+    end
+  end
+  return sub(value, first, last)
+end
 
 --- Text from anywhere, made safe for one line of a terminal or a log. Everything that is shown goes through this.
 ---
@@ -22,6 +107,53 @@ function text.one_line(value)
     value = ok and type(made) == "string" and made or "a " .. type(value) .. " that cannot be shown"
   end
   return visible(value, "line")
+end
+
+-- Invisible characters that stand in copied text most often.
+local CHARACTER_NAMES = {
+  ["\194\160"] = "a no-break space",
+  ["\194\173"] = "a soft hyphen",
+  ["\226\128\139"] = "a zero width space",
+  ["\226\128\140"] = "a zero width non-joiner",
+  ["\226\128\141"] = "a zero width joiner",
+  ["\226\128\142"] = "a left-to-right mark",
+  ["\226\128\143"] = "a right-to-left mark",
+  ["\226\128\168"] = "a line separator",
+  ["\239\187\191"] = "a byte-order mark",
+  ["\t"] = "a tab",
+  ["\n"] = "a line feed",
+  ["\r"] = "a carriage return",
+  ["\0"] = "a NUL",
+}
+
+local function code_point(character)
+  local a, b, c, d = byte(character, 1, 4)
+  if a < 0x80 then
+    return a
+  elseif a < 0xE0 then
+    return a % 32 * 64 + b % 64
+  elseif a < 0xF0 then
+    return (a % 16 * 64 + b % 64) * 64 + c % 64
+  end
+  return ((a % 8 * 64 + b % 64) * 64 + c % 64) * 64 + d % 64
+end
+
+--- A character as a message names it: "x" where it can be seen and typed, else its code point.
+---@param character string one character in UTF-8, or bytes that are none
+---@return string
+function text.character(character)
+  if find(character, "^[!-~]$") then
+    return '"' .. character .. '"'
+  elseif #character > 4 or not core.quote(character, "") then
+    return ("the byte 0x%02X"):format(byte(character))
+  end
+  local point = ("U+%04X"):format(code_point(character))
+  local name = CHARACTER_NAMES[character]
+  if not name then
+    local shown = visible(character, "line")
+    name = shown == character and shown ~= " " and not unseen[character] and '"' .. character .. '"'
+  end
+  return name and ("%s (%s)"):format(point, name) or point
 end
 
 --- JSON that is safe to print: the characters that one_line names are escaped, and mean what they meant.

@@ -120,7 +120,7 @@ local IMPORT_OPTIONS = {
     "--default-country",
     "CODE",
     country,
-    "digits put before phone numbers of ten digits, such as 1; none takes them as they are",
+    "calling code of the phone numbers that come without one, such as 1; none takes them as they are",
   },
   { "--batch-size", "N", number, "contacts in a request (100)" },
   { "--concurrency", "N", number, "requests on their way at a time (4)" },
