@@ -22,7 +22,8 @@ end
 --- where the function raised.
 ---@param name string
 ---@param once fun(random: fun(low: integer?, high: integer?): number) one execution, the same for the same numbers
-function fuzz.run(name, once)
+---@param cleanup fun()?
+function fuzz.run(name, once, cleanup)
   local seconds = assert(tonumber(arg[1]), "SECONDS is missing")
   local first = arg[2] and assert(tonumber(arg[2]), "SEED is no number") or fresh_seed()
   local started, executions = core.monotonic(), 0
@@ -44,6 +45,9 @@ function fuzz.run(name, once)
           ok and "" or ", a finding"
         )
       )
+      if cleanup then
+        cleanup()
+      end
       os.exit(ok and 0 or 1)
     end
   until false
