@@ -143,9 +143,11 @@ static int quote(lua_State *L) {
  * characters (general category Cf), those that may be ignored in display
  * (Default_Ignorable_Code_Point), line and paragraph separators, and control characters beyond
  * ASCII. In ascending order. */
-static const struct {
+struct range {
     uint32_t first, last;
-} unseen[] = {
+};
+
+static const struct range unseen[] = {
     {0x7F, 0x9F},       {0xAD, 0xAD},       {0x34F, 0x34F},     {0x600, 0x605},
     {0x61C, 0x61C},     {0x6DD, 0x6DD},     {0x70F, 0x70F},     {0x890, 0x891},
     {0x8E2, 0x8E2},     {0x115F, 0x1160},   {0x17B4, 0x17B5},   {0x180B, 0x180F},
@@ -155,16 +157,27 @@ static const struct {
     {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF},
 };
 
-static bool is_unseen(uint32_t point) {
-    if (point < 0x20) {
-        return true;
-    }
-    for (size_t i = 0; i < sizeof unseen / sizeof unseen[0] && point >= unseen[i].first; i++) {
-        if (point <= unseen[i].last) {
+/* Blanks that look like the common one (general category Zs). */
+static const struct range blanks[] = {
+    {0xA0, 0xA0},     {0x1680, 0x1680}, {0x2000, 0x200A},
+    {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000},
+};
+
+static bool is_among(const struct range *ranges, size_t count, uint32_t point) {
+    for (size_t i = 0; i < count && point >= ranges[i].first; i++) {
+        if (point <= ranges[i].last) {
             return true;
         }
     }
     return false;
+}
+
+/* For one line of text; a value that is repeated in it, where blanks matter; or JSON. */
+enum form { LINE, VALUE, JSON };
+
+static bool is_named(uint32_t point, enum form form) {
+    return point < 0x20 || is_among(unseen, sizeof unseen / sizeof unseen[0], point) ||
+           (form == VALUE && is_among(blanks, sizeof blanks / sizeof blanks[0], point));
 }
 
 static uint32_t code_point(const unsigned char *s, size_t length) {
@@ -177,8 +190,8 @@ static uint32_t code_point(const unsigned char *s, size_t length) {
 }
 
 /* What takes the place of a character that shows nothing: <U+202E>, or an escape in JSON. */
-static int describe(char out[16], uint32_t point, bool json) {
-    if (!json) {
+static int describe(char out[16], uint32_t point, enum form form) {
+    if (form != JSON) {
         return snprintf(out, 16, "<U+%04X>", (unsigned)point);
     } else if (point < 0x10000) {
         return snprintf(out, 16, "\\u%04x", (unsigned)point);
@@ -188,7 +201,7 @@ static int describe(char out[16], uint32_t point, bool json) {
 }
 
 /* Writes text so that every character shows; only counts the bytes where `out` is NULL. */
-static size_t write_visible(char *out, const unsigned char *s, size_t length, bool json) {
+static size_t write_visible(char *out, const unsigned char *s, size_t length, enum form form) {
     size_t written = 0;
     bool blank = false;
     for (size_t i = 0; i < length;) {
@@ -196,17 +209,18 @@ static size_t write_visible(char *out, const unsigned char *s, size_t length, bo
         size_t step = s[i] < 0x80 ? 1 : core_utf8_length(s + i, length - i);
         size_t size = step;
         memcpy(piece, s + i, step);
-        if (s[i] >= '\t' && s[i] <= '\r') {
+        bool breaks = form != VALUE && s[i] >= '\t' && s[i] <= '\r';
+        if (breaks) {
             /* Line breaks and tabs: a run of them is one blank. */
             piece[0] = ' ';
             size = blank ? 0 : 1;
         } else if (step == 0) {
             step = 1;
-            size = (size_t)snprintf(piece, sizeof piece, json ? "?" : "<0x%02X>", s[i]);
-        } else if (is_unseen(code_point(s + i, step))) {
-            size = (size_t)describe(piece, code_point(s + i, step), json);
+            size = (size_t)snprintf(piece, sizeof piece, form == JSON ? "?" : "<0x%02X>", s[i]);
+        } else if (is_named(code_point(s + i, step), form)) {
+            size = (size_t)describe(piece, code_point(s + i, step), form);
         }
-        blank = s[i] >= '\t' && s[i] <= '\r';
+        blank = breaks;
         if (out != NULL) {
             memcpy(out + written, piece, size);
         }
@@ -216,12 +230,13 @@ static size_t write_visible(char *out, const unsigned char *s, size_t length, bo
     return written;
 }
 
-/* visible(text, "line" or "json") -> the text with nothing in it that hides or drives a terminal */
+/* visible(text, "line", "value" or "json") -> the text with nothing in it that hides or drives a
+ * terminal */
 static int visible(lua_State *L) {
-    static const char *const forms[] = {"line", "json", NULL};
+    static const char *const forms[] = {"line", "value", "json", NULL};
     size_t length;
     const unsigned char *s = (const unsigned char *)luaL_checklstring(L, 1, &length);
-    bool json = luaL_checkoption(L, 2, NULL, forms) == 1;
+    enum form form = (enum form)luaL_checkoption(L, 2, NULL, forms);
     size_t plain = 0;
     while (plain < length && s[plain] >= 0x20 && s[plain] < 0x7F) {
         plain++;
@@ -232,10 +247,10 @@ static int visible(lua_State *L) {
     } else if (length > SIZE_MAX / 8) {
         return luaL_error(L, "the string is too long");
     }
-    size_t size = write_visible(NULL, s, length, json);
+    size_t size = write_visible(NULL, s, length, form);
     char small[1024];
     char *out = size <= sizeof small ? small : core_newuserdata(L, size);
-    write_visible(out, s, length, json);
+    write_visible(out, s, length, form);
     lua_pushlstring(L, out, size);
     return 1;
 }

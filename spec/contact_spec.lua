@@ -265,6 +265,20 @@ describe("names and addresses", function()
     refused_value("first", ("a"):rep(100000) .. "\7")
   end)
 
+  it("are refused with the code point of the first control character", function()
+    for value, point in pairs {
+      ["a\7b\27"] = "U+0007",
+      ["a\0"] = "U+0000",
+      ["a\127\194\155"] = "U+007F",
+      ["é\194\155\n"] = "U+009B",
+      ["\194\128"] = "U+0080",
+      ["\n\194\128"] = "U+000A",
+    } do
+      local _, failure = heymarket.contact(with_phone("first", value))
+      assert.truthy(failure.issues[1].message:find(point, 1, true), failure.issues[1].message)
+    end
+  end)
+
   it("are refused with other types", function()
     for _, field in ipairs { "first", "last", "display_name", "email", "avatar" } do
       for _, value in ipairs { 42, 0, 1.5, NAN, INF, true, false, {}, { "Ann" }, ODD[1], ODD[2], ODD[3] } do

@@ -127,6 +127,29 @@ describe("text.beginning", function()
   end)
 end)
 
+describe("text.value", function()
+  it("names blanks that are not what they seem, line breaks and tabs as well", function()
+    local program = "import unicodedata\nfor point in range(0x110000):\n"
+      .. " if unicodedata.category(chr(point)) == 'Zs' and point != 32:\n"
+      .. "  print('%04X' % point, chr(point).encode('utf-8').hex())\n"
+    local listed = process.with_file(program, function(path)
+      return process.output("/usr/bin/env python3 " .. path)
+    end)
+    local count = 0
+    for point, hex in listed:gmatch "(%x+) (%x+)\n" do
+      count = count + 1
+      assert.equal("a<U+" .. point .. ">", (text.value("a" .. bytes_of(hex), 60)))
+      -- In a line of text these are blanks like others.
+      assert.equal("a" .. bytes_of(hex), text.one_line("a" .. bytes_of(hex)))
+    end
+    assert.is_true(count > 10)
+    assert.equal("a b<U+0009><U+000A><U+000D>", (text.value("a b\t\n\r", 60)))
+    assert.equal("1<U+00A0>", text.shown "1\194\160")
+    assert.same({ "ab", true }, { text.value("abc", 2) })
+    assert.same({ "abc", false }, { text.value("abc", 3) })
+  end)
+end)
+
 describe("text.safe_json", function()
   it("escapes what one_line names, and means the same", function()
     local source = '{"a":"\226\128\174\226\128\168é\127\194\133\239\187\191\243\160\129\129"}'

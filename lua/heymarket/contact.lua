@@ -82,6 +82,13 @@ local function not_utf8(position)
   return ("is not valid UTF-8 (byte %d): save the source as UTF-8"):format(position)
 end
 
+-- The first control character, as a message names it.
+local function control_of(value)
+  local at = find(value, "[%z\1-\31\127]") or #value + 1
+  local beyond = find(value, "\194[\128-\159]") or #value + 1 -- U+0080 to U+009F
+  return text.character(at < beyond and value:sub(at, at) or value:sub(beyond, beyond + 1))
+end
+
 -- A name or an address: UTF-8 without control characters. "" is omitted, for a blank must not clear a stored value.
 local function line(value, prefix)
   if type(value) ~= "string" then
@@ -93,7 +100,7 @@ local function line(value, prefix)
   if not written then
     return nil, not_utf8(holds)
   elseif holds % 2 == HAS_CONTROL then
-    return nil, "holds a control character (a line break or a tab, for example): take it out"
+    return nil, ("holds the control character %s: take it out"):format(control_of(value))
   end
   return written, holds
 end

@@ -30,8 +30,8 @@ end
 
 -- A cell may be a megabyte long and hold anything; a message is one short line.
 local function shown(cell)
-  local start, cut = text.beginning(cell, MAX_SHOWN)
-  return '"' .. text.one_line(start) .. (cut and "…" or "") .. '"'
+  local start, cut = text.value(cell, MAX_SHOWN)
+  return '"' .. start .. (cut and "…" or "") .. '"'
 end
 
 -- An integer, or nothing: a number that this Lua would round is refused.

@@ -150,10 +150,20 @@ function text.character(character)
   local point = ("U+%04X"):format(code_point(character))
   local name = CHARACTER_NAMES[character]
   if not name then
-    local shown = visible(character, "line")
-    name = shown == character and shown ~= " " and not unseen[character] and '"' .. character .. '"'
+    name = character ~= " " and visible(character, "value") == character and '"' .. character .. '"'
   end
   return name and ("%s (%s)"):format(point, name) or point
+end
+
+--- The beginning of a value that somebody gave, made safe for a message. As blanks matter in a value, line breaks, tabs
+--- and every blank but the common one are named by code point as well.
+---@param value string
+---@param length integer bytes that are shown at most
+---@return string shown
+---@return boolean cut was anything left out?
+function text.value(value, length)
+  local start, cut = text.beginning(value, length)
+  return visible(start, "value"), cut
 end
 
 --- JSON that is safe to print: the characters that one_line names are escaped, and mean what they meant.
@@ -241,7 +251,7 @@ function text.shown(name)
   elseif kind ~= "string" then
     return "a " .. kind
   end
-  return text.one_line((text.beginning(name, MAX_SHOWN)))
+  return (text.value(name, MAX_SHOWN))
 end
 
 --- "; did you mean "first"?", or nothing.
