@@ -1324,6 +1324,8 @@ describe("events", function()
         error(count % 2 == 0 and "no" or { "no" })
       end)
       quiet.items, loud.items = #quiet.items, #loud.items
+      assert.is_truthy(loud.hook_error:find("on_event raised an error: ", 1, true))
+      loud.hook_error = nil
       assert.are.same(quiet, loud)
       assert.are.equal(#world.requests, #other.requests)
       assert.is_true(count >= quiet.requests)

@@ -898,9 +898,11 @@ describe("the sandbox in-process", function()
     assert.equal("12345678900", seen.decoded[1].phone)
     assert.equal(BATCH, seen.path)
     assert.equal(1, seen.contacts)
-    local ok, message = pcall(client.create_contacts, client, { { phone = "12345678900" } })
-    assert.is_false(ok)
-    assert.truthy(tostring(message):find("my own mistake", 1, true))
+    local report
+    report, failure = client:create_contacts { { phone = "12345678900" } }
+    assert.is_nil(report)
+    assert.equal("stopped", failure.kind)
+    assert.truthy(failure.message:find("my own mistake", 1, true))
     client:close()
   end)
 

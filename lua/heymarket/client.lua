@@ -48,18 +48,7 @@ local function missing(name, variable)
   }
 end
 
---- Makes a client. Nothing is opened or sent before the first call.
----
---- Credentials and base_url come from the environment where the config does not have them: HEYMARKET_SECRET_ID,
---- HEYMARKET_SECRET_KEY, HEYMARKET_BASE_URL. The secret key is kept in guarded memory only, never in a Lua table.
----@param config table? secret_id, secret_key, base_url, timeout (s), connect_timeout (s), max_attempts, max_retry_after
---- (s), requests_per_minute (or false), batch_size, concurrency, token_ttl (s), default_country, ca_file, proxy,
---- user_agent, on_event, shared_dict; and for tests `runtime`, a table with any of monotonic, time, sleep, random (all
---- functions) and transport
----@return heymarket.Client?
----@return heymarket.Failure? failure of kind "invalid", with all mistakes in `issues`
-function client.new(config)
-  options.expect(config, "table?", "heymarket.new: config", 2)
+local function new_client(config)
   local given = environment(config or {})
   local settings, issues = options.read("config", given)
   issues = issues or {}
@@ -104,6 +93,7 @@ function client.new(config)
   local carrier = seams.transport or transport.new(settings, runtime)
   settings.secret_id, settings.secret_key, settings.proxy, settings.runtime = nil, nil, nil, nil
   return setmetatable({
+    spare = failure.spare(), -- for a call that finds no memory at its start
     config = settings,
     account = account,
     runtime = runtime,
@@ -114,11 +104,50 @@ function client.new(config)
   }, Client)
 end
 
--- What every call checks first: wrong use raises, everything else is a failure.
-function Client:prepare(scope, given, where)
-  options.expect(given, "table?", where .. ": options", 3)
+local spare = failure.spare() -- for functions that find no memory at all
+
+--- Runs a function that belongs to no client. No error leaves it: whatever is raised in it comes back as a failure.
+---@param body function
+---@return any value
+---@return heymarket.Failure?
+function client.guarded(body, ...)
+  local ok, value, problem = pcall(body, ...)
+  if ok then
+    return value, problem
+  end
+  local made, of_error = pcall(failure.of_error, value)
+  return nil, made and of_error or spare
+end
+
+--- Makes a client. Nothing is opened or sent before the first call.
+---
+--- Credentials and base_url come from the environment where the config does not have them: HEYMARKET_SECRET_ID,
+--- HEYMARKET_SECRET_KEY, HEYMARKET_BASE_URL. The secret key is kept in guarded memory only, never in a Lua table.
+---@param config table? secret_id, secret_key, base_url, timeout (s), connect_timeout (s), max_attempts, max_retry_after
+--- (s), requests_per_minute (or false), batch_size, concurrency, token_ttl (s), default_country, ca_file, proxy,
+--- user_agent, on_event, shared_dict; and for tests `runtime`, a table with any of monotonic, time, sleep, random (all
+--- functions) and transport
+---@return heymarket.Client?
+---@return heymarket.Failure? failure of kind "invalid", with all mistakes in `issues`
+function client.new(config)
+  options.expect(config, "table?", "heymarket.new: config", 2)
+  return client.guarded(new_client, config)
+end
+
+local function closed_failure()
+  return failure.new("invalid", "this client is closed: make a new one", { issues = {} })
+end
+
+local function expect_client(value, where)
+  if type(value) ~= "table" or getmetatable(value) ~= Client then
+    error(where .. ": this is no client: call it as client:" .. where, 3)
+  end
+end
+
+-- What every call checks first.
+local function prepare(self, scope, given)
   if self.closed then
-    return nil, failure.new("invalid", "this client is closed: make a new one", { issues = {} })
+    return nil, closed_failure()
   end
   local problem = self.transport:problem()
   if problem then
@@ -131,6 +160,66 @@ end
 local function with_report(problem, made)
   local touched = made.accepted + made.rejected + made.unknown > 0
   return failure.with(problem, { report = made, delivered = touched and "maybe" or problem.delivered })
+end
+
+-- The failure of a call in which an error was raised where the engine could not catch it, with the report as far as
+-- there is one. Where memory has run out it asks for none.
+local function failure_of_error(raised, call)
+  local ok, problem = pcall(failure.of_error, raised)
+  problem = ok and problem or call.spare
+  local running, reported, made = call.running, false, nil
+  if running then
+    reported, made = pcall(running.last_report, running)
+  end
+  if reported then
+    local copied, complete = pcall(with_report, problem, made)
+    if copied then
+      return complete
+    end
+    problem = call.spare
+    problem.report = made
+    problem.delivered = made.accepted + made.rejected + made.unknown > 0 and "maybe" or "no"
+  elseif problem.report == false then
+    problem.report = nil
+  end
+  return problem
+end
+
+-- The journal is closed however the call ends, since others wait for its lock.
+local function close_journal(notes)
+  local ok, closed, problem = pcall(notes.close, notes)
+  if not ok then
+    ok, closed, problem = pcall(notes.close, notes) -- what memory was in use before has become free
+  end
+  if not ok then
+    return failure.of_error(closed)
+  end
+  return problem
+end
+
+local function new_call()
+  return { spare = failure.spare(), running = false, notes = false, opening = false }
+end
+
+-- Runs a call. No error leaves it: whatever is raised in it comes back as a failure.
+---@param body function the call itself: is given the client, a table for what must outlive an error (`spare`,
+--- `running`, `notes`, `opening`), and the arguments
+local function run(self, body, subject, given)
+  local ok, call = pcall(new_call)
+  if not ok then
+    return nil, self.spare
+  end
+  local value, problem
+  ok, value, problem = pcall(body, self, call, subject, given)
+  if not ok then
+    value, problem = nil, failure_of_error(value, call)
+  end
+  if call.notes then
+    pcall(close_journal, call.notes)
+  elseif call.opening then
+    pcall(collectgarbage) -- closes the files that an error left open
+  end
+  return value, problem
 end
 
 -- Which failure tells most of a call that ran to its end: doubt first, then a certain failure, then what the server
@@ -174,17 +263,8 @@ local function refused_report(contacts, entries, size, issues)
   return books:report({ requests = 0, retries = 0, elapsed = 0 }, true)
 end
 
---- Creates contacts. All are checked before anything is sent: one invalid contact refuses the whole call.
----
---- Uses `POST /v1/batch/contacts`, in as many requests as it takes.
----@param contacts table[] array of contacts
----@param given table? options: overwrite (false), deadline (s), and timeout, max_attempts, batch_size, concurrency,
---- requests_per_minute, default_country, on_event in place of the client's
----@return heymarket.Report? report when every contact was accepted, or is known to be in the account already
----@return heymarket.Failure? failure otherwise; `failure.report` tells what was done
-function Client:create_contacts(contacts, given)
-  options.expect(contacts, "table", "create_contacts: contacts", 2)
-  local settings, issues = self:prepare("call", given, "create_contacts")
+local function create_contacts(self, call, contacts, given)
+  local settings, issues = prepare(self, "call", given)
   if failure.is(issues) then
     return nil, issues
   end
@@ -204,7 +284,9 @@ function Client:create_contacts(contacts, given)
     return nil, problem
   end
   local index = 0
-  local running = engine.new(self, settings, report.new(math.huge))
+  local running = engine.new(self, settings, report.new(math.huge), nil, call.spare)
+  running.taken = size
+  call.running = running
   running.source = function()
     index = index + 1
     return entries[index]
@@ -219,18 +301,23 @@ function Client:create_contacts(contacts, given)
   return made
 end
 
---- Imports contacts from a source, as a stream: what is invalid is counted and passed over.
----@param source table|function an array, or a function (or callable object, such as heymarket.csv.open gives) that
---- returns `contact [, position]` until nil
----@param given table? options of create_contacts, and on_item(item), on_progress(report), max_failures, journal (path),
---- should_stop() (asked about once a second; true ends the import after what is on its way)
----@return heymarket.Report? report when the source came to its end, whatever the outcomes
----@return heymarket.Failure? failure when the import had to stop; `failure.report` tells what was done
-function Client:import(source, given)
-  if not options.is_function(source) then
-    options.expect(source, "table", "import: source", 2)
-  end
-  local settings, issues = self:prepare("import", given, "import")
+--- Creates contacts. All are checked before anything is sent: one invalid contact refuses the whole call.
+---
+--- Uses `POST /v1/batch/contacts`, in as many requests as it takes.
+---@param contacts table[] array of contacts
+---@param given table? options: overwrite (false), deadline (s), and timeout, max_attempts, batch_size, concurrency,
+--- requests_per_minute, default_country, on_event in place of the client's
+---@return heymarket.Report? report when every contact was accepted, or is known to be in the account already
+---@return heymarket.Failure? failure otherwise; `failure.report` tells what was done
+function Client:create_contacts(contacts, given)
+  expect_client(self, "create_contacts")
+  options.expect(contacts, "table", "create_contacts: contacts", 2)
+  options.expect(given, "table?", "create_contacts: options", 2)
+  return run(self, create_contacts, contacts, given)
+end
+
+local function import(self, call, source, given)
+  local settings, issues = prepare(self, "import", given)
   if not settings then
     return nil, failure.is(issues) and issues or failure.invalid(issues)
   end
@@ -240,6 +327,7 @@ function Client:import(source, given)
   end
   local notes, problem
   if settings.journal then
+    call.opening = true
     notes, problem = journal.open(settings.journal, {
       overwrite = settings.overwrite,
       default_country = settings.default_country,
@@ -247,15 +335,20 @@ function Client:import(source, given)
       base_url = self.config.base_url,
       account = self.account,
     }, self.runtime.monotonic)
+    call.opening = false
     if not notes then
       return nil, problem
     end
+    call.notes = notes
   end
-  local running = engine.new(self, settings, report.new(MAX_ITEMS), notes)
+  local running = engine.new(self, settings, report.new(MAX_ITEMS), notes, call.spare)
+  running.taken = whole or 0
+  call.running = running
   running.source = intake.source(read, whole, settings, running, notes)
   local made, stopped = running:run()
   if notes then
-    local _, unwritten = notes:close()
+    call.notes = false
+    local unwritten = close_journal(notes)
     stopped = stopped or unwritten
   end
   if stopped then
@@ -264,14 +357,24 @@ function Client:import(source, given)
   return made
 end
 
---- Are these credentials good? Writes nothing.
----
---- Asks `GET /v1/inboxes`, which the vendor recommends for this, and looks at the status only.
----@param given table? options: timeout (s), max_attempts, deadline (s), requests_per_minute, on_event
----@return boolean? true
----@return heymarket.Failure?
-function Client:check(given)
-  local settings, issues = self:prepare("check", given, "check")
+--- Imports contacts from a source, as a stream: what is invalid is counted and passed over.
+---@param source table|function an array, or a function (or callable object, such as heymarket.csv.open gives) that
+--- returns `contact [, position]` until nil
+---@param given table? options of create_contacts, and on_item(item), on_progress(report), max_failures, journal (path),
+--- should_stop() (asked about once a second; true ends the import after what is on its way)
+---@return heymarket.Report? report when the source came to its end, whatever the outcomes
+---@return heymarket.Failure? failure when the import had to stop; `failure.report` tells what was done
+function Client:import(source, given)
+  expect_client(self, "import")
+  if not options.is_function(source) then
+    options.expect(source, "table", "import: source", 2)
+  end
+  options.expect(given, "table?", "import: options", 2)
+  return run(self, import, source, given)
+end
+
+local function check(self, _, given)
+  local settings, issues = prepare(self, "check", given)
   if not settings then
     return nil, failure.is(issues) and issues or failure.invalid(issues)
   end
@@ -285,23 +388,49 @@ function Client:check(given)
   return nil, outcome.failure or calls.stopped
 end
 
+--- Are these credentials good? Writes nothing.
+---
+--- Asks `GET /v1/inboxes`, which the vendor recommends for this, and looks at the status only.
+---@param given table? options: timeout (s), max_attempts, deadline (s), requests_per_minute, on_event
+---@return boolean? true
+---@return heymarket.Failure?
+function Client:check(given)
+  expect_client(self, "check")
+  options.expect(given, "table?", "check: options", 2)
+  return run(self, check, given)
+end
+
+local function sign(self)
+  local ok, bearer
+  if not self.closed then
+    ok, bearer = pcall(self.tokens.get, self.tokens)
+  end
+  if self.closed then
+    -- Signing allocates, so a finalizer may run in it that closes the client.
+    return nil, closed_failure()
+  elseif not ok then
+    error(bearer, 0)
+  end
+  return bearer
+end
+
 --- A bearer token for the API: signed now, or one from the cache that is younger than token_ttl. It is a secret.
 ---@return string? token
 ---@return heymarket.Failure?
 function Client:token()
-  if self.closed then
-    return nil, failure.new("invalid", "this client is closed: make a new one", { issues = {} })
-  end
-  return self.tokens:get()
+  expect_client(self, "token")
+  return run(self, sign)
 end
 
 --- Closes the connections and wipes the key. May be called twice.
 function Client:close()
+  expect_client(self, "close")
   if not self.closed then
     self.closed = true
-    self.tokens:forget()
-    self.transport:close()
-    self.signer:close()
+    -- The key is wiped in any case.
+    pcall(self.tokens.forget, self.tokens)
+    pcall(self.transport.close, self.transport)
+    pcall(self.signer.close, self.signer)
   end
 end
 

@@ -7,6 +7,7 @@ local dispatch = {}
 local answer = require "heymarket.answer"
 local failure = require "heymarket.failure"
 local retry = require "heymarket.retry"
+local text = require "heymarket.text"
 
 local Dispatch = {}
 Dispatch.__index = Dispatch
@@ -14,6 +15,10 @@ Dispatch.__index = Dispatch
 -- So many fruitless tries in a row, of whichever requests, and the server counts as down: a long import does not go on
 -- hammering it.
 local MAX_FRUITLESS = 10
+-- The transport ends every try within its timeout. One of which it says nothing for so much longer (s) is lost, and
+-- nobody waits for it any more.
+local LOST_AFTER = 10
+local LOOK_EVERY = 1 -- seconds between two looks for lost tries
 
 ---@class heymarket.Request
 ---@field method string
@@ -22,7 +27,17 @@ local MAX_FRUITLESS = 10
 ---@field contacts integer number of contacts in it
 ---@field attempts integer tries made
 ---@field maybe boolean an earlier try may have been acted upon
----@field failure heymarket.Failure? what came of the last try
+---@field failure heymarket.Failure? what came of the last try; nil while one is on its way
+
+---@class heymarket.Try one try of a request: what a transport is given, and gives back in its result
+---@field request heymarket.Request
+---@field method string
+---@field url string
+---@field body string?
+---@field timeout number seconds
+---@field connect_timeout number seconds
+---@field started number monotonic time
+---@field ended fun() to be called when the try has ended, however it ended
 
 --- Makes the dispatch of one call.
 ---@param client table tokens, pacer, transport, runtime and base_url of the client
@@ -35,6 +50,8 @@ function dispatch.new(client, options)
     limit = options.concurrency, -- requests on their way at a time
     queue = {}, -- waiting requests, in the order in which they came
     flying = 0,
+    on_way = {}, -- the tries that are on their way, as keys
+    next_look = 0, -- monotonic time of the next look for lost tries
     inbox = client.transport:inbox(),
     ended = {}, -- requests with their outcome that `next` has not given out yet
     fruitless = 0,
@@ -46,17 +63,31 @@ function dispatch.new(client, options)
   }, Dispatch)
 end
 
---- Reports an event to the user's hook, whose errors are its own business.
+local function call_hook(hook, event)
+  local problem = event.failure
+  if problem and (problem.body or problem.details) then
+    -- Events are for logs, and a server may write back what it was sent.
+    event.failure = failure.with(problem, {})
+    event.failure.body, event.failure.details = nil, nil
+  end
+  hook(event)
+end
+
+local function hook_error(raised)
+  return "on_event raised an error: " .. text.raised(raised)
+end
+
+--- Reports an event to the user's hook. Its errors do not disturb the call; the first is kept for the report.
 ---@param event table
 function Dispatch:tell(event)
-  if self.options.on_event then
-    local problem = event.failure
-    if problem and (problem.body or problem.details) then
-      -- Events are for logs, and a server may write back what it was sent.
-      event.failure = failure.with(problem, {})
-      event.failure.body, event.failure.details = nil, nil
-    end
-    pcall(self.options.on_event, event)
+  local hook = self.options.on_event
+  if not hook then
+    return
+  end
+  local ok, raised = pcall(call_hook, hook, event)
+  if not ok and not self.hook_error then
+    local made, message = pcall(hook_error, raised)
+    self.hook_error = made and message or "on_event raised an error"
   end
 end
 
@@ -96,7 +127,9 @@ function Dispatch:finish(request, refused, problem)
     if request.maybe and problem.delivered == "no" then
       problem = failure.with(problem, { delivered = "maybe" })
     end
-    problem.attempts = request.attempts
+    if request.attempts > 0 then
+      problem.attempts = request.attempts
+    end
   end
   request.failure = problem
   self.ended[#self.ended + 1] = { request = request, refused = refused, failure = problem }
@@ -180,11 +213,17 @@ function Dispatch:may_retry(request, problem, started)
   return true
 end
 
+-- Reads what came of a try.
 function Dispatch:digest(result)
-  local request, client = result.request, self.client
+  local try, client = result.request, self.client
+  if not self.on_way[try] then
+    return -- it was given up before
+  end
+  self.on_way[try] = nil
   self.flying = self.flying - 1
+  local request = try.request
   local now = client.runtime.time()
-  local bearer = client.tokens:of(request)
+  local bearer = client.tokens:of(try)
   local refused, problem, about = answer.read(result, {
     token = bearer,
     sent = request.body,
@@ -197,7 +236,7 @@ function Dispatch:digest(result)
   self:tell(event)
   if refused then
     self.fruitless = 0
-    client.pacer:speed_up(request.started)
+    client.pacer:speed_up(try.started)
     self:finish(request, refused)
     return
   end
@@ -211,7 +250,7 @@ function Dispatch:digest(result)
   else
     self.fruitless = 0 -- a refusal is an answer: somebody is there
   end
-  local again, instead = self:may_retry(request, problem, request.started)
+  local again, instead = self:may_retry(request, problem, try.started)
   problem = instead or problem
   if problem.delivered == "maybe" then
     request.maybe = true
@@ -231,36 +270,94 @@ function Dispatch:digest(result)
   end
 end
 
-function Dispatch:start(request, ticket)
-  local client, options = self.client, self.options
-  local now = client.runtime.monotonic()
-  request.attempts = request.attempts + 1
-  request.url = client.config.base_url .. request.path
-  local bearer = client.tokens:lend(request)
-  request.started = now
-  request.timeout = options.timeout
+-- The next try of a request, its headers, and the event that tells of it. The headers hold the token, so they are kept
+-- in no table: a try can be printed or logged while it is on its way.
+function Dispatch:prepare(request, ticket)
+  local client, now = self.client, self.client.runtime.monotonic()
+  local timeout = self.options.timeout
   if self.deadline then
-    request.timeout = math.max(0.001, math.min(request.timeout, self.deadline - now))
+    timeout = math.max(0.001, math.min(timeout, self.deadline - now))
   end
-  request.connect_timeout = math.min(client.config.connect_timeout, request.timeout)
-  request.ended = function()
-    client.pacer:finish(ticket)
+  local try = {
+    request = request,
+    method = request.method,
+    url = client.config.base_url .. request.path,
+    body = request.body,
+    timeout = timeout,
+    connect_timeout = math.min(client.config.connect_timeout, timeout),
+    started = now,
+  }
+  function try.ended()
+    if ticket then
+      client.pacer:finish(ticket)
+      ticket = nil
+    end
   end
+  local headers = {
+    "Authorization: Bearer " .. client.tokens:lend(try),
+    "Accept: application/json",
+    request.body and "Content-Type: application/json",
+  }
+  local event = event_of(request, "request")
+  event.url, event.attempt = try.url, request.attempts + 1
+  return try, headers, event
+end
+
+function Dispatch:start(try, headers, event)
+  local request = try.request
+  request.attempts = request.attempts + 1
+  request.url = try.url
+  request.failure = nil
   self.requests = self.requests + 1
   if request.attempts > 1 then
     self.retries = self.retries + 1
   end
+  self.on_way[try] = true
   self.flying = self.flying + 1
-  self:tell(event_of(request, "request"))
-  -- The headers hold the token, so they are an argument: a request can be printed or logged while it is on its way.
-  local started, code, message = client.transport:start(request, self.inbox, {
-    "Authorization: Bearer " .. bearer,
-    "Accept: application/json",
-    request.body and "Content-Type: application/json",
-  })
-  if not started then
-    client.pacer:finish(ticket)
-    self:digest { request = request, code = code, message = message, sent = false, elapsed = 0 }
+  self:tell(event)
+  local transport = self.client.transport
+  local ok, started, code, message = pcall(transport.start, transport, try, self.inbox, headers)
+  if not ok then
+    -- How far it came is not known. The error ends the call, and this try with it.
+    try.ended()
+    self:give_up(try, text.raised(started))
+    error(started, 0)
+  elseif not started then
+    try.ended()
+    self:digest { request = try, code = code, message = message, sent = false, elapsed = 0 }
+  end
+end
+
+-- Ends a try that may have been sent and of which nothing more will be heard.
+function Dispatch:give_up(try, message)
+  self:digest {
+    request = try,
+    code = "ABORTED_BY_CALLBACK",
+    message = message,
+    sent = true,
+    elapsed = self.client.runtime.monotonic() - try.started,
+  }
+end
+
+-- Gives up the tries of which the transport will say nothing more, so that no call waits for ever.
+function Dispatch:give_up_lost()
+  if self.client.closed then
+    self:look_around()
+  end
+  local now = self.client.runtime.monotonic()
+  if self.flying == 0 or now < self.next_look and not self.client.closed then
+    return
+  end
+  self.next_look = now + LOOK_EVERY
+  for try in pairs(self.on_way) do
+    if self.client.closed then
+      self:give_up(try, "the client was closed")
+    elseif try.lost_at and now >= try.lost_at then
+      self:give_up(try, "the transport lost it")
+    elseif not try.lost_at and now > try.started + try.timeout then
+      -- Counted from this look on: where the process was asleep, an answer may wait to be read.
+      try.lost_at = now + LOST_AFTER
+    end
   end
 end
 
@@ -297,8 +394,18 @@ function Dispatch:start_due()
         end
         break
       end
+      local ok, try, headers, event = pcall(self.prepare, self, request, ticket)
+      if not ok then
+        self.client.pacer:finish(ticket)
+        -- Signing allocates, so a finalizer may run in it that closes the client.
+        self:look_around()
+        if not self.stopped then
+          error(try, 0)
+        end
+        break
+      end
       table.remove(self.queue, i)
-      self:start(request, ticket)
+      self:start(try, headers, event)
       if self.client.closed then
         self:look_around() -- a hook has closed it: there is nothing left to sign the next request with
       end
@@ -328,7 +435,7 @@ function Dispatch:look_around()
   elseif self.options.should_stop then
     local ok, wanted = pcall(self.options.should_stop)
     if not ok then
-      self:stop(failure.new("stopped", "should_stop raised an error: " .. tostring(wanted)))
+      self:stop(failure.new("stopped", "should_stop raised an error: " .. text.raised(wanted)))
     elseif wanted then
       self:stop(failure.new("stopped", "stopped on request", { retryable = true }))
     end
@@ -347,6 +454,7 @@ function Dispatch:next()
     if not self.stopped and not gather then
       soonest = self:start_due()
     end
+    self:give_up_lost()
     if self.stopped then
       self:drop_queue()
     end

@@ -5,6 +5,7 @@ local engine = {}
 
 local dispatch = require "heymarket.dispatch"
 local failure = require "heymarket.failure"
+local text = require "heymarket.text"
 
 local concat = table.concat
 
@@ -16,6 +17,7 @@ local concat = table.concat
 ---@field phone string digits
 ---@field body string its JSON
 ---@field maybe boolean? an earlier run may have sent it
+---@field request heymarket.Request? the last one that it stood in
 ---@field problem heymarket.Failure? why it cannot be sent
 
 -- The greatest size of a request is not documented. This keeps clear of the usual limits of proxies.
@@ -28,6 +30,10 @@ local MAX_REFUSALS, MIN_SINGLES = 16, 3
 
 local Engine = {}
 Engine.__index = Engine
+
+local function by_index(a, b)
+  return a.index < b.index
+end
 
 -- Queues keep their ends as fields, so that taking the oldest moves nothing.
 local function push(queue, value)
@@ -47,8 +53,9 @@ end
 ---@param options table of the call
 ---@param books table see report.lua
 ---@param journal table? see journal.lua
+---@param spare heymarket.Failure see failure.spare
 ---@return table engine its `source`, a function that gives the next entry (and raises to stop the call), is to be set
-function engine.new(client, options, books, journal)
+function engine.new(client, options, books, journal, spare)
   local calls = dispatch.new(client, options)
   if journal then
     -- What is about to be sent is noted on the disk before it is on the wire.
@@ -66,6 +73,9 @@ function engine.new(client, options, books, journal)
     started = client.runtime.monotonic(),
     batch_size = options.batch_size,
     max_bytes = MAX_BYTES,
+    spare = spare,
+    open = {}, -- by index: entries that have no outcome yet
+    taken = 0, -- contacts that were handed in, as far as that is known
     busy = {}, -- phones that stand in a request which has no outcome yet
     deferred = {}, -- by phone: entries that wait for it, in input order
     deferred_count = 0,
@@ -85,6 +95,7 @@ function Engine:report(with_items)
   return self.books:report({
     requests = self.dispatch.requests,
     retries = self.dispatch.retries,
+    hook_error = self.dispatch.hook_error,
     elapsed = self.client.runtime.monotonic() - self.started,
   }, with_items)
 end
@@ -93,7 +104,7 @@ end
 function Engine:guard(name, hook, ...)
   local ok, raised = pcall(hook, ...)
   if not ok then
-    self.dispatch:stop(failure.new("stopped", name .. " raised an error: " .. tostring(raised)))
+    self.dispatch:stop(failure.new("stopped", name .. " raised an error: " .. text.raised(raised)))
     return false
   end
   return true
@@ -106,6 +117,12 @@ local function has_id(remote)
   return type(id) == "number" and id > 0 or type(id) == "string" and id:find "[^0]" ~= nil
 end
 
+-- Counts the outcome of a contact, once.
+function Engine:count(entry, outcome)
+  self.open[entry.index] = nil
+  self.books:add(outcome)
+end
+
 -- Books a contact that was not accepted, and tells the user of it. `facts` are what the item has beyond its contact.
 function Engine:book(entry, outcome, facts)
   local item = facts or {}
@@ -115,12 +132,17 @@ function Engine:book(entry, outcome, facts)
     item.reason = not self.options.overwrite and has_id(item.remote) and "exists" or "refused"
   end
   local on_item = self.options.on_item
-  self.books:add(outcome)
   if not on_item or self.on_item_raised then
+    -- Kept before it is counted: where there is no memory to keep it, it has no outcome yet.
     self.books:keep(item)
-  elseif not self:guard("on_item", on_item, item) then
-    self.on_item_raised = true
-    self.books:keep(item)
+    self:count(entry, outcome)
+  else
+    -- Counted before it is told, so that it is told once.
+    self:count(entry, outcome)
+    if not self:guard("on_item", on_item, item) then
+      self.on_item_raised = true
+      self.books:keep(item)
+    end
   end
   local max = self.options.max_failures
   local superseded = item.failure and item.failure.reason == "superseded"
@@ -160,6 +182,7 @@ end
 --- Books a contact that cannot be sent.
 ---@param entry heymarket.Entry its `problem` says why
 function Engine:refuse(entry)
+  self.open[entry.index] = entry
   self:book(entry, "invalid", { failure = entry.problem })
   self:tell_outcomes(nil, { invalid = 1 }, entry.problem)
 end
@@ -170,7 +193,7 @@ end
 function Engine:resume(entry, known)
   self.books.resumed = self.books.resumed + 1
   if known.outcome == "accepted" then
-    self.books:add "accepted"
+    self:count(entry, "accepted")
   else
     self:book(entry, known.outcome, {
       remote = known.remote,
@@ -188,19 +211,12 @@ function Engine:pull()
     return shift(self.ready)
   end
   while not self.exhausted and self.deferred_count < MAX_DEFERRED and not self.dispatch.stopped do
-    local ok, next_entry = pcall(self.source)
-    if not ok then
-      self.exhausted = true
-      local problem = next_entry
-      if not failure.is(problem) then
-        problem = failure.new("source", "reading the contacts failed: " .. tostring(problem))
-      end
-      self.dispatch:stop(problem)
-      return nil
-    elseif not next_entry then
+    local next_entry = self.source()
+    if not next_entry then
       self.exhausted = not self.dispatch.stopped
       return nil
     end
+    self.open[next_entry.index] = next_entry
     local phone = next_entry.phone
     if not self.busy[phone] then
       return next_entry
@@ -290,6 +306,7 @@ function Engine:send(batch)
   local bodies = {}
   for i, entry in ipairs(batch.entries) do
     bodies[i] = entry.body
+    entry.request = batch
   end
   batch.method = "POST"
   batch.path = self.path
@@ -471,7 +488,9 @@ function Engine:settle_answer(batch, refused)
     local remote = remotes[entry.phone]
     local outcome = remote and "rejected" or problem and "unknown" or "accepted"
     counts[outcome] = counts[outcome] + 1
-    if outcome ~= "accepted" then
+    if outcome == "accepted" then
+      self:count(entry, outcome)
+    else
       self:book(entry, outcome, {
         remote = remote,
         remote_truncated = remote and truncated[entry.phone],
@@ -480,41 +499,63 @@ function Engine:settle_answer(batch, refused)
       })
     end
   end
-  self.books:add("accepted", counts.accepted)
   self:tell_outcomes(batch, counts, problem)
   self:release_all(batch.entries)
 end
 
+local function was_tried(request)
+  return request ~= nil and (request.attempts or 0) > 0
+end
+
+-- What became of a contact that has no outcome when the call has stopped. Most were never sent. After an error of ours,
+-- that of a request whose answer was lost is open.
+function Engine:fate(entry)
+  local request, stopped = entry.request, self.dispatch.stopped
+  if entry.problem then
+    return "invalid", entry.problem
+  elseif was_tried(request) then
+    local certain = request.failure
+    if certain and certain.delivered == "no" and not request.maybe and not entry.maybe then
+      return "failed", certain
+    end
+  elseif not entry.maybe then
+    return "unsent", stopped
+  end
+  return "unknown", failure.with(stopped, { delivered = "maybe" })
+end
+
+-- Books all that have no outcome, in input order.
+function Engine:book_open()
+  local entries = {}
+  for _, entry in pairs(self.open) do
+    entries[#entries + 1] = entry
+  end
+  table.sort(entries, by_index)
+  local counts = { invalid = 0, failed = 0, unknown = 0, unsent = 0 }
+  for _, entry in ipairs(entries) do
+    local outcome, why = self:fate(entry)
+    counts[outcome] = counts[outcome] + 1
+    self:book(entry, outcome, { failure = why })
+  end
+  self:tell_outcomes({ method = "POST" }, counts, self.dispatch.stopped)
+end
+
 -- What was read but never sent when the call stopped.
 function Engine:book_unsent()
-  local left = {}
   for _, part in ipairs(self.parts) do
     self:settle_failure(part, part.failure)
   end
   self.parts = {}
-  if self.held then
-    left[1] = self.held
-  end
-  self.deferred.ready = self.ready
-  for _, queue in pairs(self.deferred) do
-    for i = queue.first, queue.last do
-      left[#left + 1] = queue[i]
-    end
-  end
-  if #left > 0 then
-    table.sort(left, function(a, b)
-      return a.index < b.index
-    end)
-    self:book_batch { entries = left, method = "POST" }
-  end
+  self:book_open()
   -- What was handed in has an outcome, read or not: the source of a stopped call gives the rest of an array.
   local ended = not self.dispatch.stopped
   while not ended do
     local rest = {}
     while #rest < self.options.batch_size and not ended do
-      local ok, entry = pcall(self.source)
-      ended = not ok or not entry
-      if not ended then
+      local entry = self.source()
+      ended = not entry
+      if entry then
+        self.open[entry.index] = entry
         rest[#rest + 1] = entry
       end
     end
@@ -522,10 +563,23 @@ function Engine:book_unsent()
   end
 end
 
---- Runs the call to its end.
----@return heymarket.Report
----@return heymarket.Failure? stopped why it ended before its source did
-function Engine:run()
+-- Counts all that have no outcome, without asking for memory. Their particulars are lost.
+function Engine:count_open()
+  local index, entry = next(self.open)
+  while entry do
+    local sent = entry.maybe or was_tried(entry.request)
+    self.open[index] = nil
+    self.books:add(entry.problem and "invalid" or sent and "unknown" or "unsent")
+    index, entry = next(self.open)
+  end
+  local missing = self.taken - self.books:total()
+  if missing > 0 then
+    self.books:add("unsent", missing)
+  end
+end
+
+-- Sends, and books what comes of it, until nothing is left to do.
+function Engine:go()
   local dispatching, on_progress = self.dispatch, self.options.on_progress
   while true do
     self:fill()
@@ -541,8 +595,51 @@ function Engine:run()
       on_progress = nil
     end
   end
-  self:book_unsent()
-  return self:report(true), dispatching.stopped
+end
+
+-- Ends the call because of what was raised in it.
+function Engine:stop_for(raised)
+  local ok, problem = pcall(failure.of_error, raised)
+  self.dispatch:stop(ok and problem or self.spare)
+end
+
+--- Runs the call to its end. Whatever is raised in it stops it like any other reason to stop: what is on its way is
+--- awaited, and every contact that was handed in has an outcome.
+---@return heymarket.Report
+---@return heymarket.Failure? stopped why it ended before its source did
+function Engine:run()
+  local ok, raised = pcall(self.go, self)
+  if not ok then
+    self:stop_for(raised)
+    pcall(self.go, self)
+  end
+  ok, raised = pcall(self.book_unsent, self)
+  if not ok then
+    self:stop_for(raised)
+    pcall(self.book_open, self)
+  end
+  local lost = next(self.open) ~= nil or self.taken > self.books:total()
+  if lost then
+    self:stop_for "some contacts were left without an outcome"
+    self:count_open()
+  end
+  local made
+  ok, made = pcall(self.report, self, true)
+  if not ok then
+    self:stop_for(made)
+    made = self:last_report()
+  elseif lost then
+    made.items_truncated = true
+  end
+  return made, self.dispatch.stopped
+end
+
+--- The report, without asking for memory.
+---@return heymarket.Report
+function Engine:last_report()
+  self:count_open()
+  local ok, now = pcall(self.client.runtime.monotonic)
+  return self.books:last_report(self.dispatch.requests, self.dispatch.retries, ok and now - self.started or 0)
 end
 
 return engine

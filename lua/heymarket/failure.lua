@@ -22,7 +22,8 @@ local one_line = text.one_line
 ---@field details any decoded JSON of the answer's body, where that has at most 64 KiB
 ---@field details_truncated boolean? its large parts are left out
 ---@field code string? libcurl's name for a transport error, such as "COULDNT_CONNECT"
----@field reason string? what stopped an import, for programs: "max_failures", "other_input"
+---@field reason string? what stopped an import, for programs: "max_failures", "other_input",
+---"internal_error", "no_memory"
 ---@field retry_after number? seconds that the server asked to wait
 ---@field attempts integer? tries made
 ---@field issues heymarket.Issue[]? for kind "invalid"
@@ -98,6 +99,35 @@ function failure.refused(count, overwrite)
     ),
     { status = 200 }
   )
+end
+
+local NO_MEMORY = "memory ran out, so the call stopped"
+
+--- The failure of a call whose memory has run out, made in advance: its fields can still be set.
+---@return heymarket.Failure
+function failure.spare()
+  return failure.new("stopped", NO_MEMORY, { reason = "no_memory", retryable = true, report = false })
+end
+
+--- Does what was raised say that memory has run out?
+---@param raised any
+---@return boolean
+function failure.is_of_memory(raised)
+  return type(raised) == "string" and raised:find("not enough memory", 1, true) ~= nil
+end
+
+--- The failure of a call that an error ended. It may raise one itself, where there is no memory for it.
+---@param raised any what was raised
+---@return heymarket.Failure
+function failure.of_error(raised)
+  if failure.is(raised) then
+    return raised
+  elseif failure.is_of_memory(raised) then
+    return failure.new("stopped", NO_MEMORY, { reason = "no_memory", retryable = true })
+  end
+  return failure.new("stopped", "an error inside heymarket stopped the call: " .. text.raised(raised), {
+    reason = "internal_error",
+  })
 end
 
 --- A copy with some facts changed; the original stays as it is, for it may already be in a report.

@@ -30,14 +30,7 @@ local options = require "heymarket.options"
 heymarket._VERSION = client.VERSION
 heymarket.new = client.new
 
---- Checks one contact and gives its wire form.
----@param fields table the contact; it is not changed
----@param given table? options: default_country
----@return table? wire a new table, as the endpoint documents it
----@return heymarket.Failure? failure of kind "invalid", with all mistakes in `issues`
-function heymarket.contact(fields, given)
-  options.expect(fields, "table", "heymarket.contact: fields", 2)
-  options.expect(given, "table?", "heymarket.contact: options", 2)
+local function checked_contact(fields, given)
   local settings, issues = options.read("contact", given)
   issues = issues or {}
   local country
@@ -51,6 +44,17 @@ function heymarket.contact(fields, given)
     return nil, failure.invalid(issues)
   end
   return contact.wire(fields, phone)
+end
+
+--- Checks one contact and gives its wire form.
+---@param fields table the contact; it is not changed
+---@param given table? options: default_country
+---@return table? wire a new table, as the endpoint documents it
+---@return heymarket.Failure? failure of kind "invalid", with all mistakes in `issues`
+function heymarket.contact(fields, given)
+  options.expect(fields, "table", "heymarket.contact: fields", 2)
+  options.expect(given, "table?", "heymarket.contact: options", 2)
+  return client.guarded(checked_contact, fields, given)
 end
 
 --- Is this value a failure?

@@ -31,6 +31,17 @@ end
 
 local A_HOLE = "is missing: the list has a hole"
 
+-- Encodes a contact. One whose own metamethods raise is a mistake of the input like any other.
+local function encoded(found, index, country, issues)
+  local ok, body, phone = pcall(contact.encode, found, index, country, issues)
+  if ok then
+    return body, phone
+  elseif failure.is_of_memory(body) then
+    error(body, 0)
+  end
+  issues[#issues + 1] = { index = index, message = "cannot be read: " .. text.raised(body) }
+end
+
 local function not_a_list(odd)
   return {
     field = text.shown(odd),
@@ -57,7 +68,7 @@ function intake.list(contacts, country, issues, rest)
     if contacts[index] == nil then
       issues[#issues + 1] = { index = index, message = A_HOLE }
     else
-      body, phone = contact.encode(contacts[index], index, country, issues)
+      body, phone = encoded(contacts[index], index, country, issues)
     end
     entries[index] = body and { index = index, position = index, contact = contacts[index], phone = phone, body = body }
       or false
@@ -71,7 +82,7 @@ end
 --- Turns what `import` was given into a function that returns contact, position, row.
 ---@param source table|function
 ---@return function? read
----@return boolean|heymarket.Failure|nil whole true where all contacts are at hand; a failure where it is no source
+---@return integer|heymarket.Failure|nil size number of contacts where all are at hand; a failure where it is no source
 function intake.reader(source)
   if options.is_function(source) then
     return source
@@ -83,35 +94,57 @@ function intake.reader(source)
   local i = 0
   return function()
     i = i + 1
-    if source[i] == nil and i < size then
+    if i > size then
+      return nil
+    elseif source[i] == nil then
       return failure.invalid { { index = i, message = A_HOLE } }, i
     end
     return source[i], i
   end,
-    true
+    size
+end
+
+-- The failure of a source that raised, or that gave nil and a message.
+local function unreadable(why)
+  if failure.is(why) then
+    return why
+  end
+  return failure.new("source", "reading the contacts failed: " .. text.raised(why))
+end
+
+-- At its end a source gives nil, and perhaps the position that it has reached; nil and anything else mean that it
+-- could not go on.
+local function is_end(position)
+  return not position or type(position) == "number"
 end
 
 -- Reads and validates: gives the next entry, which has a `problem` where the contact is invalid.
-local function validated(read, default_country, rest)
+local function validated(read, default_country, running)
   local index, issues = 0, {}
-  local encode, ended = contact.encode, false
+  local ended = false
   return function()
     if ended then
-      return nil -- a source that came to its end is not asked again
+      return nil -- a source that came to its end, or that failed, is not asked again
+    elseif index % REST_EVERY == REST_EVERY - 1 then
+      running.dispatch:rest()
     end
-    local found, position, row = read()
-    if found == nil then
+    local ok, found, position, row = pcall(read)
+    if not ok or found == nil then
       ended = true
-      return nil
+      if ok and is_end(position) then
+        return nil
+      end
+      if ok then
+        found = position
+      end
+      error(unreadable(found), 0)
     end
     index = index + 1
-    if index % REST_EVERY == 0 then
-      rest()
-    end
+    running.taken = math.max(running.taken, index)
     if type(found) == "table" and getmetatable(found) ~= nil and failure.is(found) then
       return { index = index, position = position, row = row, problem = found }
     end
-    local body, phone = encode(found, index, default_country, issues)
+    local body, phone = encoded(found, index, default_country, issues)
     if body then
       return { index = index, position = position, row = row, contact = found, phone = phone, body = body }
     end
@@ -239,15 +272,13 @@ end
 
 --- The source of an import's engine.
 ---@param read function see intake.reader
----@param whole boolean? see there
+---@param whole integer? number of contacts, where all are at hand
 ---@param settings table options of the call
 ---@param running table the engine
 ---@param notes table? the journal
 ---@return fun(): heymarket.Entry? source raises a failure to stop the call
 function intake.source(read, whole, settings, running, notes)
-  local next_entry = validated(read, settings.default_country, function()
-    running.dispatch:rest()
-  end)
+  local next_entry = validated(read, settings.default_country, running)
   if notes then
     return resumed(next_entry, whole, settings, running, notes)
   end

@@ -28,6 +28,7 @@ local report = {}
 ---@field retries integer those of them that repeated an earlier one
 ---@field resumed integer contacts whose outcome came from the journal of an earlier run
 ---@field elapsed number seconds
+---@field hook_error string? what on_event raised first; its errors do not disturb the call
 
 local Books = {}
 Books.__index = Books
@@ -40,9 +41,13 @@ report.outcomes = OUTCOMES
 --- Opens the books of a call.
 ---@param max_items integer how many items to keep
 function report.new(max_items)
-  local books = setmetatable({ items = {}, max_items = max_items, resumed = 0 }, Books)
+  local books = setmetatable({ items = {}, max_items = max_items, items_truncated = false, resumed = 0 }, Books)
+  -- Made in advance, with every key: where memory has run out, its values can still be set.
+  books.spare = { total = 0, resumed = 0, items = books.items, items_truncated = false, requests = 0, retries = 0 }
+  books.spare.elapsed = 0
   for _, outcome in ipairs(OUTCOMES) do
     books[outcome] = 0
+    books.spare[outcome] = 0
   end
   return books
 end
@@ -64,6 +69,12 @@ function Books:keep(item)
   end
 end
 
+--- Number of contacts that were booked.
+---@return integer
+function Books:total()
+  return self.accepted + self:not_accepted()
+end
+
 --- Number of contacts that were booked and not accepted.
 ---@return integer
 function Books:not_accepted()
@@ -75,8 +86,7 @@ end
 ---@param with_items boolean false leaves the items out: for reports in between
 ---@return heymarket.Report
 function Books:report(facts, with_items)
-  local made =
-    { total = self.accepted + self:not_accepted(), resumed = self.resumed, items = {}, items_truncated = false }
+  local made = { total = self:total(), resumed = self.resumed, items = {}, items_truncated = false }
   for _, outcome in ipairs(OUTCOMES) do
     made[outcome] = self[outcome]
   end
@@ -88,8 +98,25 @@ function Books:report(facts, with_items)
       return a.index < b.index
     end)
     made.items = self.items
-    made.items_truncated = self.items_truncated or false
+    made.items_truncated = self.items_truncated
   end
+  return made
+end
+
+--- The report as it stands, without asking for memory. It can be made once.
+---@param requests integer
+---@param retries integer
+---@param elapsed number
+---@return heymarket.Report
+function Books:last_report(requests, retries, elapsed)
+  local made = self.spare
+  made.total = self:total()
+  for i = 1, #OUTCOMES do
+    made[OUTCOMES[i]] = self[OUTCOMES[i]]
+  end
+  made.requests, made.retries, made.elapsed, made.resumed = requests, retries, elapsed, self.resumed
+  -- Particulars may be missing: there was no memory for them.
+  made.items_truncated = true
   return made
 end
 

@@ -7,6 +7,17 @@ local byte, find, match, sub = string.byte, string.find, string.match, string.su
 local visible = core.visible
 
 local MAX_SHOWN = 60 -- bytes of a name that somebody gave
+local MAX_RAISED = 500 -- bytes of what somebody raised
+
+-- Any value as text, even one whose __tostring raises.
+local function as_text(value)
+  if type(value) == "string" then
+    return value
+  end
+  local ok, made = pcall(tostring, value)
+  -- On Lua 5.1 and LuaJIT, __tostring may give anything.
+  return ok and type(made) == "string" and made or "a " .. type(value) .. " that cannot be shown"
+end
 
 local function utf8_of(point)
   if point < 0x80 then
@@ -101,12 +112,7 @@ end
 ---@param value any
 ---@return string
 function text.one_line(value)
-  if type(value) ~= "string" then
-    local ok, made = pcall(tostring, value)
-    -- On Lua 5.1 and LuaJIT, __tostring may give anything.
-    value = ok and type(made) == "string" and made or "a " .. type(value) .. " that cannot be shown"
-  end
-  return visible(value, "line")
+  return visible(as_text(value), "line")
 end
 
 -- Invisible characters that stand in copied text most often.
@@ -188,6 +194,14 @@ function text.beginning(value, length)
     start = match(start, "^(.-)[\192-\255][\128-\191]?[\128-\191]?$") or start
   end
   return start, true
+end
+
+--- What was raised as an error, for a message: one line of bounded length. Any value may be raised.
+---@param value any
+---@return string
+function text.raised(value)
+  local start, cut = text.beginning(as_text(value), MAX_RAISED)
+  return visible(start, "line") .. (cut and "…" or "")
 end
 
 -- Levenshtein distance of two short words, transpositions counted as one (optimal string alignment), since that is the

@@ -100,8 +100,13 @@ end
 ---@param request table
 ---@param inbox table
 ---@param lines string[] the headers
----@return boolean started
+---@return boolean? started
+---@return string? code libcurl's name of the error
+---@return string? message
 function Transport:start(request, inbox, lines)
+  if self.closed then
+    return nil, "ABORTED_BY_CALLBACK", "the client was closed"
+  end
   local headers = {}
   for _, header in ipairs(lines) do
     local name, value = header:match "^([^:]+):%s*(.-)%s*$"
@@ -181,8 +186,9 @@ function Transport:running()
   return #self.flights
 end
 
---- See heymarket.transport. What is on its way is forgotten.
+--- See heymarket.transport. What is on its way is forgotten: the client knows that its answer will not come.
 function Transport:close()
+  self.closed = true
   self.flights = {}
 end
 
