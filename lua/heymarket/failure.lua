@@ -23,7 +23,7 @@ local one_line = text.one_line
 ---@field details_truncated boolean? its large parts are left out
 ---@field code string? libcurl's name for a transport error, such as "COULDNT_CONNECT"
 ---@field reason string? what stopped an import, for programs: "max_failures", "other_input",
----"internal_error", "no_memory"
+---"internal_error", "no_memory", "interrupted"
 ---@field retry_after number? seconds that the server asked to wait
 ---@field attempts integer? tries made
 ---@field issues heymarket.Issue[]? for kind "invalid"
@@ -124,6 +124,10 @@ function failure.of_error(raised)
     return raised
   elseif failure.is_of_memory(raised) then
     return failure.new("stopped", NO_MEMORY, { reason = "no_memory", retryable = true })
+  end
+  if type(raised) == "string" and raised:find "interrupted!$" then
+    -- The interpreter makes an error of Ctrl-C.
+    return failure.new("stopped", "interrupted", { reason = "interrupted", retryable = true })
   end
   return failure.new("stopped", "an error inside heymarket stopped the call: " .. text.raised(raised), {
     reason = "internal_error",

@@ -263,6 +263,9 @@ local function complain_of(problem)
   for _, line in ipairs(require("heymarket.cli.summary").complaints(problem, name_of)) do
     complain(line)
   end
+  if problem.reason == "interrupted" then
+    return INTERRUPTED
+  end
   return (problem.kind == "unauthorized" or problem.kind == "denied") and REFUSED or COULD_NOT_RUN
 end
 
