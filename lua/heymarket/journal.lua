@@ -537,14 +537,14 @@ local function is_torn_header(text)
   return true
 end
 
--- Does a damaged line end with an intact "=" line? What destroyed the end of a line has joined it with the next one.
-local function ends_with_sync(id, line, place)
+-- Does a damaged line end with an intact "=" line? What destroyed the end of a line has joined it with the next one. It
+-- need not stand where it says: other damage may have moved it.
+local function ends_with_sync(id, line)
   local digits, tail = line:match "(%d+)( = %x+)$"
   digits = (digits or ""):sub(-16)
   for skipped = 0, #digits - 1 do
     local text = digits:sub(skipped + 1) .. tail
-    local kind, _, placed = parse(id, text, place + #line - #text)
-    if kind and placed then
+    if parse(id, text, 0) then
       return true
     end
   end
@@ -615,13 +615,13 @@ local function replay(self, options)
     if kind and not placed then
       return damaged(broken or number)
     elseif broken then
-      if kind == "=" or ends_with_sync(self.id, line, place) then
+      if kind == "=" or ends_with_sync(self.id, line) then
         return damaged(broken)
       end
     elseif number > 1 and not (kind and whole and READ[kind]) then
       broken = number
       self.size = place
-      if not kind and ends_with_sync(self.id, line, place) then
+      if not kind and ends_with_sync(self.id, line) then
         return damaged(broken)
       end
     else
