@@ -399,6 +399,253 @@ describe("an answer that this API does not give", function()
   end)
 end)
 
+describe("a body that only a lenient reader takes", function()
+  local LISTED = '[{"phone":"12345678900"},{"phone":"12345678901"},{"phone":"12345678902"}]'
+
+  it("is no answer, whatever stands before what gives it away", function()
+    local bodies = {}
+    local STRANGE = { "\0", "\0" .. LISTED, "\1", "\11", "\12", "\127", "\194\160", "\226\128\168", "\239\187\191" }
+    for _, start in ipairs { '"ok"', "ok", "[]", "null", "", LISTED } do
+      for _, rest in ipairs(STRANGE) do
+        bodies[#bodies + 1] = start .. rest
+        bodies[#bodies + 1] = rest .. start
+      end
+      bodies[#bodies + 1] = start .. ","
+      bodies[#bodies + 1] = start .. LISTED .. LISTED
+    end
+    for _, value in ipairs {
+      "NaN",
+      "-Infinity",
+      "Infinity",
+      "0x10",
+      "01",
+      "-01",
+      "+1",
+      ".5",
+      "1.",
+      "1e",
+      "'x'",
+      "undefined",
+      "1,",
+      '"\0"',
+      '"\7"',
+      '"\n"',
+      '"\255"',
+      '"\192\175"',
+      '"\237\160\128"',
+      '"\\ud800"',
+      '"\\udc00x"',
+      '"\\x41"',
+      "[1,]",
+      '{"a":1,}',
+      "{a:1}",
+      "/**/1",
+      "1//",
+      '{"id":1,"id":2}',
+    } do
+      bodies[#bodies + 1] = '[{"phone":"12345678901","x":' .. value .. "}]"
+      bodies[#bodies + 1] = "[" .. value .. "]"
+    end
+    for _, members in ipairs {
+      '"phone":"12345678901","phone":"12345678900"',
+      '"phone":"12345678901","id":7,"phone":"12345678901"',
+      '"\\u0070hone":"12345678901","phone":"12345678900"',
+      '"phone":"12345678900","\\u0070\\u0068\\u006f\\u006E\\u0065":"12345678901"',
+      '"phone":null,"phone":"12345678901"',
+    } do
+      bodies[#bodies + 1] = "[{" .. members .. "}]"
+      bodies[#bodies + 1] = '[{"phone":"12345678902"},{' .. members .. "}]"
+    end
+    for _, body in ipairs(bodies) do
+      local report, failure = answered { body = body }
+      assert.is_nil(report, body)
+      check_untrusted(failure, body)
+      assert.are.equal("accepted 0, rejected 0, failed 0, unknown 3", counts(failure.report), body)
+    end
+  end)
+
+  it("is none over HTTP as well", function()
+    for _, body in ipairs {
+      '"ok"\0',
+      "[]\0" .. LISTED,
+      '[{"phone":"12345678901","\\u0070hone":"12345678900"}]',
+      '[{"phone":1.2345678901e10}]',
+      '[{"phone":12345678901.0}]',
+      "\239\187\191[]",
+    } do
+      for _, chunked in ipairs { false, true } do
+        local _, failure = exchange { body = body, chunked = chunked }
+        check_untrusted(failure, body)
+        assert.are.equal("accepted 0, rejected 0, failed 0, unknown 3", counts(failure.report), body)
+      end
+    end
+  end)
+end)
+
+describe("what a refused contact is kept with", function()
+  -- What the server lists for B, read back from the item, as it is and as JSON.
+  local function remote_of(fields)
+    local report = assert(answered { body = '[{"phone":"12345678901","id":7,' .. fields .. "}]" })
+    assert.are.equal("accepted 2, rejected 1, failed 0, unknown 0", counts(report))
+    return report.items[1].remote, report.items[1]
+  end
+
+  it("is what the server sent", function()
+    local remote = remote_of(
+      '"big":9223372036854775807,"bigger":18446744073709551616,"rev":9007199254740993,"far":1e400,"near":-1e-400,'
+        .. '"zero":-0,"tenth":0.1,"list":[null,false,null],"none":[],"nothing":{},"gone":null'
+    )
+    local big_integers = rawget(math, "type") ~= nil
+    assert.are.equal(big_integers and "number" or "string", type(remote.big))
+    assert.are.equal("9223372036854775807", tostring(remote.big))
+    assert.are.equal("9007199254740993", tostring(remote.rev))
+    assert.are.equal("18446744073709551616", remote.bigger)
+    assert.are.equal("1e400", remote.far)
+    assert.are.equal("-1e-400", remote.near)
+    assert.is_true(remote.zero == 0)
+    assert.are.equal(0.1, remote.tenth)
+    assert.are.equal(3, #remote.list)
+    assert.are.equal(cjson.null, remote.list[1])
+    assert.is_false(remote.list[2])
+    assert.are.equal(cjson.null, remote.list[3])
+    assert.are.same({}, remote.none)
+    assert.is_nil(remote.gone)
+  end)
+
+  it("is one of two contacts of its phone: the one with an id, which shows that it exists", function()
+    for _, body in ipairs {
+      '[{"phone":"12345678901"},{"phone":"+12345678901","id":7}]',
+      '[{"phone":"12345678901","id":7},{"phone":"12345678901"}]',
+      '[{"phone":"12345678901","id":7},{"phone":"12345678901","id":8}]',
+    } do
+      local report = assert(answered { body = body })
+      assert.are.equal("accepted 2, rejected 1, failed 0, unknown 0", counts(report))
+      assert.are.equal(7, report.items[1].remote.id)
+      assert.are.equal("exists", report.items[1].reason)
+    end
+  end)
+
+  it("is cut where it is large, and its outcome stays", function()
+    for _, fields in ipairs {
+      '"avatar":"' .. ("x"):rep(17000) .. '"',
+      '"note":[' .. ("{},"):rep(600) .. "{}]",
+      '"deep":' .. ("["):rep(40) .. ("]"):rep(40),
+      '"deep":' .. ('{"a":'):rep(40) .. "1" .. ("}"):rep(40),
+      '"' .. ("k"):rep(17000) .. '":1',
+    } do
+      local remote, item = remote_of(fields .. ',"first":"Ann"')
+      assert.are.same({ phone = B, id = 7, first = "Ann" }, remote)
+      assert.is_true(item.remote_truncated)
+      assert.are.equal("exists", item.reason)
+    end
+    local remote, item = remote_of('"note":"' .. ("x"):rep(16000) .. '","deep":' .. ("["):rep(31) .. ("]"):rep(31))
+    assert.are.equal(16000, #remote.note)
+    assert.is_table(remote.deep)
+    assert.is_nil(item.remote_truncated)
+    -- A phone that is itself too long to keep is still the contact's.
+    local report = assert(answered { body = '[{"phone":"' .. (" "):rep(17000) .. '12345678901","id":7}]' })
+    assert.are.equal("accepted 2, rejected 1, failed 0, unknown 0", counts(report))
+    assert.are.same({ id = 7 }, report.items[1].remote)
+  end)
+
+  it("is the same after a resume", function()
+    local folder = faultserver.folder()
+    local path = folder .. "/journal"
+    local body = '[{"phone":"12345678901","id":9223372036854775808,"rev":9007199254740993,"far":1e400,"tenth":0.1,'
+      .. '"list":[null,[],{},false],"none":[],"text":"\\u0001\\u0000\195\182","deep":'
+      .. ("["):rep(31)
+      .. ("]"):rep(31)
+      .. '},{"phone":"12345678902","id":8,"avatar":"'
+      .. ("x"):rep(17000)
+      .. '"}]'
+    local json = require "heymarket.json"
+    local shown = {}
+    for run = 1, 2 do
+      local client, sent = capture.client({ max_attempts = 1 }, function()
+        return { body = body }
+      end)
+      local report = assert(client:import(three(), { journal = path }))
+      client:close()
+      assert.are.equal(run == 1 and 1 or 0, #sent)
+      assert.are.equal("accepted 1, rejected 2, failed 0, unknown 0", counts(report))
+      local first, second = report.items[1], report.items[2]
+      assert.are.equal("9223372036854775808", first.remote.id)
+      assert.are.equal(cjson.null, first.remote.list[1])
+      assert.is_nil(first.remote_truncated)
+      assert.is_true(second.remote_truncated)
+      shown[run] = json.encode { first.remote, second.remote, first.reason, second.reason }
+    end
+    faultserver.remove(folder)
+    assert.are.equal(shown[1], shown[2])
+  end)
+end)
+
+describe("what a failure keeps of a body", function()
+  local function failure_of(body)
+    local _, failure = answered({ status = 400, body = body }, { { phone = A } })
+    assert.are.equal("bad_data", failure.kind)
+    return failure
+  end
+
+  it("is decoded up to 64 KiB", function()
+    local start, finish = '{"error_code":"E-17","pad":"', '"}'
+    local pad = 64 * 1024 - #start - #finish
+    local failure = failure_of(start .. ("x"):rep(pad) .. finish)
+    assert.are.same({ error_code = "E-17" }, failure.details)
+    assert.is_true(failure.details_truncated)
+    assert.is_truthy(failure.message:find("E-17", 1, true))
+    failure = failure_of(start .. ("x"):rep(pad + 1) .. finish)
+    assert.is_nil(failure.details)
+    assert.is_nil(failure.details_truncated)
+    assert.are.equal(2048, #failure.body)
+  end)
+
+  it("is whole where it is small", function()
+    local failure = failure_of('{"error_code":"E-17","list":[' .. ("1,"):rep(200) .. '1],"deep":[[[[[[1]]]]]]}')
+    assert.are.equal(201, #failure.details.list)
+    assert.is_table(failure.details.deep)
+    assert.is_nil(failure.details_truncated)
+  end)
+
+  it("is bounded in values and levels", function()
+    for _, part in ipairs {
+      ("["):rep(60) .. ("]"):rep(60),
+      "[" .. ("[],"):rep(3000) .. "[]]",
+      "[" .. ("{},"):rep(10000) .. "{}]",
+      '"' .. ("x"):rep(9000) .. '"',
+    } do
+      local failure = failure_of('{"message":"E-17","part":' .. part .. "}")
+      assert.are.same({ message = "E-17" }, failure.details)
+      assert.is_true(failure.details_truncated)
+    end
+    assert.is_true(#failure_of("[" .. ("[],"):rep(20000) .. "[]]").details < 256)
+    assert.is_nil(failure_of('"' .. ("x"):rep(9000) .. '"').details)
+  end)
+
+  it("is small for each of many contacts", function()
+    -- Each contact comes to stand alone, with a failure of its own.
+    local list = {}
+    for i = 1, 60 do
+      list[i] = { phone = ("1234567%04d"):format(i) }
+    end
+    local body = '{"message":"no","rows":[' .. ("[],"):rep(20000) .. "[]]}"
+    collectgarbage()
+    collectgarbage()
+    local before = collectgarbage "count"
+    local client, _, transport = capture.client({ max_attempts = 1, requests_per_minute = false }, function(request)
+      return request.body == '[{"phone":"12345670000"}]' and {} or { status = 400, body = body }
+    end)
+    list[61] = { phone = "12345670000" }
+    local _, failure = client:create_contacts(list, { batch_size = 1 })
+    client:close()
+    transport.sent = nil
+    collectgarbage()
+    collectgarbage()
+    assert.is_true(#failure.report.items >= 10)
+    assert.is_true(collectgarbage "count" - before < 61 * 40)
+  end)
+end)
+
 describe("a status", function()
   local function check(status, kind, delivered, retryable)
     local report, failure = exchange({ status = status }, { { phone = A } })
@@ -998,6 +1245,9 @@ describe("Retry-After", function()
       "1994-11-06T08:49:37Z",
       "Sun, 99 Nov 1994 08:49:37 GMT",
       "Sun, 06 Nov 1994 99:99:99 GMT",
+      "Thu, 31 Nov 1994 08:49:37 GMT",
+      "Wed, 29 Feb 1995 08:49:37 GMT",
+      "Sun, 00 Nov 1994 08:49:37 GMT",
       "Sun, 06 Foo 1994 08:49:37 GMT",
       "Sun, 06 Nov 1994 08:49:37 PST",
       "Sun, 06 Nov 1994",
@@ -1007,12 +1257,28 @@ describe("Retry-After", function()
     end
   end)
 
+  it("that stands on several lines is the longest", function()
+    assert.are.equal(9, retry_after "5\r\nRetry-After: 9\r\nRetry-After: 7")
+    assert.are.equal(9, retry_after "soon\r\nretry-after: 9")
+    local date = "Sun, 06 Nov 1994 08:49:37 GMT"
+    assert.are.equal(60, retry_after("Sun, 06 Nov 1994 08:50:07 GMT\r\nRetry-After: 60", date))
+  end)
+
+  it("is not read by a clock that shows two times", function()
+    local date = "Sun, 06 Nov 1994 08:49:37 GMT"
+    local later = os.date("!%a, %d %b %Y %H:%M:%S GMT", START + 90)
+    assert.are.equal(90, retry_after(later, date .. "\r\nDate: Sun, 06 Nov 1994 08:49:38 GMT"))
+    assert.are.equal(30, retry_after("Sun, 06 Nov 1994 08:50:07 GMT", date .. "\r\nDate: " .. date))
+  end)
+
   it("that is huge is a number all the same", function()
     for _, value in ipairs { "99999999999999999999", ("9"):rep(400), ("9"):rep(5000) } do
       local seconds = retry_after(value)
       assert.is_true(type(seconds) == "number" and seconds >= 86400 and seconds < math.huge)
     end
     assert.is_true(retry_after "Fri, 31 Dec 9999 23:59:59 GMT" > 86400)
+    local longest = retry_after("Fri, 31 Dec 9999 23:59:59 GMT", "Sat, 01 Jan 0000 00:00:00 GMT")
+    assert.are.equal(retry_after(("9"):rep(20)), longest)
   end)
 end)
 

@@ -1,3 +1,4 @@
+local capture = require "spec.support.capture"
 local core = require "heymarket.core"
 local fake = require "spec.support.fake"
 local heymarket = require "heymarket"
@@ -757,6 +758,47 @@ describe("a 401", function()
     assert.are.equal("no", failure.delivered)
   end)
 
+  for _, date in ipairs {
+    "Thu, 01 Jan 1970 00:00:00 GMT",
+    "Wed, 31 Dec 1969 23:59:59 GMT",
+    "Mon, 01 Jan 1900 00:00:00 GMT",
+    "Sat, 01 Jan 0000 00:00:00 GMT",
+    "Mon, 01 Jan 0001 00:00:00 GMT",
+    "Tue, 31 Dec 2019 23:59:59 GMT",
+    "Fri, 01 Jan 2100 00:00:00 GMT",
+    "Fri, 31 Dec 9999 23:59:59 GMT",
+    "Sun Nov  6 08:49:37 0000",
+  } do
+    it("whose Date cannot be true does not move our clock: " .. date, function()
+      local world = fake.new { handler = always { status = 401, headers = { Date = date } } }
+      local client = client_of(world)
+      local _, failure = client:create_contacts(contacts_of(5))
+      assert.are.equal("unauthorized", failure.kind)
+      assert.are.equal(5, failure.report.failed)
+      assert.are.equal(2, #world.requests)
+      for _, request in ipairs(world.requests) do
+        local iat = fake.iat(request.headers)
+        assert.are.equal(math.floor(request.t + world.offset), iat)
+      end
+      local iat = fake.iat { "Authorization: Bearer " .. client:token() }
+      assert.are.equal(math.floor(world.now + world.offset), iat)
+    end)
+  end
+
+  it("with two Dates that differ does not move our clock", function()
+    local there = 1713225600 + 90000
+    local lines = ("Date: %s\r\nDate: %s\r\n"):format(fake.http_date(there), fake.http_date(there + 3600))
+    local heads = {}
+    local client, _, transport = capture.client({}, function(_, number, headers)
+      heads[number] = headers
+      return { status = 401, headers = "HTTP/1.1 401 x\r\n" .. lines .. "\r\n", body = "{}" }
+    end)
+    client:create_contacts(contacts_of(1))
+    client:close()
+    assert.are.equal(2, #heads)
+    assert.is_true(math.abs(fake.iat(heads[2]) - 1713225600 - transport.now) < 2)
+  end)
+
   it("is reported by check", function()
     local world = fake.new { handler = always { status = 401 } }
     local ok, failure = client_of(world):check()
@@ -767,6 +809,15 @@ describe("a 401", function()
 end)
 
 describe("tokens", function()
+  it("have a whole time from 0 on, whatever our clock shows", function()
+    for _, offset in ipairs { -1e9, -5e12, -1000.5, 0.25, 1e17, 1e300 } do
+      local world = fake.new { offset = offset }
+      assert(client_of(world):create_contacts(contacts_of(1)))
+      local iat = fake.iat(world.requests[1].headers)
+      assert.are.equal(math.floor(math.max(0, math.min(1000 + offset, 2 ^ 53 - 1))), iat)
+    end
+  end)
+
   it("are used again, but never longer than token_ttl", function()
     for _, ttl in ipairs { 240, 290, 30, 0 } do
       local seen, count = {}, 0
