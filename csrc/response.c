@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #define MOST_LENGTH_DIGITS 15
+#define MOST_EXTENSIONS 4096
 #define TOKEN                                                                                      \
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"                               \
     "!#$%&'*+-.^_`|~"
@@ -26,10 +27,14 @@ bool response_interim(int status) {
 }
 
 /* Tab, blank, visible characters, and bytes beyond ASCII. */
+static bool text_byte(char c) {
+    unsigned char byte = (unsigned char)c;
+    return (byte >= 0x20 || byte == '\t') && byte != 0x7F;
+}
+
 static bool field_text(const char *text, size_t length) {
     for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7F) {
+        if (!text_byte(text[i])) {
             return false;
         }
     }
@@ -178,11 +183,22 @@ static bool chunk_size(struct response *response, char c) {
         response->chunk_digits++;
         return true;
     }
-    if (c != '\r' || response->chunk_digits == 0) {
+    if ((c != '\r' && c != ';') || response->chunk_digits == 0) {
         return wrong(response, "a chunk of the answer has a malformed size");
     }
-    response->chunk = CHUNK_SIZE_LF;
+    response->chunk = c == ';' ? CHUNK_EXTENSION : CHUNK_SIZE_LF;
     return true;
+}
+
+/* Behind a size and a semicolon may stand what concerns nobody (RFC 9112 7.1.1). */
+static bool chunk_extension(struct response *response, char c) {
+    if (c == '\r') {
+        response->chunk = CHUNK_SIZE_LF;
+        return true;
+    }
+    response->extensions++;
+    return (text_byte(c) && response->extensions <= MOST_EXTENSIONS) ||
+           wrong(response, "a chunk of the answer has a malformed extension");
 }
 
 /* One byte of the framing of chunks. */
@@ -190,6 +206,8 @@ static bool chunk_byte(struct response *response, char c) {
     switch (response->chunk) {
     case CHUNK_SIZE:
         return chunk_size(response, c);
+    case CHUNK_EXTENSION:
+        return chunk_extension(response, c);
     case CHUNK_SIZE_LF:
         response->chunk = response->chunk_left > 0 ? CHUNK_DATA : CHUNK_END_CR;
         return c == '\n' || wrong(response, "a chunk of the answer has a malformed size");

@@ -18,6 +18,7 @@ enum response_place {
 
 enum response_chunk {
     CHUNK_SIZE,
+    CHUNK_EXTENSION,
     CHUNK_SIZE_LF,
     CHUNK_DATA,
     CHUNK_DATA_CR,
@@ -41,6 +42,7 @@ struct response {
     uint64_t received; /* bytes of content */
     enum response_chunk chunk;
     int chunk_digits;
+    size_t extensions; /* bytes of all extensions of chunks */
     uint64_t chunk_left;
     const char *mistake; /* the first one, as a sentence; NULL: none so far */
 };

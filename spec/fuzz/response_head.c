@@ -106,13 +106,21 @@ static void check_chunks(const struct reading *reading) {
         const char *stop = memchr(at, '\r', (size_t)(end - at));
         demand(stop != NULL && stop > at, "a chunk says its size");
         size_t chunk = 0;
-        for (; at < stop; at++) {
+        const char *extension = memchr(at, ';', (size_t)(stop - at));
+        const char *size_end = extension != NULL ? extension : stop;
+        for (const char *c = size_end; c < stop; c++) {
+            unsigned char byte = (unsigned char)*c;
+            demand((byte >= ' ' || byte == '\t') && byte != 0x7F, "an extension is text");
+        }
+        demand(size_end > at, "a chunk says its size");
+        for (; at < size_end; at++) {
             const char *digits = "0123456789abcdef";
             const char *digit =
                 *at != '\0' ? strchr(digits, *at >= 'A' && *at <= 'F' ? *at + 32 : *at) : NULL;
             demand(digit != NULL, "a size is hexadecimal");
             chunk = chunk * 16 + (size_t)(digit - digits);
         }
+        at = stop;
         demand(end - at >= 2 && at[1] == '\n', "a size ends with CRLF");
         at += 2;
         if (chunk == 0) {
