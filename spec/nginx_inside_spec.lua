@@ -7,6 +7,7 @@ local NOT_INSIDE = {
   ["spec/cli_spec.lua"] = "is about the command: terminals, signals, exit codes",
   ["spec/core_spec.lua"] = "is about the C core alone: forks, signals, blocking waits",
   ["spec/readme_spec.lua"] = "starts programs",
+  ["spec/answers_nginx_spec.lua"] = "starts nginx itself",
   ["spec/nginx_spec.lua"] = "starts nginx itself",
   ["spec/nginx_inside_spec.lua"] = "starts nginx itself",
   ["spec/examples_nginx_spec.lua"] = "starts nginx itself",

@@ -74,9 +74,13 @@ end
 
 -- Starts it once. True, or nil and what it said.
 local function launch(made, text, environment)
-  made.port = free_port()
+  made.ports = {}
+  made.configuration = text:gsub("@FOLDER@", made.folder):gsub("@([A-Z0-9_]*PORT)@", function(name)
+    made.ports[name] = made.ports[name] or free_port()
+    return tostring(made.ports[name])
+  end)
+  made.port = made.ports.PORT
   made.url = "http://127.0.0.1:" .. made.port
-  made.configuration = text:gsub("@PORT@", tostring(made.port)):gsub("@FOLDER@", made.folder)
   write(made.folder .. "/nginx.conf", made.configuration)
   local words = { "env -u LUA_PATH -u LUA_CPATH -u LUA_INIT" }
   for _, name in ipairs { "SECRET_ID", "SECRET_KEY", "BASE_URL" } do
@@ -129,10 +133,10 @@ local function launch(made, text, environment)
 end
 
 --- Starts nginx.
----@param text string configuration; @PORT@ and @FOLDER@ stand for what is known only then
+---@param text string configuration; @PORT@, @…_PORT@ and @FOLDER@ stand for what is known only then
 ---@param options {files: table<string, string>?, environment: table<string, string>?, may_fail: boolean?}? files to put
 --- into its folder; variables to set; whether to give it back when it did not start
----@return table nginx with port, url, pid, folder
+---@return table nginx with port, url, ports (by the names in the configuration), pid, folder
 function nginx.start(text, options)
   options = options or {}
   local made = setmetatable({ folder = output("mktemp -d"):match "%S+", crowds = {} }, Nginx)

@@ -1,0 +1,78 @@
+--- Fields after the last chunk. An answer of this API has none, and one that has some is not believed.
+
+local TRAILER = "an answer with fields after its body is no answer of this API"
+local GOOD = "no field follows the last chunk"
+local BROKEN = "what follows the last chunk is neither a field nor the end"
+local CUT = "the end of the trailers did not come"
+
+return {
+  name = "trailers",
+  template = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n@LINES@\r\n2\r\n[]\r\n0\r\n@TRAILER@",
+  lines = "",
+  entries = {
+    { "none", "accepted", GOOD, trailer = "\r\n", short = true },
+    { "none, but announced", "accepted", GOOD, lines = "Trailer: X-A\r\n", trailer = "\r\n" },
+    { "none, several announced", "accepted", GOOD, lines = "Trailer: X-A, X-B\r\nTrailer: X-C\r\n", trailer = "\r\n" },
+    { "none, byte by byte", "accepted", GOOD, lines = "Trailer: X-A\r\n", trailer = "\r\n", drip = true },
+    { "one", "unknown", TRAILER, trailer = "X-A: 1\r\n\r\n", short = true },
+    { "one that was announced", "unknown", TRAILER, lines = "Trailer: X-A\r\n", trailer = "X-A: 1\r\n\r\n" },
+    { "one in small letters", "unknown", TRAILER, trailer = "x-checksum: abc\r\n\r\n" },
+    { "empty value", "unknown", TRAILER, trailer = "X-A:\r\n\r\n" },
+    { "no blank", "unknown", TRAILER, trailer = "X-A:1\r\n\r\n" },
+    { "two", "unknown", TRAILER, trailer = "X-A: 1\r\nX-B: 2\r\n\r\n" },
+    { "a hundred", "unknown", TRAILER, trailer = ("X-A: 1\r\n"):rep(100) .. "\r\n" },
+    { "a long one", "unknown", TRAILER, trailer = "X-A: " .. ("b"):rep(9000) .. "\r\n\r\n" },
+    { "byte by byte", "unknown", TRAILER, trailer = "X-A: 1\r\n\r\n", drip = true },
+    { "a length", "unknown", TRAILER, trailer = "Content-Length: 2\r\n\r\n", short = true },
+    { "another length", "unknown", TRAILER, trailer = "Content-Length: 93\r\n\r\n" },
+    { "a coding", "unknown", TRAILER, trailer = "Transfer-Encoding: chunked\r\n\r\n" },
+    { "a content type", "unknown", TRAILER, trailer = "Content-Type: text/html\r\n\r\n" },
+    { "the end of the connection", "unknown", TRAILER, trailer = "Connection: close\r\n\r\n", finish = "close" },
+    { "a status", "unknown", TRAILER, trailer = "Status: 500\r\n\r\n" },
+    { "a status of gRPC", "unknown", TRAILER, lines = "Trailer: grpc-status\r\n", trailer = "grpc-status: 13\r\n\r\n" },
+    { "a request id", "unknown", TRAILER, trailer = "X-Request-Id: 1\r\n\r\n" },
+    { "a pause to keep", "unknown", TRAILER, trailer = "Retry-After: 1\r\n\r\n" },
+    { "a cookie", "unknown", TRAILER, trailer = "Set-Cookie: a=b\r\n\r\n" },
+    { "a date", "unknown", TRAILER, trailer = "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n" },
+    { "a digest", "unknown", TRAILER, trailer = "Digest: sha-256=abc=\r\n\r\n" },
+    {
+      "a time",
+      "unknown",
+      TRAILER,
+      lines = "Trailer: Server-Timing\r\n",
+      trailer = "Server-Timing: db;dur=53\r\n\r\n",
+    },
+    { "folded", "unknown", TRAILER, trailer = "X-A: 1\r\n 2\r\n\r\n" },
+    { "blank first", "unknown", BROKEN, trailer = " X-A: 1\r\n\r\n", finish = "close" },
+    { "blank before the colon", "unknown", TRAILER, trailer = "X-A : 1\r\n\r\n" },
+    { "no colon", "unknown", BROKEN, trailer = "X-A\r\n\r\n", finish = "close", short = true },
+    { "NUL", "unknown", BROKEN, trailer = "X-A: \0\r\n\r\n", finish = "close" },
+    { "JSON", "unknown", BROKEN, trailer = '[{"phone":"@A@"}]\r\n\r\n', finish = "close" },
+    { "a status line", "unknown", BROKEN, trailer = "HTTP/1.1 500 No\r\n\r\n", finish = "close" },
+    {
+      "a second answer",
+      "unknown",
+      BROKEN,
+      trailer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+      finish = "close",
+    },
+    { "bytes after them", "unknown", TRAILER, trailer = "X-A: 1\r\n\r\nx" },
+    { "cut in a field", "unknown", CUT, trailer = "X-A: 1", finish = "close", short = true },
+    { "cut after a field", "unknown", CUT, trailer = "X-A: 1\r\n", finish = "close" },
+    { "reset after a field", "unknown", CUT, trailer = "X-A: 1\r\n", finish = "reset" },
+    { "never ended", "unknown", CUT, trailer = "X-A: 1\r\n", finish = "stall", stalls = true },
+    {
+      "without an empty body's chunk",
+      "unknown",
+      TRAILER,
+      bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: 1\r\n\r\n",
+      short = true,
+    },
+    {
+      "too many",
+      "unknown",
+      "what a server sends is bounded",
+      trailer = ("X-A: " .. ("b"):rep(1000) .. "\r\n"):rep(400) .. "\r\n",
+    },
+  },
+}
