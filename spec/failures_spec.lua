@@ -176,12 +176,13 @@ describe("the failures file", function()
     assert.equal(edits[1] .. "more", read_file(failed_path() .. ".4"))
   end)
 
-  it("stays as it is where it cannot be kept, and the import stops", function()
+  it("stays as it is where it cannot be kept, and nothing is sent", function()
     -- A name of 255 bytes leaves no room for a number.
     local long = folder .. "/" .. ("x"):rep(254)
     write_file(("x"):rep(254), OWN_HEADER .. "mended\n")
-    local made = run { "import", write_file("in.csv", "phone\n123\n"), "--failures", long }
+    local made = run { "import", write_file("in.csv", "phone\n123\n12345678901\n"), "--failures", long }
     assert.equal(1, made.code)
+    assert.equal(0, requests())
     assert.truthy(made.err:find("could not be kept", 1, true))
     assert.equal(OWN_HEADER .. "mended\n", read_file(long))
   end)
@@ -326,6 +327,20 @@ describe("the failures file", function()
     assert.equal("", run({ "import", file, "--failures", failed_path() }).err)
     assert.is_nil(read_file(failed_path() .. ".3"))
     assert.equal(edited, read_file(failed_path() .. ".2"))
+  end)
+
+  it("is kept as well when it is edited after the import began", function()
+    faults:default { delay = 1 }
+    write_file("failed.csv", OWN_HEADER .. "first edit\n")
+    local running = start { "import", good_file(1), "--failures", failed_path() }
+    eventually(function()
+      return requests() == 1
+    end)
+    write_file("failed.csv", OWN_HEADER .. "second edit\n")
+    assert.equal(0, running.wait().code)
+    assert.equal(OWN_HEADER .. "first edit\n", read_file(failed_path() .. ".1"))
+    assert.equal(OWN_HEADER .. "second edit\n", read_file(failed_path() .. ".2"))
+    assert.equal(OWN_HEADER, read_file(failed_path()))
   end)
 
   it("loses no edit when the import is killed", function()

@@ -169,7 +169,34 @@ local function open_ordinary(path)
   return handle
 end
 
---- Opens a failures file, so that it is known to be writable. What it holds stays until `begin`.
+-- Keeps what the file holds, if it was edited: what was mended there is nowhere else.
+function File:keep()
+  if self.stream or self.handle:seek "end" == 0 or is_as_written(self.handle) then
+    return true
+  end
+  local number = 0
+  local done, code, reason
+  repeat
+    number = number + 1
+    local copy = self.path .. "." .. number
+    if is_copy(copy, self.handle) then
+      return true -- kept by a run that ended before it could go on
+    end
+    done, code, reason = core.copy(self.handle, copy)
+  until done or code ~= "exists" or number == MAX_COPIES
+  local copy = self.path .. "." .. number
+  if done then
+    done, reason = core.sync_directory(copy)
+  end
+  if not done then
+    return nil, ("it was edited, and could not be kept as %s: %s"):format(copy, reason)
+  end
+  self.terms.kept(self.path, copy)
+  return true
+end
+
+--- Opens a failures file, so that it is known to be writable. Edits are copied now, so that nothing is sent where that
+--- fails; what the file holds stays until `begin`.
 ---@param path string
 ---@param columns string[] header of the input
 ---@param terms table `overwrite`: does the import overwrite what exists? `sentence(failure)`: what it says to the user;
@@ -194,7 +221,7 @@ function failures.open(path, columns, terms)
       kept[#kept + 1] = i
     end
   end
-  return setmetatable({
+  local file = setmetatable({
     path = path,
     handle = handle, -- holds the lock
     stream = stream,
@@ -208,32 +235,12 @@ function failures.open(path, columns, terms)
     checksum = new_checksum(),
     problem = nil, -- why it could not be written
   }, File)
-end
-
--- Keeps what the file holds, if it was edited: what was mended there is nowhere else.
-function File:keep()
-  if self.handle:seek "end" == 0 or is_as_written(self.handle) then
-    return true
+  local safe, problem = file:keep()
+  if not safe then
+    handle:close()
+    return nil, ("the failures file %s stays as it is: %s"):format(path, problem)
   end
-  local number = 0
-  local done, code, reason
-  repeat
-    number = number + 1
-    local copy = self.path .. "." .. number
-    if is_copy(copy, self.handle) then
-      return true -- kept by a run that ended before it could go on
-    end
-    done, code, reason = core.copy(self.handle, copy)
-  until done or code ~= "exists" or number == MAX_COPIES
-  local copy = self.path .. "." .. number
-  if done then
-    done, reason = core.sync_directory(copy)
-  end
-  if not done then
-    return nil, ("it was edited, and could not be kept as %s: %s"):format(copy, reason)
-  end
-  self.terms.kept(self.path, copy)
-  return true
+  return file
 end
 
 function File:put(cells)
@@ -251,7 +258,7 @@ function File:begin()
     return
   end
   if not self.stream then
-    local ready, message = self:keep()
+    local ready, message = self:keep() -- it may have been edited since it was opened
     self.handle:seek "end" -- between reading and writing
     if ready then
       ready, message = core.truncate(self.handle, 0)
