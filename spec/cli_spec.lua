@@ -614,13 +614,15 @@ describe("an interrupted import", function()
     os.execute("mkfifo " .. quote(fifo))
     -- Held open for reading and writing, so that neither side waits for the other; nothing is ever written.
     local holder = assert(io.open(fifo, "r+"))
-    local running = start({ "import", "-", "--json" }, { stdin = fifo })
-    core.sleep(0.5)
-    running.signal "INT"
-    local made = running.wait()
+    for _, arguments in ipairs { { "import", "-", "--json" }, { "import", "-", "--json", "--dry-run" } } do
+      local running = start(arguments, { stdin = fifo })
+      core.sleep(0.5)
+      running.signal "INT"
+      local made = running.wait()
+      assert.equal(130, made.code)
+      assert.equal(0, parsed(made.out).total)
+    end
     holder:close()
-    assert.equal(130, made.code)
-    assert.equal(0, parsed(made.out).total)
     assert.equal(0, requests())
   end)
 

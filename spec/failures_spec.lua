@@ -489,6 +489,7 @@ describe("the failures file", function()
       assert.equal(1, made.code, make)
       assert.truthy(made.err:find("must be two files", 1, true), made.err)
       assert.equal(content, read_file(failed_path()) or "", make)
+      assert.is_nil(read_file(failed_path() .. ".1"), make)
     end
     assert.equal(0, requests())
     os.remove(journal)
