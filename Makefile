@@ -9,6 +9,9 @@ SPECS =
 # How long each fuzzer of `make fuzz` runs; FUZZERS="csv json_text" for only these.
 SECONDS = 60
 FUZZERS =
+# What `make soak` does to imports, under each of two Luas.
+KILLS = 1000
+CUTS = 200
 PREFIX = /usr/local
 # The first runs the command. Debian's nginx, which serves the sandbox, has LuaJIT.
 INSTALL_LUAS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),5.4 jit)
@@ -54,7 +57,7 @@ LINT_NEEDS = lua5.4 gcc=gcc luacheck=lua-check clang=clang clang-format=clang-fo
   shellcheck=shellcheck npm=npm
 FUZZ_NEEDS = lua5.4 luajit=luajit2 liblua5.4-dev clang=clang libclang-rt-dev
 
-.PHONY: help build test demo lint format fuzz bench install uninstall clean
+.PHONY: help build test demo lint format fuzz soak bench install uninstall clean
 .PHONY: ready cores core-asan fuzzers deps-build deps-run deps-serve deps-test deps-lint deps-rocks deps-fuzz
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
@@ -89,6 +92,13 @@ fuzz: ## feed damaged input to whatever reads foreign bytes (SECONDS=60 each, FU
 	@echo "fuzz: $(SECONDS) s each"
 	@$(MAKE) build deps-run fuzzers LUAS="5.4 jit"
 	@sh .ci/fuzz $(SECONDS) $(FUZZERS)
+
+soak: ## kill imports and cut the power at random (KILLS=1000 CUTS=200), then fuzz for SECONDS=3600 each
+	@echo "soak: $(KILLS) kills and $(CUTS) power cuts under Lua 5.4 and LuaJIT, then the fuzzers"
+	@$(MAKE) build deps-run deps-test LUAS="5.4 jit"
+	@python3 tools/soak.py --kills $(KILLS) --cuts $(CUTS) --lua lua5.4
+	@python3 tools/soak.py --kills $(KILLS) --cuts $(CUTS) --lua luajit
+	@$(MAKE) fuzz SECONDS=$(if $(filter command,$(origin SECONDS)),$(SECONDS),3600)
 
 bench: build deps-run deps-serve ## measure signing, importing, and a handler in nginx
 	@echo "bench: signing, importing, and a handler in nginx"

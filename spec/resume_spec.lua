@@ -456,21 +456,46 @@ describe("an older contact", function()
     end
   end)
 
-  it("that has changed since shows that the input is another", function()
+  it("of an answer that could not be read in full does not overwrite a newer one either", function()
     local path, list = new_path(), list_with_doubles()
-    assert(import(
+    local first = assert(import(
       memory_api.new(function(_, number)
-        return number == 1 and refuse() or nil
+        return number == 1 and { body = '[{"phone":"19999999999","id":8}]' } or nil
       end),
       list,
       { journal = path, overwrite = true }
     ))
-    list[3].first = "Other"
+    assert.are.equal(10, first.unknown)
     local api = memory_api.new()
-    local report, problem = import(api, list, { journal = path, overwrite = true })
-    assert.is_nil(report)
-    assert.are.equal("other_input", problem.reason)
-    assert.are.equal(0, api.requests)
+    local items = by_index(assert(import(api, list, { journal = path, overwrite = true })))
+    assert.are.equal(8, #names_of(api))
+    for i = 3, 4 do
+      assert.are.equal("unknown", items[i].outcome)
+      assert.are.equal("superseded", items[i].failure.reason)
+    end
+  end)
+
+  it("that has changed since shows that the input is another", function()
+    -- Behind the first contacts, by which an input is known as a whole.
+    local path, list = new_path(), contacts(150)
+    list[140].phone = list[125].phone
+    assert(import(
+      memory_api.new(function(_, number)
+        return number == 13 and refuse() or nil
+      end),
+      list,
+      { journal = path, overwrite = true }
+    ))
+    for i = 124, 125 do -- one that failed, and the one that is superseded
+      local changed = contacts(150)
+      changed[140].phone = list[140].phone
+      changed[i].first = "Other"
+      local api = memory_api.new()
+      local report, problem = import(api, changed, { journal = path, overwrite = true })
+      assert.is_nil(report)
+      assert.are.equal("other_input", problem.reason)
+      assert.are.equal(0, api.requests)
+    end
   end)
 end)
 
