@@ -2,6 +2,7 @@ local capture = require "spec.support.capture"
 local core = require "heymarket.core"
 local faultserver = require "spec.support.server"
 local heymarket = require "heymarket"
+local sandbox = require "heymarket.sandbox"
 
 local PHONE = "12345678900"
 
@@ -95,6 +96,28 @@ describe("during a call the token", function()
     assert(client:create_contacts { { phone = PHONE } })
     client:close()
     assert.are.equal(1, starts)
+  end)
+
+  it("is in no table of a client of the sandbox, nor is the key", function()
+    local box = sandbox.new { secret_key = "a-key-that-nobody-may-see" }
+    local client, raised, looks
+    looks = 0
+    client = assert(box:client {
+      on_event = function()
+        looks = looks + 1
+        local ok, problem = pcall(function()
+          check_absent(client, client:token())
+          for _, text in ipairs(strings_in(client)) do
+            assert.is_nil(text:find("a-key-that-nobody-may-see", 1, true))
+          end
+        end)
+        raised = raised or not ok and problem or nil
+      end,
+    })
+    assert(client:create_contacts { { phone = PHONE } })
+    client:close()
+    assert.is_nil(raised)
+    assert.is_true(looks >= 3)
   end)
 
   it("is not in the flights of the transport", function()

@@ -36,11 +36,17 @@ end
 local Transport = {}
 Transport.__index = Transport
 
+-- The sandbox of each transport: not a field, because the sandbox knows the key and the tokens that clients have sent,
+-- and a client that is printed or logged shows its transport.
+local sandbox_of = setmetatable({}, { __mode = "k" })
+
 --- Makes the transport of a client.
 ---@param sandbox heymarket.Sandbox
 ---@return table transport with the methods of heymarket.transport
 function sandbox_transport.new(sandbox)
-  return setmetatable({ sandbox = sandbox, clock = sandbox.clock, flights = {} }, Transport)
+  local made = setmetatable({ clock = sandbox.clock, flights = {} }, Transport)
+  sandbox_of[made] = sandbox
+  return made
 end
 
 --- See heymarket.transport.
@@ -112,7 +118,7 @@ function Transport:start(request, inbox, lines)
     local name, value = header:match "^([^:]+):%s*(.-)%s*$"
     headers[name:lower()] = value
   end
-  local response = self.sandbox:handle {
+  local response = sandbox_of[self]:handle {
     method = request.method,
     path = request.url:match "^%a+://[^/]+(.*)$",
     headers = headers,
