@@ -58,7 +58,7 @@ LINT_NEEDS = lua5.4 gcc=gcc luacheck=lua-check clang=clang clang-format=clang-fo
 FUZZ_NEEDS = lua5.4 luajit=luajit2 liblua5.4-dev clang=clang libclang-rt-dev
 
 .PHONY: help build test demo lint format fuzz soak bench install uninstall clean
-.PHONY: ready cores core-asan fuzzers deps-build deps-run deps-serve deps-test deps-lint deps-rocks deps-fuzz
+.PHONY: ready cores core-asan fuzzers deps-build deps-run deps-serve deps-test deps-lint deps-rocks deps-fuzz deps-bench
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -100,7 +100,7 @@ soak: ## kill imports and cut the power at random (KILLS=1000 CUTS=200), then fu
 	@python3 tools/soak.py --kills $(KILLS) --cuts $(CUTS) --lua luajit
 	@$(MAKE) fuzz SECONDS=$(if $(filter command,$(origin SECONDS)),$(SECONDS),3600)
 
-bench: build deps-run deps-serve ## measure signing, importing, and a handler in nginx
+bench: build deps-run deps-serve deps-bench ## measure signing, importing, and a handler in nginx
 	@echo "bench: signing, importing, and a handler in nginx"
 	@bench/signing
 	@bench/run
@@ -130,6 +130,9 @@ deps-test:
 	@.ci/deps $(TEST_NEEDS)
 deps-lint:
 	@.ci/deps $(LINT_NEEDS)
+# Debian's own Python, for which Debian's packages are. The benchmarks themselves install what their peers need.
+deps-bench:
+	@.ci/deps python3
 deps-fuzz:
 	@.ci/deps $(FUZZ_NEEDS)
 deps-rocks:

@@ -26,11 +26,7 @@ end
 
 -- The Lua that runs these tests, and its busted.
 local function this_busted()
-  local first = 0
-  while _G.arg[first - 1] do
-    first = first - 1
-  end
-  return process.quote(_G.arg[first]) .. " " .. process.quote(_G.arg[0])
+  return process.quote(process.interpreter()) .. " " .. process.quote(_G.arg[0])
 end
 
 describe("the spec of the sign-up form", function()

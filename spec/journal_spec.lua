@@ -10,7 +10,7 @@ local RUN = os.getenv "HEYMARKET_TEST_RUN"
 local KILLS = tonumber(os.getenv "HEYMARKET_TEST_KILLS") or ((RUN == nil or RUN == "5.4") and 30 or 10)
 local OUTCOMES = { "accepted", "rejected", "invalid", "failed", "unknown", "unsent" }
 
-local quote = process.quote
+local quote, read_file, write_file = process.quote, process.read_file, process.write_file
 local phone_of, contacts, make_api, run = memory_api.phone, memory_api.contacts, memory_api.new, memory_api.import
 local folder
 
@@ -26,22 +26,6 @@ local names = 0
 local function new_path()
   names = names + 1
   return folder .. "/journal" .. names
-end
-
-local function read_file(path)
-  local file = io.open(path, "rb")
-  if not file then
-    return nil
-  end
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
-local function write_file(path, text)
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
 end
 
 local function assert_sound(report, total)

@@ -6,7 +6,7 @@ local server = require "spec.support.server"
 
 local OUTCOMES = { "accepted", "rejected", "invalid", "failed", "unknown", "unsent" }
 local phone_of, contacts, import = memory_api.phone, memory_api.contacts, memory_api.import
-local quote = process.quote
+local quote, read_file, write_file = process.quote, process.read_file, process.write_file
 local folder
 local originals = {}
 
@@ -31,19 +31,6 @@ local names = 0
 local function new_path()
   names = names + 1
   return folder .. "/journal" .. names
-end
-
-local function read_file(path)
-  local file = assert(io.open(path, "rb"))
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
-local function write_file(path, text)
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
 end
 
 local function assert_sound(report, total)

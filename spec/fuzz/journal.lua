@@ -20,18 +20,11 @@ local folder = process.output("mktemp -d -p /dev/shm 2>/dev/null || mktemp -d"):
 local path = folder .. "/journal"
 
 local function read()
-  local file = io.open(path, "rb")
-  local text = file and file:read "*a" or ""
-  if file then
-    file:close()
-  end
-  return text
+  return process.read_file(path) or ""
 end
 
 local function write(text)
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
+  process.write_file(path, text)
 end
 
 -- The input, the options, and the API, which outlives the runs.

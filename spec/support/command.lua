@@ -6,6 +6,7 @@ local command = {}
 local assert = require "luassert"
 local cjson = require("cjson").new()
 local core = require "heymarket.core"
+local process = require "spec.support.process"
 local server = require "spec.support.server"
 
 local ID, KEY = "the-secret-id", "the-secret-key-that-nobody-may-see"
@@ -14,41 +15,12 @@ command.ID, command.KEY, command.PYTHON = ID, KEY, PYTHON
 
 local folder, faults
 
-function command.quote(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
-function command.read_file(path)
-  local file = io.open(path, "rb")
-  local content = file and file:read "*a"
-  if file then
-    file:close()
-  end
-  return content
-end
+command.quote, command.read_file, command.output_of = process.quote, process.read_file, process.output
 
 function command.write_file(name, content)
   local path = folder .. "/" .. name
-  local file = assert(io.open(path, "wb"))
-  file:write(content)
-  file:close()
+  process.write_file(path, content)
   return path
-end
-
-function command.output_of(line)
-  local pipe = assert(io.popen(line, "r"))
-  local text = pipe:read "*a"
-  pipe:close()
-  return text
-end
-
--- The interpreter that runs these tests.
-local function interpreter()
-  local first = 0
-  while _G.arg[first - 1] do
-    first = first - 1
-  end
-  return os.getenv "HEYMARKET_TEST_LUA" or _G.arg[first]
 end
 
 -- The command line that starts the command: this interpreter, these modules, and no settings of the user's.
@@ -74,7 +46,7 @@ function command.command_line(arguments, options)
   for _, word in ipairs(options.before or {}) do
     words[#words + 1] = command.quote(word)
   end
-  words[#words + 1] = command.quote(interpreter())
+  words[#words + 1] = command.quote(process.interpreter())
   if options.chunk then
     words[#words + 1] = "-e " .. command.quote(options.chunk)
   end

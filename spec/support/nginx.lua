@@ -47,19 +47,10 @@ function nginx.eventually(what, condition, seconds)
 end
 
 local function read(path)
-  local file = io.open(path, "rb")
-  local text = file and file:read "*a" or ""
-  if file then
-    file:close()
-  end
-  return text
+  return process.read_file(path) or ""
 end
 
-local function write(path, text)
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
-end
+local write = process.write_file
 
 --- Why nothing can be tested in nginx here, or nil.
 nginx.missing = read(nginx.root .. "/build/jit/heymarket/core.so") == ""

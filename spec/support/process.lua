@@ -18,15 +18,31 @@ function process.output(command)
   return text
 end
 
+--- What a file holds, nil where there is none.
+---@param path string
+---@return string?
+function process.read_file(path)
+  local file = io.open(path, "rb")
+  local text = file and file:read "*a"
+  if file then
+    file:close()
+  end
+  return text
+end
+
+---@param path string
+---@param text string
+function process.write_file(path, text)
+  local file = assert(io.open(path, "wb"))
+  file:write(text)
+  file:close()
+end
+
 --- Whether a process runs. One that has ended and was not waited for does not.
 ---@param pid integer
 ---@return boolean
 function process.is_alive(pid)
-  local file = io.open(("/proc/%d/stat"):format(pid), "rb")
-  local state = file and file:read "*a" or ""
-  if file then
-    file:close()
-  end
+  local state = process.read_file(("/proc/%d/stat"):format(pid)) or ""
   return state:match "^%d+ %b() ([^ZX])" ~= nil
 end
 
@@ -36,9 +52,7 @@ end
 ---@return any what it returned
 function process.with_file(text, act)
   local path = process.output("mktemp"):match "%S+"
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
+  process.write_file(path, text)
   local ok, result = pcall(act, path)
   os.remove(path)
   return assert(ok and { result } or nil, result)[1]
@@ -59,13 +73,14 @@ function process.python(script, text)
   return lines
 end
 
--- The interpreter that runs these tests.
-local function interpreter()
+--- The interpreter that runs these tests.
+---@return string
+function process.interpreter()
   local first = 0
   while _G.arg[first - 1] do
     first = first - 1
   end
-  return _G.arg[first]
+  return os.getenv "HEYMARKET_TEST_LUA" or _G.arg[first]
 end
 
 --- Runs Lua code in a process of its own, under the Lua that runs the tests.
@@ -77,7 +92,7 @@ function process.lua(code, environment)
   for name, value in pairs(environment or {}) do
     words[#words + 1] = name .. "=" .. process.quote(value)
   end
-  words[#words + 1] = process.quote(interpreter())
+  words[#words + 1] = process.quote(process.interpreter())
   return process.with_file(code, function(path)
     return process.output(table.concat(words, " ") .. " " .. process.quote(path) .. " 2>&1")
   end)
