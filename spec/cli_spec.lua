@@ -170,7 +170,7 @@ describe("heymarket import", function()
     assert.equal("", made.err)
     assert.equal(0, made.code)
     local theirs =
-      write_file("theirs.csv", "\239\187\191First Name,LAST NAME,Phone Number,Opt Out\nAnn,Lee,12345678902,n\n")
+      write_file("theirs.csv", "\239\187\191First Name,LAST NAME,Phone Number,Opt Out\nAnn,Lee,12345678902,y\n")
     assert.equal(0, run({ "import", theirs }).code)
     local contacts = faults:ledger().contacts
     assert.same({
@@ -183,7 +183,7 @@ describe("heymarket import", function()
       is_opted_out = true,
       assignee_id = -1,
     }, contacts["12345678901"])
-    assert.same({ phone = "12345678902", first = "Ann", last = "Lee", is_opted_out = false }, contacts["12345678902"])
+    assert.same({ phone = "12345678902", first = "Ann", last = "Lee", is_opted_out = true }, contacts["12345678902"])
   end)
 
   it("prints a summary that adds up", function()

@@ -3,7 +3,8 @@
 csv_witness.py generate SEED COUNT FOLDER   writes N.csv and what Python reads in it, N.rows
 csv_witness.py read FILE                    prints what Python reads in FILE
 
-In .rows each line is a row: its cells in hexadecimal, each followed by a comma. A blank line of the CSV is an empty
+In .rows each line is a row: its cells in hexadecimal, each followed by a slash, the cell without the blanks and
+invisible marks at its ends, and a comma. A blank line of the CSV is an empty
 line; "!" is a row that Python's strict reader refuses, and ends the file.
 """
 
@@ -12,6 +13,16 @@ import io
 import pathlib
 import random
 import sys
+
+
+MARKS = "".join(map(chr, [0xAD, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065),
+                          *range(0x2066, 0x2070), 0xFEFF]))
+BLANKS = "".join(chr(point) for point in range(0x10000) if chr(point).isspace() and not 0x1C <= point <= 0x1F)
+
+
+def trimmed(cell):
+    text = cell.encode("latin-1").decode("utf-8", "surrogateescape")
+    return text.strip(BLANKS + MARKS).encode("utf-8", "surrogateescape")
 
 
 def rows_of(text):
@@ -24,7 +35,7 @@ def rows_of(text):
             return lines
         except csv.Error:
             return lines + ["!"]
-        lines.append("".join(cell.encode("latin-1").hex() + "," for cell in row))
+        lines.append("".join("%s/%s," % (cell.encode("latin-1").hex(), trimmed(cell).hex()) for cell in row))
 
 
 def well_formed(source):
