@@ -3,7 +3,7 @@
 local heymarket = require "heymarket"
 
 local client = assert(heymarket.new { requests_per_minute = false })
-local report = assert(client:import(assert(heymarket.csv.open(arg[1]))))
+local report = assert(client:import(assert(heymarket.csv.open(arg[1], { allow_opt_in = true }))))
 client:close()
 print(report.accepted .. " contacts sent")
 if report.accepted ~= report.total then

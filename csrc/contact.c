@@ -138,10 +138,16 @@ static bool is_phone(const struct value *value, const struct country *country) {
            (country->length < value->length && memcmp(digits, country->code, country->length) == 0);
 }
 
+/* An address in ASCII. Beyond it there are characters that do not show: the rules look for them. */
 static bool is_email(const char *text, size_t length) {
     const char *at = memchr(text, '@', length);
     if (at == NULL || at == text) {
         return false;
+    }
+    for (size_t i = 0; i < length; i++) {
+        if ((unsigned char)text[i] > 0x7E) {
+            return false;
+        }
     }
     const char *domain = at + 1, *end = text + length, *dot = NULL;
     for (const char *c = domain; c < end; c++) {

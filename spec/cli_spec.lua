@@ -32,7 +32,7 @@ describe("heymarket", function()
     made = run { "import", "--help" }
     for flag in
       ([[--map --ignore --overwrite --default-country --batch-size --concurrency --dry-run --failures --journal
-      --max-failures --json --quiet --no-progress]]):gmatch "%S+"
+      --max-failures --json --quiet --no-progress --allow-opt-in --allow-multiline-rows]]):gmatch "%S+"
     do
       assert.truthy(made.out:find("\n   " .. flag, 1, true), flag)
     end
@@ -220,6 +220,69 @@ describe("heymarket import", function()
     local given = { "import", file, "--map", "Mobile=phone", "--map", "Given=Name=first", "--ignore", "Shoe size" }
     assert.equal(0, run(given).code)
     assert.same({ phone = "12345678901", first = "Ann" }, faults:ledger().contacts["12345678901"])
+  end)
+
+  it("refuses a column that is mapped twice, and one that is to be ignored but is not there", function()
+    local file = write_file("twice.csv", "phone,name\n12345678901,Ann\n")
+    for _, given in ipairs {
+      { "name=first", "NAME=last" },
+      { "name=first", "name=first" },
+      { "name=first", " name =last" },
+    } do
+      local made = run { "import", file, "--map", given[1], "--map", given[2] }
+      assert.equal(2, made.code)
+      assert.truthy(made.err:find("--map is given twice for the column", 1, true), made.err)
+    end
+    local made = run { "import", file, "--map", "name=first", "--ignore", "nane" }
+    assert.equal(1, made.code)
+    assert.truthy(
+      made.err:find('nane is ignored, but the file has no such column; did you mean "name"?', 1, true),
+      made.err
+    )
+    assert.equal(0, requests())
+    assert.equal(0, run({ "import", file, "--ignore", "*" }).code)
+    assert.same({ phone = "12345678901" }, faults:ledger().contacts["12345678901"])
+  end)
+
+  it("leaves out false opt-outs, says in how many rows, and sends them where it is told to", function()
+    local file =
+      write_file("optout.csv", "phone,Opt Out\n12345678901,no\n12345678902,yes\n12345678903,f\n12345678904,\n")
+    local made = run { "import", file }
+    assert.equal(0, made.code)
+    assert.truthy(made.out:find("In 2 rows is_opted_out is false", 1, true), made.out)
+    assert.truthy(made.out:find("--allow-opt-in", 1, true))
+    local contacts = faults:ledger().contacts
+    assert.is_nil(contacts["12345678901"].is_opted_out)
+    assert.is_true(contacts["12345678902"].is_opted_out)
+    assert.is_nil(contacts["12345678903"].is_opted_out)
+    assert.equal(2, parsed(run({ "import", file, "--dry-run", "--json" }).out).opt_ins_left_out)
+    made = run { "import", file, "--overwrite", "--allow-opt-in" }
+    assert.equal(0, made.code)
+    assert.is_nil(made.out:find("opt", 1, true))
+    contacts = faults:ledger().contacts
+    assert.is_false(contacts["12345678901"].is_opted_out)
+    assert.is_false(contacts["12345678903"].is_opted_out)
+    assert.is_nil(contacts["12345678904"].is_opted_out)
+  end)
+
+  it("refuses a cell that swallowed rows, and takes it where it is told to", function()
+    local lines = { "phone,first,custom.7" }
+    for i = 1, 200 do
+      lines[i + 1] = ("1234567%04d,Ann,note"):format(i)
+    end
+    lines[4] = '12345670003,Ann,"5 pipe'
+    lines[193] = lines[193] .. '"'
+    local file = write_file("swallow.csv", table.concat(lines, "\n") .. "\n")
+    local made = run { "import", file }
+    assert.equal(3, made.code)
+    assert.truthy(made.out:find("row 4 invalid: custom.7 goes on to line 193 of the file", 1, true), made.out)
+    assert.truthy(made.out:find("--allow-multiline-rows", 1, true))
+    local contacts = faults:ledger().contacts
+    assert.is_nil(contacts["12345670003"])
+    assert.truthy(contacts["12345670002"] and contacts["12345670200"])
+    made = run { "import", file, "--allow-multiline-rows", "--overwrite" }
+    assert.equal(0, made.code)
+    assert.truthy(faults:ledger().contacts["12345670003"].custom["7"]:find("5 pipe\n12345670004,Ann,note", 1, true))
   end)
 
   it("refuses a header it does not know before anything is sent, and keeps an old failures file", function()

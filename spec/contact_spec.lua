@@ -279,6 +279,25 @@ describe("names and addresses", function()
     end
   end)
 
+  it("of people are refused with the code point of what does not show", function()
+    for character, named in pairs {
+      ["\194\160"] = "U+00A0 (a no-break space)",
+      ["\226\128\139"] = "U+200B (a zero width space)",
+      ["\226\128\175"] = "U+202F",
+      ["\227\128\128"] = "U+3000",
+      ["\239\187\191"] = "U+FEFF (a byte-order mark)",
+    } do
+      for _, value in ipairs {
+        character .. "ann@example.com",
+        "ann@ex" .. character .. "ample.com",
+        "ann@example.com" .. character,
+      } do
+        local message = refused_value("email", value)
+        assert.is_truthy(message:find(named, 1, true), message)
+      end
+    end
+  end)
+
   it("are refused with other types", function()
     for _, field in ipairs { "first", "last", "display_name", "email", "avatar" } do
       for _, value in ipairs { 42, 0, 1.5, NAN, INF, true, false, {}, { "Ann" }, ODD[1], ODD[2], ODD[3] } do

@@ -1,5 +1,6 @@
 local csv = require "heymarket.csv"
 local failure = require "heymarket.failure"
+local process = require "spec.support.process"
 
 -- A handle over a string: what is read does not depend on the file system.
 local function handle_of(content)
@@ -123,6 +124,65 @@ describe("csv", function()
       -- What goes into the failures file is as it was.
       assert.same({ "1", " a  b ", " 5 ", " 1 ; 2 ", " Yes ", " " }, records[2][3])
       assert.same({ phone = "1" }, records[3][1])
+    end)
+
+    it("trims every blank and invisible mark that Unicode has, at both ends and nowhere else", function()
+      local count = 0
+      local listed = process.output "/usr/bin/env python3 spec/support/phone_witness.py characters"
+      for hex in listed:gmatch "%l+ (%x+)\n" do
+        local character = hex:gsub("%x%x", function(pair)
+          return string.char(tonumber(pair, 16))
+        end)
+        local blank = '"' .. character .. character .. '"'
+        local name = '"' .. character .. "é" .. character .. "a" .. character .. " " .. '"'
+        local content = ("phone,first,custom.7,Opt Out,tags\n1,%s,%s,%s,%s\n2,%s,%s,%s,%s\n"):format(
+          name,
+          name,
+          '"' .. character .. 'yes"',
+          '"' .. character .. "1;" .. character .. '2"',
+          blank,
+          blank,
+          blank,
+          blank
+        )
+        local records = all(content, { allow_multiline_rows = true })
+        local kept = "é" .. character .. "a"
+        assert.same(
+          { phone = "1", first = kept, custom = { ["7"] = kept }, is_opted_out = true, tags = { 1, 2 } },
+          records[1][1]
+        )
+        assert.same({ phone = "2" }, records[2][1])
+        assert.equal(name:sub(2, -2), records[1][3][2])
+        count = count + 1
+      end
+      assert.equal(54, count)
+    end)
+
+    it("trims a megabyte of blanks in no time", function()
+      local blanks = ("\194\160 \226\128\139\t"):rep(140000)
+      assert.equal(
+        "é",
+        all("phone,first\n1," .. blanks .. "é" .. blanks .. "\n", { max_record = 2 ^ 24 })[1][1].first
+      )
+      assert.is_nil(all("phone,first\n1," .. blanks .. "\n", { max_record = 2 ^ 24 })[1][1].first)
+    end)
+
+    it("leaves out a false is_opted_out unless it is asked for, and counts the rows", function()
+      local content = "phone,Opt Out\n1,no\n2,yes\n3,\n4,F\n5,perhaps\n"
+      local source = assert(open(content))
+      local given = {}
+      for contact in source do
+        given[#given + 1] = failure.is(contact) and "error" or tostring(contact.is_opted_out)
+      end
+      assert.same({ "nil", "true", "nil", "nil", "error" }, given)
+      assert.equal(2, source:opt_ins_left_out())
+      source = assert(open(content, { allow_opt_in = true }))
+      given = {}
+      for contact in source do
+        given[#given + 1] = failure.is(contact) and "error" or tostring(contact.is_opted_out)
+      end
+      assert.same({ "false", "true", "nil", "false", "error" }, given)
+      assert.equal(0, source:opt_ins_left_out())
     end)
 
     it("reads the documented words for true and false and no other", function()
@@ -270,6 +330,125 @@ describe("csv", function()
       assert.same({ "2", '"b\n3,c\n' }, records[2][3])
     end)
 
+    it("says how far a cell goes whose quote is never closed", function()
+      local found = all('phone,first\n1,"x\ny"\n2,"b\n3,c\n4,d\n')[2][1]
+      -- Row 3 is line 4, for the cell before it has two lines.
+      assert.equal(1, #found.issues)
+      assert.truthy(found.issues[1].message:find("row 3", 1, true))
+      assert.truthy(found.issues[1].message:find("up to line 6 of the file", 1, true))
+      assert.truthy(found.issues[1].message:find("all later rows", 1, true))
+      found = all('phone,first\n2,"b\n3,c\n4,"d"\n')[1][1]
+      assert.truthy(found.issues[1].message:find("closing quote", 1, true))
+      assert.truthy(found.issues[1].message:find("from line 2 to line 4 of the file", 1, true))
+    end)
+
+    -- Rows of which the first has a stray quote before its last cell, and the last one behind it.
+    local function swallowing(rows, eol, columns)
+      local lines = {}
+      for i = 1, rows do
+        local cells = { "1202555" .. ("%04d"):format(i) }
+        for column = 2, columns do
+          cells[column] = column == columns and "note" or "name"
+        end
+        lines[i] = table.concat(cells, ",")
+      end
+      lines[1] = lines[1]:gsub("note$", '"5 pipe')
+      lines[rows] = lines[rows] .. '"'
+      return table.concat(lines, eol) .. eol
+    end
+
+    local HEADERS = {
+      [3] = "phone,first,custom.1",
+      [4] = "phone,first,last,custom.1",
+      [6] = "phone,first,last,display_name,email,custom.1",
+    }
+
+    it("gives a quoted cell that has swallowed rows as a row error, and goes on behind it", function()
+      for columns, header in pairs(HEADERS) do
+        for _, eol in ipairs { "\n", "\r\n", "\r" } do
+          for _, rows in ipairs { 2, 3, 190 } do
+            local after = "12025559999" .. (","):rep(columns - 1) .. eol
+            local content = header .. eol .. after .. swallowing(rows, eol, columns) .. after
+            for _, size in ipairs { 7, 65536 } do
+              local records = all(content, { chunk_size = size })
+              assert.equal(3, #records)
+              assert.same({ "12025559999", 4 }, { records[3][1].phone, records[3][2] })
+              assert.is_true(failure.is(records[2][1]))
+              assert.equal(3, records[2][2])
+              assert.same({ "custom.1" }, { records[2][1].issues[1].field, #records[2][1].issues > 1 or nil })
+              local message = records[2][1].issues[1].message
+              assert.truthy(message:find(("goes on to line %d of the file"):format(rows + 2), 1, true), message)
+              assert.truthy(message:find("--allow-multiline-rows", 1, true))
+            end
+            -- Where it is meant so.
+            local records = all(content, { allow_multiline_rows = true })
+            assert.equal(3, #records)
+            assert.equal("12025550001", records[2][1].phone)
+            local _, breaks = records[2][1].custom["1"]:gsub(eol, "")
+            assert.equal(rows - 1, breaks)
+          end
+        end
+      end
+    end)
+
+    it("finds swallowed rows in any cell: ignored, ragged, first, at the end of the file", function()
+      local function error_of(content, options)
+        local records = all(content, options)
+        for _, record in ipairs(records) do
+          if failure.is(record[1]) and messages(record[1]):find("swallowed", 1, true) then
+            return record[1], record[2]
+          end
+        end
+        error("no swallowed rows were found in " .. content)
+      end
+      local header = "phone,first,note\n"
+      local found = error_of(header .. '1,a,"x\n2,b,y\n3,c,z"\n', { ignore = { "note" } })
+      assert.equal("note", found.issues[1].field)
+      found = error_of("phone,first,custom.1\n" .. '1,a,"x\n2,b,y\n3,c 24",z\n')
+      assert.equal(2, #found.issues)
+      assert.truthy(messages(found):find("has 4 cells where the header has 3", 1, true))
+      error_of("phone,first,custom.1\n" .. '"1,a,x\n2,b,y\n3",b,c\n')
+      error_of("phone,first,custom.1\n" .. '1,"a,x\n2,b,y\n3",c\n')
+      error_of("phone,first,custom.1\n" .. '1,a,"x\n2,b,y"')
+      -- The line that the closing quote ends counts as well.
+      error_of("phone,first,custom.1\n" .. '1,a,"x\n2,b,y"\n3,c,z\n')
+      -- Lines are counted through cells of several lines in the header and before.
+      local _, row =
+        error_of('phone,first,"custom.1\n"\n9,"p\nq",r\n\n1,a,"x\n2,b,y"\n', { map = { ["custom.1"] = "last" } })
+      assert.equal(4, row)
+      found = error_of 'phone,first,"custom.1\n"\n9,"p\nq",r\n\n1,a,"x\n2,b,y"\n'
+      assert.truthy(messages(found):find("goes on to line 7 of the file", 1, true), messages(found))
+    end)
+
+    it("takes two lines that look like rows where the header has one or two columns", function()
+      local two = all 'phone,first\n1,"Ann, Lee\nof Boston"\n2,"a\nb"\n3,c\n'
+      assert.same({ "1", "2", "3" }, { two[1][1].phone, two[2][1].phone, two[3][1].phone })
+      assert.is_true(failure.is(all('phone,first\n1,"Ann\n2,Bob\n3,Cy"\n')[1][1]))
+      assert.is_true(failure.is(all('phone,first\n1,"Ann, x\n2,Bob"\n')[1][1]))
+      assert.is_true(failure.is(all('phone\n"1\n2"\n')[1][1]))
+      assert.is_true(failure.is(all('phone\n"1\n2\n3"\n')[1][1]))
+      assert.equal("1\n2", all('phone\n"1\n2"\n', { allow_multiline_rows = true })[1][1].phone)
+    end)
+
+    it("leaves cells of several lines alone that hold no rows", function()
+      local header = "phone,first,last,email,custom.1\n"
+      for _, note in ipairs {
+        "met at the fair,\nwants a call back",
+        "one, two, three\nfour, five",
+        "a,b,c,d,e,f\nx",
+        "\n\n\n",
+        "x\n,,,\n,,",
+      } do
+        local records = all(header .. '1,a,b,c@d.e,"' .. note .. '"\n2,a,b,c@d.e,f\n')
+        assert.same({ phone = "2", first = "a", last = "b", email = "c@d.e", custom = { ["1"] = "f" } }, records[2][1])
+        assert.equal(3, records[2][2])
+        assert.equal("1", records[1][1].phone)
+      end
+      -- One line with as many commas as the header is no row.
+      assert.equal("1", all(header .. '1,a,b,c@d.e,"1,2,3,4,5,6"\n')[1][1].phone)
+      assert.equal("1", all(header .. '1,a,b,c@d.e,"1,2,3,4,5"\n')[1][1].phone)
+    end)
+
     it("refuses a record beyond max_record, wherever the chunks end", function()
       for size = 1, 40 do
         local fits = all("phone\n123456789\n1\n", { max_record = 10, chunk_size = size })
@@ -402,6 +581,44 @@ describe("csv", function()
     end)
   end)
 
+  describe("options that name columns", function()
+    local function refused(content, options)
+      local source, failed = open(content, options)
+      assert.is_nil(source)
+      assert.equal("invalid", failed.kind)
+      return messages(failed), failed
+    end
+
+    it("are refused where two of them are the same column in another case", function()
+      for _ = 1, 20 do
+        local text, failed =
+          refused("phone,first\n", { map = { first = "last", FIRST = "email", [" First "] = "first" } })
+        assert.equal(2, #failed.issues)
+        assert.truthy(text:find("is mapped twice", 1, true))
+      end
+      assert.truthy(
+        refused("phone,a\n", { map = { a = "first", ["a\194\160"] = "first" } }):find("is mapped twice", 1, true)
+      )
+    end)
+
+    it("are refused where the file has no such column", function()
+      local text, failed =
+        refused("phone,Nots,first\n", { ignore = { "Notes", "nots", "_row" }, map = { frist = "last" } })
+      assert.equal(3, #failed.issues)
+      assert.truthy(text:find('Notes: is ignored, but the file has no such column; did you mean "Nots"', 1, true))
+      assert.truthy(text:find("_row: is ignored, but the file has no such column", 1, true))
+      assert.truthy(text:find('frist: is mapped, but the file has no such column; did you mean "first"', 1, true))
+    end)
+
+    it("may ignore a column twice, and all that are not known", function()
+      assert.same({ phone = "1" }, (assert(open("phone,x\n1,2\n", { ignore = { "x", "X" } }))()))
+      local content = "Mobile,x,first,,Y\n1,2,A,3,4\n"
+      local source = assert(open(content, { ignore = { "*" }, map = { mobile = "phone" } }))
+      assert.same({ phone = "1", first = "A" }, (source()))
+      assert.truthy(refused("x,y\n", { ignore = { "*" } }):find("phone: is missing", 1, true))
+    end)
+  end)
+
   describe("open", function()
     it("refuses unknown options and impossible values", function()
       local _, failed = open("phone\n", { ignroe = {}, max_record = 0, chunk_size = 1.5 })
@@ -428,7 +645,13 @@ describe("csv", function()
         csv.open("x", 5)
       end)
       assert.truthy(thrown:find("csv_spec.lua", 1, true))
-      for name, wrong in pairs { map = "x", ignore = "x", chunk_size = "5" } do
+      for name, wrong in pairs {
+        map = "x",
+        ignore = "x",
+        chunk_size = "5",
+        allow_opt_in = 1,
+        allow_multiline_rows = "yes",
+      } do
         assert.error_matches(function()
           open("phone\n", { [name] = wrong })
         end, "options." .. name)

@@ -202,6 +202,8 @@ local function email()
     "a b@c.d",
     "a@b..c",
     "é@example.com",
+    "ann@example.com\194\160",
+    "an\226\128\139n@example.com",
     "a,b@c.d",
     "<a@b.c>",
     "@a@b.c",

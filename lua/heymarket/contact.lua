@@ -11,7 +11,7 @@ local phone = require "heymarket.phone"
 local text = require "heymarket.text"
 
 local concat, sort = table.concat, table.sort
-local find = string.find
+local find, gmatch = string.find, string.gmatch
 local integer, narrow, quote = json.integer, json.narrow, json.string
 
 -- Writes a contact in which nothing is out of the ordinary as the rules below would, only faster; nil for any other.
@@ -109,6 +109,11 @@ local function email(value, prefix)
   local written, holds = line(value, prefix)
   if not written or written == "" then
     return written, holds
+  end
+  for character in gmatch(value, "[\194-\239][\128-\191]+") do
+    if text.unseen[character] then
+      return nil, ("holds %s, which does not show: take it out"):format(text.character(character))
+    end
   end
   local at = find(value, "@", 1, true)
   if holds ~= 0 or not at or at == 1 or not find(value, "^[^@.][^@]*%.[^@.]+$", at + 1) then

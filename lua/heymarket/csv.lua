@@ -5,7 +5,8 @@
 local failure = require "heymarket.failure"
 local text = require "heymarket.text"
 
-local byte, find, lower, match, sub = string.byte, string.find, string.lower, string.match, string.sub
+local byte, find, gsub, lower, match, sub =
+  string.byte, string.find, string.gsub, string.lower, string.match, string.sub
 local integer_type = rawget(math, "type") -- Lua 5.3 and later
 
 local csv = {}
@@ -23,9 +24,15 @@ local MAX_SHOWN = 40 -- bytes of a cell that a message repeats
 ---------------------------------------------------------------------------------------------------------------------
 -- Values of cells
 
--- In linear time, even for a megabyte of spaces.
-local function trim(cell)
-  return match(cell, ".*%S", (match(cell, "^%s*()"))) or ""
+local trim = text.trim
+
+-- As trim, faster for the many cells whose ends are plain letters and digits.
+local function trimmed(cell)
+  local head, tail = byte(cell, 1), byte(cell, -1)
+  if head and head > 32 and head < 127 and tail > 32 and tail < 127 then
+    return cell
+  end
+  return trim(cell)
 end
 
 -- A cell may be a megabyte long and hold anything; a message is one short line.
@@ -88,7 +95,7 @@ local function read_integers(cell)
   if value then
     return { value }
   end
-  if not find(cell, "%S") then
+  if trim(cell) == "" then
     return nil
   end
   local list, count, from = {}, 0, 1
@@ -206,7 +213,8 @@ end
 
 local complaints = {
   stray = "has text after its closing quote: double each quote that is within a quoted cell",
-  unclosed = "opens a quote that is never closed",
+  unclosed = "opens a quote that is never closed (it opens in row %d): all later rows, up to line %d of the file, were "
+    .. "read as part of this cell",
   bare = "has a quote in an unquoted cell: put the whole cell in quotes and double the quote",
 }
 
@@ -254,26 +262,50 @@ local function too_long(source, row)
   )
 end
 
+local function count_breaks(cell, line_end)
+  local count, at = 0, find(cell, line_end, 1, true)
+  while at do
+    count = count + 1
+    at = find(cell, line_end, at + 1, true)
+  end
+  return count
+end
+
+-- What is wrong with a cell of bad grammar in this row, in words. It goes from the first of these lines of the file to
+-- the last.
+local function complaint(verdict, content, row, first, last)
+  if verdict == "bare" and not find(content, '"', 1, true) then
+    return "has a stray line break: put the whole cell in quotes"
+  elseif verdict == "unclosed" then
+    -- The line break at the end of the file begins no line.
+    last = find(content, "[\r\n]$") and last - 1 or last
+    return complaints.unclosed:format(row, last)
+  elseif first < last then
+    local more = " (the cell goes from line %d to line %d of the file, and may have swallowed the rows between)"
+    return complaints[verdict] .. more:format(first, last)
+  end
+  return complaints[verdict]
+end
+
 -- Reads any record cell by cell. Gives the cells, the position of its line end, the position after it and the
 -- mistakes; nothing where the buffer holds only the start of the record.
 local function scan(source)
   local scanner, lpeg_match = grammar.scanners[source.ending], grammar.match
   local buffer, from = source.buffer, source.next
   local cells, count, issues = {}, 0, nil
+  local line = source.row + 1 + source.inner_breaks
   while true do
     local verdict, content, past = lpeg_match(scanner.cell, buffer, from)
     count = count + 1
     cells[count] = content
+    local first = line
+    line = line + count_breaks(content, source.line_end)
     if verdict ~= "good" then
-      local message = complaints[verdict]
-      if verdict == "bare" and not find(content, '"', 1, true) then
-        message = "has a stray line break: put the whole cell in quotes"
-      end
-      if verdict == "unclosed" then
-        message = message .. " (it opens in row " .. source.row + 1 .. ")"
-      end
       issues = issues or {}
-      issues[#issues + 1] = { field = source.columns[count] or "cell " .. count, message = message }
+      issues[#issues + 1] = {
+        field = source.columns[count] or "cell " .. count,
+        message = complaint(verdict, content, source.row + 1, first, line),
+      }
     end
     if byte(buffer, past) == COMMA then
       from = past + 1
@@ -322,6 +354,40 @@ local function add_issue(issues, field, message)
   return issues
 end
 
+-- Has a quoted cell swallowed rows? Then one of its lines holds as many delimiters as the header. Where the header has
+-- none or one, as any line of text may have, it takes two such lines.
+local function has_swallowed(cell, line_end, width)
+  local found, from = 0, 1
+  repeat
+    local at = find(cell, line_end, from, true)
+    local _, delimiters = gsub(sub(cell, from, at and at - 1), ",", "")
+    if delimiters == width - 1 then
+      found = found + 1
+    end
+    from = at and at + 1
+  until not from
+  return found >= (width <= 2 and 2 or 1)
+end
+
+-- Looks at the cells of a record of several lines, and counts these. Gives the issues.
+local function check_lines(source, cells, issues)
+  -- Of a cell with misplaced quotes it is said already how far it goes.
+  local allowed = source.allow_multiline_rows or issues ~= nil
+  local line = source.row + source.inner_breaks
+  for i = 1, #cells do
+    local cell = cells[i]
+    local breaks = count_breaks(cell, source.line_end)
+    line = line + breaks
+    if breaks > 0 and not allowed and has_swallowed(cell, source.line_end, source.width) then
+      local message = "goes on to line %d of the file, and most likely swallowed rows: mend its quotes, or allow it "
+        .. "(--allow-multiline-rows; in Lua, the option allow_multiline_rows)"
+      issues = add_issue(issues, source.columns[i] or "cell " .. i, message:format(line))
+    end
+  end
+  source.inner_breaks = line - source.row
+  return issues
+end
+
 -- Makes the contact of the cells, or the row error.
 local function build(source, cells, issues)
   -- All names at once: the table is made in its final size.
@@ -340,7 +406,7 @@ local function build(source, cells, issues)
   }
   local at, names = source.text_at, source.text_names
   for i = 1, #at do
-    local cell = cells[at[i]]
+    local cell = trimmed(cells[at[i]])
     if cell ~= "" then
       contact[names[i]] = cell
     end
@@ -354,6 +420,9 @@ local function build(source, cells, issues)
       local value, message = readers[name](cell)
       if message then
         issues = add_issue(issues, source.columns[column], message)
+      elseif value == false and name == "is_opted_out" and not source.allow_opt_in then
+        source.left_out = source.left_out + 1
+        value = nil
       end
       contact[name] = value
     end
@@ -361,7 +430,7 @@ local function build(source, cells, issues)
   at, names = source.custom_at, source.custom_names
   local custom
   for i = 1, #at do
-    local cell = cells[at[i]]
+    local cell = trimmed(cells[at[i]])
     if cell ~= "" then
       custom = custom or {}
       custom[names[i]] = cell
@@ -379,7 +448,7 @@ function Source:__call()
   if self.failed then
     error(self.failed, 0)
   end
-  local width, lpeg_match = self.width, grammar.match
+  local width, line_end, lpeg_match = self.width, self.line_end, grammar.match
   while true do
     local from = self.next
     local cells = { lpeg_match(self.fast, self.buffer, from) }
@@ -392,11 +461,16 @@ function Source:__call()
       cells[width + 1] = nil
       self.next = after
       self.row = self.row + 1
+      if find(self.buffer, line_end, from, true) ~= after - 1 then
+        issues = check_lines(self, cells)
+      end
     else
       cells, issues, blank = take_scanned(self)
       if cells == nil then
         self:close()
         return nil
+      elseif cells then
+        issues = check_lines(self, cells, issues)
       end
     end
     if cells and not blank then
@@ -425,6 +499,12 @@ function Source:progress()
   return self.dropped + self.next - 1, self.total
 end
 
+--- In how many rows so far `is_opted_out` was left out because it was false; see the option `allow_opt_in`.
+---@return integer
+function Source:opt_ins_left_out()
+  return self.left_out
+end
+
 --- The cells of the last record given, exactly as written; nil before the first.
 ---@return string[]?
 function Source:raw()
@@ -451,8 +531,19 @@ Source.__close = Source.close
 ---------------------------------------------------------------------------------------------------------------------
 -- Opening
 
-local option_types = { map = "table", ignore = "table", max_record = "number", chunk_size = "number" }
-local option_names = { "chunk_size", "ignore", "map", "max_record" }
+local option_types = {
+  allow_multiline_rows = "boolean",
+  allow_opt_in = "boolean",
+  chunk_size = "number",
+  ignore = "table",
+  map = "table",
+  max_record = "number",
+}
+local option_names = {}
+for name in pairs(option_types) do
+  option_names[#option_names + 1] = name
+end
+table.sort(option_names)
 
 -- Raises on wrong use of Lua; gives the issues of values that cannot be.
 local function check_options(options)
@@ -488,19 +579,38 @@ local function check_options(options)
   return issues
 end
 
--- Looks a column up as it is written, then in any case, in a table of names.
-local function in_any_case(names)
-  local folded = {}
-  for name, value in pairs(names) do
-    folded[lower(trim(name))] = value
-  end
-  return function(column)
-    local value = names[column]
-    if value == nil then
-      value = folded[lower(column)]
+local function folded(name)
+  return lower(trim(name))
+end
+
+-- The names of a list without what only differs by case, in order; and those that so come twice, each after the first.
+local function fold_names(names)
+  table.sort(names)
+  local first, doubles = {}, {}
+  for _, name in ipairs(names) do
+    local key = folded(name)
+    if first[key] then
+      doubles[#doubles + 1] = { first[key], name }
     end
-    return value
+    first[key] = first[key] or name
   end
+  return first, doubles
+end
+
+local function keys_of(map)
+  local names = {}
+  for name in pairs(map) do
+    names[#names + 1] = name
+  end
+  return names
+end
+
+local function values_of(list)
+  local names = {}
+  for _, name in pairs(list) do
+    names[#names + 1] = name
+  end
+  return names
 end
 
 -- A header that another delimiter holds together looks like one long unknown name.
@@ -510,23 +620,47 @@ local function delimiter_hint(columns)
   end
 end
 
+-- Options that speak of columns: each must be there, and be spoken of once.
+local function check_columns(source, given, said, complain)
+  local present = {}
+  for _, column in ipairs(source.columns) do
+    present[folded(column)] = true
+  end
+  local first, doubles = fold_names(given)
+  for _, pair in ipairs(said == "mapped" and doubles or {}) do
+    complain(pair[2], ('is mapped twice: "%s" is the same column'):format(text.shown(pair[1])))
+  end
+  local absent = {}
+  for key, column in pairs(first) do
+    if not present[key] and not (said == "ignored" and column == "*") then
+      absent[#absent + 1] = column
+    end
+  end
+  table.sort(absent)
+  for _, column in ipairs(absent) do
+    local message = ("is %s, but the file has no such column"):format(said)
+    complain(column, message .. text.did_you_mean(column, source.columns))
+  end
+end
+
 -- Finds the field of each column and notes it in the source. Gives the issues, all at once.
 local function read_header(source, options)
   local issues = {}
   local function complain(field, message)
     issues[#issues + 1] = { field = field, message = message }
   end
-  local ignored = {}
-  for _, column in pairs(options.ignore or {}) do
-    ignored[column] = true
+  local map, ignored = {}, {}
+  for name, field in pairs(options.map or {}) do
+    map[folded(name)] = field
   end
-  local map, is_ignored = in_any_case(options.map or {}), in_any_case(ignored)
-  local taken, present = {}, {}
+  for _, name in pairs(options.ignore or {}) do
+    ignored[folded(name)] = true
+  end
+  local taken = {}
   for i, column in ipairs(source.columns) do
-    present[lower(column)] = true
-    local mapped = map(column)
+    local mapped = map[lower(column)]
     local field
-    if is_ignored(column) then
+    if ignored[lower(column)] then
       if mapped then
         complain(column, "is both mapped and ignored")
       end
@@ -539,13 +673,15 @@ local function read_header(source, options)
       if not field then
         local hint = suggestion(mapped, column_names)
         complain(column, ("is mapped to %s, which is not a field%s"):format(shown(mapped), hint))
-        taken[lower(trim(mapped))] = column
+        taken[folded(mapped)] = column
       end
     elseif column == "" then
-      complain("column " .. i, "has no name in the header")
+      if not ignored["*"] then
+        complain("column " .. i, "has no name in the header")
+      end
     else
       field = field_of(column)
-      if not field then
+      if not field and not ignored["*"] then
         local hint = delimiter_hint(source.columns)
         if not hint then
           hint = suggestion(column, column_names)
@@ -568,16 +704,8 @@ local function read_header(source, options)
       at[#at + 1], names[#names + 1] = i, id or field
     end
   end
-  local absent = {}
-  for column in pairs(options.map or {}) do
-    if not present[lower(trim(column))] then
-      absent[#absent + 1] = column
-    end
-  end
-  table.sort(absent)
-  for _, column in ipairs(absent) do
-    complain(column, "is mapped, but the file has no such column")
-  end
+  check_columns(source, keys_of(options.map or {}), "mapped", complain)
+  check_columns(source, values_of(options.ignore or {}), "ignored", complain)
   if not taken.phone then
     complain("phone", "is missing: one column must be phone or Phone Number, or be mapped to phone")
   end
@@ -638,7 +766,14 @@ local function start(source, options)
     return issues
   end
   -- A lone CR ends records only in a file whose header ends with one.
-  source.ending = byte(source.buffer, source.next - 1) == byte "\r" and "cr" or "lf"
+  if byte(source.buffer, source.next - 1) == byte "\r" then
+    source.ending, source.line_end = "cr", "\r"
+  else
+    source.ending = "lf"
+  end
+  for _, name in ipairs(cells) do
+    source.inner_breaks = source.inner_breaks + count_breaks(name, source.line_end)
+  end
   for i, name in ipairs(cells) do
     source.columns[i] = trim(name)
   end
@@ -652,8 +787,14 @@ end
 
 --- Opens a CSV file as a source of contacts, and reads and checks its header.
 ---
---- Options: `map` (table: name of a column to name of a field), `ignore` (array of names of columns to pass over),
---- and in bytes `max_record` (greatest length of a record with its line end; 1 MiB), `chunk_size` (of a read; 64 KiB).
+--- Options:
+--- - `map` (table): name of a column to name of a field;
+--- - `ignore` (array): names of columns to pass over; "*" stands for all whose names are not known;
+--- - `allow_opt_in` (false): send `is_opted_out = false`. Without it that is left out, because it may undo an opt-out
+---   that the person sent by text;
+--- - `allow_multiline_rows` (false): a quoted cell may hold lines that look like rows;
+--- - `max_record` (1 MiB): greatest length in bytes of a record with its line end;
+--- - `chunk_size` (64 KiB): bytes that are read at a time.
 ---@param file string|table|userdata path, or a handle with a `read` method as files have; a handle is not closed
 ---@param options table?
 ---@return heymarket.csv.Source? source
@@ -698,6 +839,11 @@ function csv.open(file, options)
     at_end = false,
     row = 0,
     last_row = 1,
+    line_end = "\n",
+    inner_breaks = 0, -- line breaks within cells so far: rows and these give the lines of the file
+    allow_multiline_rows = options.allow_multiline_rows or false,
+    allow_opt_in = options.allow_opt_in or false,
+    left_out = 0, -- see Source:opt_ins_left_out
     text_at = {},
     text_names = {},
     typed_at = {},

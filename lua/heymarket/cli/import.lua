@@ -261,6 +261,7 @@ function Run:finish(made, problem)
     return a.index < b.index
   end)
   whole.items, whole.items_truncated = self.items, self.items_truncated or false
+  whole.opt_ins_left_out = self.source and self.source:opt_ins_left_out() or 0
   return whole, problem
 end
 
@@ -323,8 +324,8 @@ function Run:stopped_before_start(problem, name_of)
 end
 
 --- Runs the command.
----@param arguments table `file` (path, or "-"), `config` and `options` of the client, `map` and `ignore` of the CSV
---- source, `dry_run`, `failures` (path), `json`, `quiet`, `no_progress`
+---@param arguments table `file` (path, or "-"), `config` and `options` of the client, `csv` (options of csv.open),
+--- `dry_run`, `failures` (path), `json`, `quiet`, `no_progress`
 ---@param terms table of the command line: `print(text)` to stdout gives false where that is not possible,
 --- `name_of(field)` names an option as the user knows it, `client(config)` makes the client
 ---@return integer code to exit with
@@ -344,7 +345,7 @@ function import.run(arguments, terms)
     end
   end
   local input = arguments.file == "-" and io.stdin or arguments.file
-  run.source, problem = csv.open(input, { map = arguments.map, ignore = arguments.ignore })
+  run.source, problem = csv.open(input, arguments.csv)
   if not run.source then
     return run:stopped_before_start(problem, tostring) -- a column may have the name of an option
   end

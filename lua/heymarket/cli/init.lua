@@ -184,7 +184,16 @@ local function add_import(parser)
     :count("*")
     :convert(naming("--map", mapping))
     :description "take this column for this field; can be repeated"
-  command:option("--ignore"):argname("COLUMN"):count("*"):description "pass this column over; can be repeated"
+  command
+    :option("--ignore")
+    :argname("COLUMN")
+    :count("*")
+    :description "pass this column over; can be repeated; '*' is all whose names are not known"
+  command:flag("--allow-opt-in"):description(
+    "send is_opted_out where it is false; without this it is left out, because it may undo an opt-out that the person "
+      .. "sent by text"
+  )
+  command:flag("--allow-multiline-rows"):description "let a quoted cell hold lines that look like rows of the file"
   command:flag("--overwrite"):description "overwrite contacts that exist; without it they stay as they are"
   for _, entry in ipairs(IMPORT_OPTIONS) do
     local option = command:option(entry[1]):argname(entry[2]):description(entry[4])
@@ -298,19 +307,24 @@ function commands.import(given, parser)
   end
   local config = connection_of(parser, given)
   check_values(parser, "import", options)
-  local map = {}
+  local map, mapped = {}, {}
   for _, pair in ipairs(given.map) do
-    if map[pair.column] and map[pair.column] ~= pair.field then
-      parser:error(("--map gives two fields for the column %s"):format(pair.column))
+    local folded = require("heymarket.text").trim(pair.column):lower()
+    if mapped[folded] then
+      parser:error(("--map is given twice for the column %s"):format(pair.column))
     end
-    map[pair.column] = pair.field
+    map[pair.column], mapped[folded] = pair.field, true
   end
   return require("heymarket.cli.import").run({
     file = given.file,
     config = config,
     options = options,
-    map = map,
-    ignore = given.ignore,
+    csv = {
+      map = map,
+      ignore = given.ignore,
+      allow_opt_in = given.allow_opt_in or false,
+      allow_multiline_rows = given.allow_multiline_rows or false,
+    },
     dry_run = given.dry_run,
     failures = given.failures,
     json = given.json,

@@ -206,6 +206,16 @@ local function add_advice(lines, run)
   end
 end
 
+local function add_opt_ins(lines, made)
+  if (made.opt_ins_left_out or 0) > 0 then
+    lines[#lines + 1] = ""
+    lines[#lines + 1] = (
+      "In %s is_opted_out is false. That was left out, because it may undo an opt-out that the person sent "
+      .. "by text; --allow-opt-in sends it."
+    ):format(plural(made.opt_ins_left_out, "row"))
+  end
+end
+
 --- The summary for people.
 ---@param run table `report`, `failure`, `not_accepted`, `superseded`, `refused` and `ambiguous` (counts), `overwrite`,
 --- `position` (last row read, where the input goes on after it), `failures` and `journal` (paths), `name_of(field)`
@@ -223,6 +233,7 @@ function summary.text(run)
   local elapsed = made.elapsed < 60 and ("%.1f s"):format(made.elapsed) or progress.duration(made.elapsed)
   lines[#lines + 1] = ""
   lines[#lines + 1] = ("%s in %s"):format(facts, elapsed)
+  add_opt_ins(lines, made)
   add_reasons(lines, run)
   add_advice(lines, run)
   return table.concat(lines, "\n") .. "\n"
@@ -241,6 +252,7 @@ function summary.dry_text(run)
       grouped(made.invalid)
     ),
   }
+  add_opt_ins(lines, made)
   add_reasons(lines, run)
   if run.failures and run.not_accepted > 0 then
     lines[#lines + 1] = ""
