@@ -105,33 +105,37 @@ local function number_of(text)
   return same and value or text
 end
 
--- What was marked, unmarked; whole numbers as integers where this Lua has them, and nulls out of objects.
-local function plain(value, fractions)
-  local kind = type(value)
-  if kind == "number" then
-    return json.narrow(value)
-  elseif kind == "string" then
-    local mark = byte(value)
-    if mark == NUMBER then
-      return number_of(sub(value, 2))
-    end
-    return mark == STRING and sub(value, 2) or value
-  elseif kind == "table" then
-    if value[1] == EMPTY_ARRAY then
-      return json.array {}
-    end
-    for key, item in pairs(value) do
-      if item == cjson.null then
-        if type(key) == "string" then
-          value[key] = nil
-        end
-      else
-        if type(item) == "string" and byte(item) == NUMBER and find(item, "[.eE]") then
-          fractions[value] = fractions[value] or {}
-          fractions[value][key] = sub(item, 2)
-        end
-        value[key] = plain(item, fractions)
+local function plain_string(text)
+  local mark = byte(text)
+  if mark == NUMBER then
+    return number_of(sub(text, 2))
+  end
+  return mark == STRING and sub(text, 2) or text
+end
+
+-- An array or object with its marks taken out, whole numbers as integers where this Lua has them, and nulls out of
+-- objects.
+local function plain_table(value, fractions)
+  if value[1] == EMPTY_ARRAY then
+    return json.array {}
+  end
+  for key, item in pairs(value) do
+    local kind = type(item)
+    if kind == "string" then
+      local mark = byte(item)
+      if mark == NUMBER and find(item, "[.eE]") then
+        fractions[value] = fractions[value] or {}
+        fractions[value][key] = sub(item, 2)
       end
+      if mark == NUMBER or mark == STRING then
+        value[key] = plain_string(item)
+      end
+    elseif kind == "number" then
+      value[key] = tointeger and tointeger(item) or item
+    elseif kind == "table" then
+      value[key] = plain_table(item, fractions)
+    elseif item == cjson.null and type(key) == "string" then
+      value[key] = nil
     end
   end
   return value
@@ -162,7 +166,12 @@ function json.decode(s)
   if value == cjson.null then
     return true, nil, facts
   end
-  return true, plain(value, facts.fractions), facts
+  if type(value) == "table" then
+    value = plain_table(value, facts.fractions)
+  elseif type(value) == "string" then
+    value = plain_string(value)
+  end
+  return true, json.narrow(value), facts
 end
 
 -- Any finite number in the fewest digits that give it again.
