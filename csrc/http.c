@@ -33,6 +33,11 @@
 #define ERROR_BODY 2048 /* how much of a body is worth keeping beside an error */
 /* Were this fewer than are in use at once, every answer would close a connection. */
 #define KEPT_CONNECTIONS 256L
+/* On a new connection the system holds the end of the request back for so long (s): an answer that
+ * comes meanwhile is an answer to nothing. It holds nothing back beyond 0.2 s: what comes later
+ * than HOLD_PROVES proves nothing. */
+#define HOLD 0.01
+#define HOLD_PROVES 0.1
 #define EVENTS_AT_ONCE 32 /* so that one look at many busy connections stays short */
 
 struct buffer {
@@ -74,6 +79,10 @@ struct transfer {
     int socket;              /* of its connection; -1 where it is not known */
     bool counted;            /* is `arrived_before` known? */
     uint64_t arrived_before; /* bytes that the connection had brought before the request was sent */
+    bool held;               /* the end of the request is held back */
+    double held_since;
+    uint64_t sent_before;  /* bytes that had left on the connection when the holding began */
+    uint64_t arrived_held; /* bytes that it had brought before the end was let go; 0: not known */
     bool fresh;     /* a connection of its own was asked for, because the kept one was stale */
     bool stale;     /* bytes or an end waited on the kept connection; nothing was sent */
     bool too_early; /* bytes waited on a new connection; nothing was sent */
@@ -103,7 +112,8 @@ struct list {
 struct owned {
     struct owned *next;
     int socket;
-    int port; /* the local one; 0 before it is known */
+    int port;              /* the local one; 0 before it is known */
+    struct transfer *user; /* that is under way on it; NULL: none */
 };
 
 struct pool {
@@ -117,6 +127,7 @@ struct pool {
     struct list finished;
     int running_count;
     struct owned *sockets;
+    int held_count; /* running transfers that are held */
     size_t max_body;
     size_t max_header;
     long max_age;
@@ -224,6 +235,9 @@ static void disown_socket(struct pool *pool, int socket) {
         if ((*place)->socket == socket) {
             struct owned *owned = *place;
             *place = owned->next;
+            if (owned->user != NULL) {
+                owned->user->socket = -1;
+            }
             free(owned);
             return;
         }
@@ -246,6 +260,7 @@ static curl_socket_t on_open(void *context, curlsocktype purpose, struct curl_so
     /* libcurl does not tell of the end of a socket that never got a connection. */
     disown_socket(pool, owned->socket);
     owned->port = 0;
+    owned->user = NULL;
     owned->next = pool->sockets;
     pool->sockets = owned;
     return owned->socket;
@@ -283,8 +298,8 @@ static bool has_peer(int socket, int port) {
     return port_of(&address) == port;
 }
 
-/* The socket of the connection between these two ports; -1 where it is not to be found. */
-static int find_socket(struct pool *pool, int local_port, int remote_port) {
+/* The socket of the connection between these two ports; NULL where it is not to be found. */
+static struct owned *find_socket(struct pool *pool, int local_port, int remote_port) {
     for (struct owned *owned = pool->sockets; owned != NULL; owned = owned->next) {
         struct sockaddr_storage address;
         socklen_t size = sizeof address;
@@ -293,10 +308,10 @@ static int find_socket(struct pool *pool, int local_port, int remote_port) {
             owned->port = port_of(&address);
         }
         if (owned->port == local_port && local_port > 0 && has_peer(owned->socket, remote_port)) {
-            return owned->socket;
+            return owned;
         }
     }
-    return -1;
+    return NULL;
 }
 
 enum waiting { NOTHING_WAITS, BYTES_WAIT, END_WAITS };
@@ -342,16 +357,79 @@ static bool decrypted_waits(CURL *easy) {
            ssl_pending(session->internals) > 0;
 }
 
-/* How many bytes has the connection brought so far, read or not? */
-static bool count_arrived(int socket, uint64_t *count) {
+/* The system's counts of bytes that have left on the connection, and that it has brought. */
+struct traffic {
+    uint64_t sent;
+    uint64_t arrived; /* read or not */
+};
+
+static bool count_traffic(int socket, struct traffic *traffic) {
     struct tcp_info info;
     socklen_t size = sizeof info;
     if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
-        size < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received) {
+        size < offsetof(struct tcp_info, tcpi_bytes_sent) + sizeof info.tcpi_bytes_sent) {
         return false;
     }
-    *count = info.tcpi_bytes_received;
+    traffic->sent = info.tcpi_bytes_sent;
+    traffic->arrived = info.tcpi_bytes_received;
     return true;
+}
+
+static void set_cork(int socket, int corked) {
+    setsockopt(socket, IPPROTO_TCP, TCP_CORK, &corked, sizeof corked);
+}
+
+static void hold(struct transfer *transfer) {
+    int now = 1;
+    transfer->held = true;
+    transfer->held_since = monotonic();
+    transfer->pool->held_count++;
+    set_cork(transfer->socket, 1);
+    /* The peer's system may keep an answer back until it knows that the handshake has arrived. */
+    setsockopt(transfer->socket, IPPROTO_TCP, TCP_QUICKACK, &now, sizeof now);
+}
+
+/* What has come so far is older than the end of the request, or than all of it. But the system may
+ * have let something go by itself, to see whether the peer is still there. */
+static void note_arrived(struct transfer *transfer) {
+    struct traffic traffic;
+    int left = 0;
+    if (!transfer->counted || monotonic() - transfer->held_since >= HOLD_PROVES ||
+        !count_traffic(transfer->socket, &traffic)) {
+        return;
+    }
+    if (traffic.sent == transfer->sent_before) {
+        transfer->arrived_before = traffic.arrived;
+    } else if (!transfer->response.http2 && ioctl(transfer->socket, SIOCOUTQNSD, &left) == 0 &&
+               left > 0) {
+        transfer->arrived_held = traffic.arrived;
+    }
+}
+
+static void let_go(struct transfer *transfer) {
+    if (transfer->held) {
+        if (transfer->socket >= 0) {
+            note_arrived(transfer);
+            set_cork(transfer->socket, 0);
+        }
+        transfer->held = false;
+        transfer->pool->held_count--;
+    }
+}
+
+/* Lets go whose time has come. Gives the seconds until the next one; below 0 where none is held. */
+static double let_go_due(struct pool *pool) {
+    double next = -1, now = pool->held_count > 0 ? monotonic() : 0;
+    struct transfer *transfer = pool->held_count > 0 ? pool->running.first : NULL;
+    for (; transfer != NULL; transfer = transfer->next) {
+        double left = transfer->held_since + HOLD - now;
+        if (transfer->held && left <= 0) {
+            let_go(transfer);
+        } else if (transfer->held && (next < 0 || left < next)) {
+            next = left;
+        }
+    }
+    return next;
 }
 
 /* ---- callbacks of libcurl ---- */
@@ -370,8 +448,10 @@ static int on_ready(void *context, char *remote_ip, char *local_ip, int remote_p
     }
     curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects);
     transfer->new_connection = connects > 0;
-    transfer->socket = find_socket(transfer->pool, local_port, remote_port);
-    if (transfer->socket >= 0) {
+    struct owned *owned = find_socket(transfer->pool, local_port, remote_port);
+    if (owned != NULL) {
+        owned->user = transfer;
+        transfer->socket = owned->socket;
         /* Whatever waits here cannot be an answer to a request that is still to be sent. Only on a
          * new connection with TLS bytes of the handshake may be left. */
         enum waiting waits = look(transfer->socket);
@@ -385,7 +465,15 @@ static int on_ready(void *context, char *remote_ip, char *local_ip, int remote_p
         if (transfer->stale || transfer->too_early) {
             return CURL_PREREQFUNC_ABORT;
         }
-        transfer->counted = count_arrived(transfer->socket, &transfer->arrived_before);
+        struct traffic traffic;
+        transfer->counted = count_traffic(transfer->socket, &traffic);
+        if (transfer->counted) {
+            transfer->arrived_before = traffic.arrived;
+            transfer->sent_before = traffic.sent;
+        }
+        if (transfer->new_connection) {
+            hold(transfer);
+        }
     }
     transfer->sent = true;
     return CURL_PREREQFUNC_OK;
@@ -400,21 +488,21 @@ static bool uploaded_less(const struct transfer *transfer) {
 /* When was the answer sent whose status line has just been read? */
 static void date_answer(struct transfer *transfer, size_t line_length) {
     int unread = 0, unsent = 0;
-    uint64_t arrived = 0;
-    bool http2 = transfer->response.http2;
+    struct traffic traffic;
+    bool http2 = transfer->response.http2, early = false;
+    let_go(transfer);
     if (transfer->counted && ioctl(transfer->socket, FIONREAD, &unread) == 0 &&
-        count_arrived(transfer->socket, &arrived)) {
+        count_traffic(transfer->socket, &traffic)) {
         /* The line itself, or on HTTP/2 the frame that it came in, is among the bytes that have
          * been read since. An end counts as a byte. */
-        uint64_t least = http2 ? 9 : line_length;
-        if (arrived - (uint64_t)unread < transfer->arrived_before + least) {
-            transfer->unasked = true;
-        }
+        uint64_t read = traffic.arrived - (uint64_t)unread, least = http2 ? 9 : line_length;
+        transfer->unasked = read < transfer->arrived_before + least;
+        early = transfer->arrived_held > 0 && read < transfer->arrived_held + least;
     }
     if (!response_interim(transfer->response.status)) {
         /* What the peer's system has not acknowledged, its program cannot have read. On HTTP/2
          * other frames than those of the request may be under way. */
-        transfer->early = uploaded_less(transfer) ||
+        transfer->early = early || uploaded_less(transfer) ||
                           (!http2 && transfer->socket >= 0 &&
                            ioctl(transfer->socket, SIOCOUTQ, &unsent) == 0 && unsent > 0);
     }
@@ -606,9 +694,20 @@ static void transfer_release(struct transfer *transfer) {
     atomic_fetch_sub(&core_counts.transfers, 1);
 }
 
+static void leave_socket(struct pool *pool, struct transfer *transfer) {
+    let_go(transfer);
+    for (struct owned *owned = pool->sockets; owned != NULL; owned = owned->next) {
+        if (owned->user == transfer) {
+            owned->user = NULL;
+        }
+    }
+    transfer->socket = -1;
+}
+
 /* Gives up what libcurl holds of a transfer; its connection stays in the multi handle. No handle is
  * used again: what libcurl remembers of one answer must not meet the next. */
 static void detach(struct pool *pool, struct transfer *transfer) {
+    leave_socket(pool, transfer);
     curl_multi_remove_handle(pool->multi, transfer->easy);
     curl_easy_cleanup(transfer->easy);
     transfer->easy = NULL;
@@ -779,6 +878,7 @@ static CURLMcode act(struct pool *pool) {
     struct epoll_event events[EVENTS_AT_ONCE];
     int running, count = epoll_wait(pool->epoll, events, EVENTS_AT_ONCE, 0);
     CURLMcode result = CURLM_OK;
+    let_go_due(pool);
     for (int i = 0; i < count && result == CURLM_OK; i++) {
         int mask = (events[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
                    (events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
@@ -799,6 +899,7 @@ static bool set_going(struct pool *pool, struct transfer *transfer, struct probl
 static void start_afresh(struct pool *pool, struct transfer *transfer) {
     struct problem problem = {NULL, ""};
     CURL *former = transfer->easy;
+    leave_socket(pool, transfer);
     transfer->stale = false;
     transfer->fresh = true;
     transfer->message[0] = '\0';
@@ -843,6 +944,7 @@ static void forget(struct pool *pool) {
         }
     }
     disown_all(pool);
+    pool->held_count = 0;
     pool->running_count = 0;
     pool->multi = NULL;
 }
@@ -1364,6 +1466,10 @@ static int pool_wait(lua_State *L) {
         if (pool->timer >= 0) {
             int until_timer = milliseconds_of(pool->timer - monotonic());
             milliseconds = until_timer < milliseconds ? until_timer : milliseconds;
+        }
+        double held = let_go_due(pool);
+        if (held >= 0 && milliseconds_of(held) < milliseconds) {
+            milliseconds = milliseconds_of(held);
         }
         poll(&watched, 1, milliseconds);
     } else {

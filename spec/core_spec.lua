@@ -242,8 +242,9 @@ describe("a pool", function()
       numbers[#numbers + 1] = number
     end
     ports = {}
-    for place, name in ipairs { "plain", "reset", "full", "refused", "tls", "tls12", "pid" } do
-      ports[name] = assert(numbers[place], line)
+    local names = "plain reset full refused tls tls12 eager_tls eager_tls12 eager_plain pid"
+    for name in names:gmatch "%S+" do
+      ports[name] = assert(table.remove(numbers, 1), line)
     end
   end)
 
@@ -568,9 +569,41 @@ describe("a pool", function()
   end
 
   for _, way in ipairs { "plain", "tls12", "tls" } do
-    local function target(path)
-      return way == "plain" and url(path) or ("https://localhost:%s%s"):format(ports[way], path)
+    local function target(path, port)
+      local host = way == "plain" and "http://127.0.0.1:%s%s" or "https://localhost:%s%s"
+      return host:format(port or ports[way], path)
     end
+
+    it("takes no answer that came before the request, over a new connection and " .. way, function()
+      for number = 1, 40 do
+        local trusting = core.pool { ca_file = certificate }
+        local body = number % 4 > 0 and ("x"):rep(number * 10) or nil
+        local result = fetch(trusting, body and "POST" or "GET", target("/", ports["eager_" .. way]), { body = body })
+        assert.truthy(result.code, result.status)
+        trusting:close()
+      end
+    end)
+
+    it("takes no answer that nobody asked for, over a kept connection and " .. way, function()
+      local trusting = core.pool { ca_file = certificate }
+      for _, bytes in ipairs {
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+        "HTTP/1.1 408 Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 2",
+        "H",
+        "\r\n",
+        ("x"):rep(100000),
+      } do
+        assert.are.equal("first", fetch(trusting, "POST", target("/then/" .. hex(bytes)), { body = "1" }).body)
+        core.sleep(0.1)
+        -- The caller notices nothing: another connection is taken.
+        local result = fetch(trusting, "POST", target "/echo", { body = "the second" })
+        assert.is_nil(result.code, result.message)
+        assert.truthy(result.body:find "\r\n\r\nthe second$")
+        assert.is_true(result.new_connection)
+        assert.is_false(fetch(trusting, "GET", target "/echo").new_connection)
+      end
+    end)
 
     it("takes whole and well-formed answers over " .. way, function()
       local kept = core.pool { ca_file = certificate }

@@ -2,7 +2,7 @@
 
 usage: core_server.py [certificate key]
 
-Prints one line: the ports "plain reset full refused tls tls12" and the process id. What a request gets is in its path.
+Prints one line: the ports "plain reset full refused tls tls12 eager_tls eager_tls12 eager_plain" and the process id. What a request gets is in its path.
 The server ends when it is told to (GET /stop), killed, or after five minutes.
 """
 import os
@@ -68,6 +68,11 @@ def respond(connection, request, path, number):
         connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         while True:
             connection.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+    elif path.startswith("/then/"):
+        # An answer, and a moment later bytes that nobody asked for.
+        connection.sendall(answer(b"first"))
+        time.sleep(0.03)
+        connection.sendall(bytes.fromhex(path[6:]))
     elif path.startswith("/bytes/"):
         # /bytes/HEX-HEX sends these bytes as they are, with a pause at each "-"; "." at the end: and goes on.
         for number, part in enumerate(path[7:].rstrip(".").split("-")):
@@ -158,7 +163,20 @@ def serve(connection, context):
         pass
 
 
-def accept(server, context=None):
+def answer_at_once(connection, context):
+    """The answer comes before the request, which is then read."""
+    try:
+        if context:
+            connection = context.wrap_socket(connection, server_side=True)
+        connection.sendall(answer(b"[]"))
+        connection.settimeout(5)
+        connection.recv(65536)
+        connection.close()
+    except OSError:
+        pass
+
+
+def accept(server, context=None, serve=serve):
     while True:
         connection, _ = server.accept()
         threading.Thread(target=serve, args=(connection, context), daemon=True).start()
@@ -189,7 +207,9 @@ def main():
     unused.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
     threading.Thread(target=accept, args=(plain,), daemon=True).start()
     threading.Thread(target=accept_and_reset, args=(resetting,), daemon=True).start()
-    tls_ports = [0, 0]
+    eager, eager_port = listen()
+    threading.Thread(target=accept, args=(eager, None, answer_at_once), daemon=True).start()
+    tls_ports = [0, 0, 0, 0]
     if len(sys.argv) == 3:
         for place, version in enumerate((ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2)):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -197,7 +217,9 @@ def main():
             context.minimum_version = context.maximum_version = version
             secure, tls_ports[place] = listen()
             threading.Thread(target=accept, args=(secure, context), daemon=True).start()
-    print(plain_port, reset_port, full_port, unused.getsockname()[1], *tls_ports, os.getpid(), flush=True)
+            eager, tls_ports[place + 2] = listen()
+            threading.Thread(target=accept, args=(eager, context, answer_at_once), daemon=True).start()
+    print(plain_port, reset_port, full_port, unused.getsockname()[1], *tls_ports, eager_port, os.getpid(), flush=True)
     time.sleep(300)
 
 
