@@ -25,7 +25,7 @@ build = {
   type = "builtin",
   modules = {
     ["heymarket.core"] = {
-      sources = { "csrc/contact.c", "csrc/core.c", "csrc/http.c", "csrc/json.c", "csrc/response.c", "csrc/signer.c", "csrc/system.c", "csrc/text.c" },
+      sources = { "csrc/contact.c", "csrc/core.c", "csrc/http.c", "csrc/json.c", "csrc/response.c", "csrc/signer.c", "csrc/system.c", "csrc/text.c", "csrc/url.c" },
       libraries = { "curl", "sodium" },
     },
     ["heymarket.answer"] = "lua/heymarket/answer.lua",

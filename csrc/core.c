@@ -124,6 +124,7 @@ int luaopen_heymarket_core(lua_State *L) {
     lua_createtable(L, 0, 16);
     core_setfuncs(L, functions);
     core_open_signer(L);
+    core_open_url(L);
     core_open_http(L);
     core_open_system(L);
     core_open_text(L);

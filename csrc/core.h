@@ -50,8 +50,10 @@
 #if LUA_VERSION_NUM >= 503
 #pragma weak lua_isinteger
 #pragma weak lua_rotate
+#pragma weak lua_copy
 #else
 #pragma weak lua_insert
+#pragma weak lua_replace
 #endif
 
 /* Live objects of this process. */
@@ -103,6 +105,7 @@ HIDDEN size_t core_write_string(char *out, const char *text, size_t length, int 
 
 /* Each adds its functions to the module's table on top of the stack. */
 HIDDEN void core_open_signer(lua_State *L);
+HIDDEN void core_open_url(lua_State *L);
 HIDDEN void core_open_http(lua_State *L);
 HIDDEN void core_open_system(lua_State *L);
 HIDDEN void core_open_text(lua_State *L);

@@ -3,13 +3,14 @@
  */
 #include "core.h"
 #include "response.h"
+#include "url.h"
 
-#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -36,7 +37,7 @@
 /* On a new connection the system holds the end of the request back for so long (s): an answer that
  * comes meanwhile is an answer to nothing. It holds nothing back beyond 0.2 s: what comes later
  * than HOLD_PROVES proves nothing. */
-#define HOLD 0.01
+#define HOLD 0.02
 #define HOLD_PROVES 0.1
 #define EVENTS_AT_ONCE 32 /* so that one look at many busy connections stays short */
 
@@ -133,12 +134,8 @@ struct pool {
     long max_age;
     char *ca_file;
     char *proxy;
+    bool proxy_is_local; /* on this machine */
     char *user_agent;
-};
-
-struct problem {
-    const char *code;
-    char message[200];
 };
 
 /* With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE to its user, and some TLS libraries write without
@@ -981,11 +978,6 @@ static size_t token_length(const char *text) {
                         "!#$%&'*+-.^_`|~");
 }
 
-static void set_problem(struct problem *problem, const char *code, const char *message) {
-    problem->code = code;
-    snprintf(problem->message, sizeof problem->message, "%s", message);
-}
-
 static void set_code_problem(struct problem *problem, CURLcode result) {
     char text[24];
     const char *name = code_name((int)result, text, sizeof text);
@@ -1014,75 +1006,6 @@ static bool check_header(const char *header, size_t length, int index, struct pr
         snprintf(problem->message, sizeof problem->message, "header number %d %s", index, mistake);
     }
     return false;
-}
-
-static bool loopback(const char *host) {
-    struct in_addr four;
-    struct in6_addr six;
-    char bare[64];
-    size_t length = strlen(host);
-    if (strcasecmp(host, "localhost") == 0) {
-        return true;
-    }
-    if (inet_pton(AF_INET, host, &four) == 1) {
-        return ntohl(four.s_addr) >> 24 == 127;
-    }
-    if (length < 3 || length - 2 >= sizeof bare || host[0] != '[' || host[length - 1] != ']') {
-        return false;
-    }
-    memcpy(bare, host + 1, length - 2);
-    bare[length - 2] = '\0';
-    return inet_pton(AF_INET6, bare, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
-}
-
-static bool has_part(CURLU *url, CURLUPart part) {
-    char *text = NULL;
-    bool there = curl_url_get(url, part, &text, 0) == CURLUE_OK;
-    curl_free(text);
-    return there;
-}
-
-static void judge_parts(CURLU *url, bool *secure, struct problem *problem) {
-    char *scheme = NULL;
-    char *host = NULL;
-    if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK) {
-        set_problem(problem, "URL_MALFORMAT", "the URL has no scheme");
-    } else if (strcasecmp(scheme, "https") != 0 && strcasecmp(scheme, "http") != 0) {
-        set_problem(problem, "UNSUPPORTED_PROTOCOL", "only https URLs can be used");
-    } else if (curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK) {
-        set_problem(problem, "URL_MALFORMAT", "the URL has no host");
-    } else if (has_part(url, CURLUPART_USER) || has_part(url, CURLUPART_PASSWORD) ||
-               has_part(url, CURLUPART_OPTIONS)) {
-        set_problem(problem, "URL_MALFORMAT", "the URL must not hold a user name or a password");
-    } else if (strcasecmp(scheme, "https") == 0) {
-        *secure = true;
-    } else if (!loopback(host)) {
-        set_problem(problem, "UNSUPPORTED_PROTOCOL",
-                    "plain http is for loopback hosts only: use https");
-    }
-    curl_free(scheme);
-    curl_free(host);
-}
-
-/* libcurl's own parser decides, so that the host checked here is the host connected to. */
-static bool check_url(const char *text, bool *secure, struct problem *problem) {
-    *secure = false;
-    CURLU *url = curl_url();
-    CURLUcode result =
-        url != NULL ? curl_url_set(url, CURLUPART_URL, text, 0) : CURLUE_OUT_OF_MEMORY;
-    if (result == CURLUE_OUT_OF_MEMORY) {
-        set_problem(problem, "OUT_OF_MEMORY", "not enough memory for the URL");
-    } else if (result == CURLUE_UNSUPPORTED_SCHEME) {
-        set_problem(problem, "UNSUPPORTED_PROTOCOL", "only https URLs can be used");
-    } else if (result != CURLUE_OK) {
-        problem->code = "URL_MALFORMAT";
-        snprintf(problem->message, sizeof problem->message, "the URL cannot be read: %s",
-                 curl_url_strerror(result));
-    } else {
-        judge_parts(url, secure, problem);
-    }
-    curl_url_cleanup(url);
-    return problem->code == NULL;
 }
 
 /* Rounded up: a fraction of a millisecond is still some time. */
@@ -1390,7 +1313,8 @@ static void read_arguments(lua_State *L, struct arguments *given) {
 }
 
 /* Allocates nothing in Lua. */
-static bool check_arguments(lua_State *L, struct arguments *given, struct problem *problem) {
+static bool check_arguments(lua_State *L, const struct pool *pool, struct arguments *given,
+                            struct problem *problem) {
     int count = (int)core_rawlen(L, 4);
     for (int i = 1; i <= count; i++) {
         size_t length = 0;
@@ -1410,7 +1334,17 @@ static bool check_arguments(lua_State *L, struct arguments *given, struct proble
         set_problem(problem, "BAD_FUNCTION_ARGUMENT", "the URL holds a line break or a NUL byte");
         return false;
     }
-    return check_url(given->url, &given->secure, problem);
+    struct url_facts facts;
+    if (!check_url(given->url, given->url_length, URL_REQUEST, &facts, problem)) {
+        return false;
+    }
+    if (!facts.secure && pool->proxy != NULL && !pool->proxy_is_local) {
+        set_problem(problem, "UNSUPPORTED_PROTOCOL",
+                    "plain http must not go through a proxy on another machine: use https");
+        return false;
+    }
+    given->secure = facts.secure;
+    return true;
 }
 
 /* start(method, url, headers, body, timeout, connect_timeout [, id]) -> id | nil, code, message.
@@ -1423,7 +1357,7 @@ static int pool_start(lua_State *L) {
     read_arguments(L, &given);
     if (!pool->open) {
         set_problem(&problem, "ABORTED_BY_CALLBACK", "the client was closed");
-    } else if (check_arguments(L, &given, &problem)) {
+    } else if (check_arguments(L, pool, &given, &problem)) {
         struct pipe_guard guard;
         guard_pipe(&guard);
         transfer = launch(L, pool, &given, &problem);
@@ -1676,6 +1610,13 @@ static char *text_option(lua_State *L, const char *name) {
     return copy;
 }
 
+static bool is_local(const char *proxy) {
+    struct url_facts facts;
+    struct problem problem = {NULL, ""};
+    return proxy != NULL && check_url(proxy, strlen(proxy), URL_PROXY, &facts, &problem) &&
+           facts.loopback;
+}
+
 static int pool_new(lua_State *L) {
     if (lua_isnoneornil(L, 1)) {
         lua_settop(L, 0);
@@ -1691,6 +1632,7 @@ static int pool_new(lua_State *L) {
     pool->ca_file = text_option(L, "ca_file");
     pool->proxy = text_option(L, "proxy");
     pool->user_agent = text_option(L, "user_agent");
+    pool->proxy_is_local = is_local(pool->proxy);
     pool->open = true;
     atomic_fetch_add(&core_counts.pools, 1);
     return 1;

@@ -301,6 +301,35 @@ describe("base_url", function()
     for _, proxy in ipairs { "http://127.0.0.1:3128", "localhost:1", "http://name:word@[::1]:1", "socks5h://[::1]" } do
       assert.is_nil(with_proxy("http://127.0.0.1:1", proxy))
     end
+    -- Programs disagree about which host these name. They are refused, also where nothing plain would go to them.
+    for _, proxy in ipairs {
+      "http://evil.example#@127.0.0.1",
+      "http://evil.example?@127.0.0.1",
+      "http://evil.example/?@127.0.0.1",
+      "http://evil.example\\@localhost",
+      "http://evil.example\\.localhost",
+      "evil.example#localhost",
+      "http://evil.example @127.0.0.1",
+      "http://127.0.0.1 evil.example",
+      "http://evil.example\t@127.0.0.1",
+      "http://evil.example\127@127.0.0.1",
+      "http://evil.ex\195\164mple@127.0.0.1",
+      "http://a@evil.example@127.0.0.1",
+      "http://[::1",
+      "http://localhost:0",
+      "http://localhost:99999",
+      "http://",
+      "gopher://127.0.0.1",
+      "ftp://127.0.0.1",
+      "http:127.0.0.1",
+    } do
+      for _, url in ipairs { "http://127.0.0.1:1", "https://api.heymarket.com" } do
+        local failure = with_proxy(url, proxy)
+        assert.are.equal("invalid", failure and failure.kind, proxy)
+        assert.are.equal("proxy", failure.issues[1].field)
+        assert.is_nil(failure.issues[1].message:find("evil", 1, true))
+      end
+    end
   end)
 
   it("has no user name, query, fragment, strange port or strange form", function()
@@ -344,6 +373,16 @@ describe("base_url", function()
       "https://[::1]x",
       "https://[]",
       "https://exa%6dple.com",
+      "https://example.com%2f@evil.example",
+      "https://evil.example\\@api.heymarket.com",
+      "https://evil.example\\.api.heymarket.com",
+      "https://evil.example#@api.heymarket.com",
+      "https://evil.example?@api.heymarket.com",
+      "https://@api.heymarket.com",
+      "http://evil.example\\@localhost",
+      "http://evil.example#@127.0.0.1",
+      "http://localhost\tevil.example",
+      "http://localhost\127",
       "https://ex\195\164mple.com",
     } do
       assert.is_nil(refused_config("base_url", url):find("the-password", 1, true))

@@ -1,6 +1,7 @@
 --- What a client and a call may be told: names, types, limits and defaults in one table.
 local options = {}
 
+local core = require "heymarket.core"
 local text = require "heymarket.text"
 
 local function is_function(value)
@@ -74,43 +75,35 @@ local function secret(value)
   return one_line(value) and "must be a string that is not empty, on one line" or nil
 end
 
--- Cleartext is for a server on this very machine: a token must not cross a network in the open.
-local function is_loopback(host)
-  local a, b, c = host:match "^127%.(%d+)%.(%d+)%.(%d+)$"
-  return host == "localhost" or host == "[::1]" or a ~= nil and math.max(tonumber(a), tonumber(b), tonumber(c)) <= 255
-end
-
+-- libcurl's parser decides, for it is libcurl that connects.
 local function base_url(value)
   if type(value) ~= "string" then
     return "must be a string such as https://api.heymarket.com"
   end
-  local scheme, authority, path = value:match "^(%a+)://([^/?#]+)([^?#]*)$"
-  scheme = scheme and scheme:lower()
-  if not authority or value:find "[%c%s]" or authority:find("@", 1, true) or path:find("\\", 1, true) then
-    return "must be a URL such as https://api.heymarket.com, without user name, query or fragment"
-  elseif scheme ~= "https" and scheme ~= "http" then
-    return "must start with https://"
+  local secure, _, message = core.check_url(value, "base_url")
+  if secure == nil then
+    return "must be a URL such as https://api.heymarket.com: " .. message
   end
-  local host, port = authority:match "^(%[[%x:%.]+%]):?(%d*)$"
-  if not host then
-    host, port = authority:match "^([%w%.%-_]+):?(%d*)$"
+end
+
+local function proxy_url(value)
+  local problem = one_line(value)
+  if problem then
+    return problem
   end
-  if not host or port ~= "" and (tonumber(port) < 1 or tonumber(port) > 65535) then
-    return "does not name a host and a port, as https://api.heymarket.com does"
-  elseif scheme == "http" and not is_loopback(host:lower()) then
-    return "may be plain http only for a loopback host (localhost, 127.0.0.1, [::1]): the token would cross "
-      .. "the network in the open; use https://"
+  local secure, _, message = core.check_url(value, "proxy")
+  if secure == nil then
+    return "must be a proxy such as http://127.0.0.1:3128: " .. message
   end
 end
 
 --- Would plain http to a loopback host leave this machine all the same, by way of the proxy?
 ---@param url string a base_url that was accepted
----@param proxy string
+---@param proxy string that was accepted
 ---@return boolean
 function options.leaves_machine(url, proxy)
-  local authority = proxy:gsub("^%a[%w+.-]*://", ""):match "^[^/]*"
-  local host = authority:gsub("^.*@", ""):gsub(":%d*$", "")
-  return url:find "^[hH][tT][tT][pP]:" ~= nil and not is_loopback(host:lower())
+  local _, proxy_is_local = core.check_url(proxy, "proxy")
+  return not core.check_url(url, "base_url") and not proxy_is_local
 end
 
 -- Which mistakes are told first: the order of this list.
@@ -129,7 +122,7 @@ local KNOWN = {
   { "token_ttl", number(0, 290, "seconds"), "config", 240 },
   { "default_country", country, "config call contact" },
   { "ca_file", one_line, "config" },
-  { "proxy", one_line, "config" },
+  { "proxy", proxy_url, "config" },
   { "user_agent", one_line, "config" },
   { "on_event", hook, "config call check" },
   { "shared_dict", one_line, "config" },
