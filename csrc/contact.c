@@ -342,6 +342,9 @@ static bool read_value(lua_State *L, struct value *value) {
     }
 }
 
+/* Where the phone stays on the stack: a finalizer may take it out of the table. */
+enum { PHONE_INDEX = 3 };
+
 /* Reads all fields; tables among them stay on the stack. */
 static bool read_fields(lua_State *L, struct value *values) {
     lua_pushnil(L);
@@ -351,6 +354,10 @@ static bool read_fields(lua_State *L, struct value *values) {
         int place = name != NULL ? field_of(name, length) : -1;
         if (place < 0 || !read_value(L, &values[place])) {
             return false;
+        }
+        if (fields[place].kind == PHONE) {
+            lua_pushvalue(L, -1);
+            lua_replace(L, PHONE_INDEX);
         }
         if (values[place].type == LUA_TTABLE) {
             lua_insert(L, -2); /* below the key, where lua_next leaves it alone */
@@ -378,7 +385,7 @@ static int contact(lua_State *L) {
     struct country country;
     struct output out;
     luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 2);
+    lua_settop(L, PHONE_INDEX);
     luaL_checkstack(L, FIELDS + 8, "a contact");
     for (int i = 0; i < FIELDS; i++) {
         values[i].type = LUA_TNONE;
@@ -401,7 +408,7 @@ static int contact(lua_State *L) {
         return 1;
     }
     lua_pushlstring(L, out.data, out.length);
-    lua_pushlstring(L, values[0].text, values[0].length);
+    lua_pushvalue(L, PHONE_INDEX);
     return 2;
 }
 

@@ -169,8 +169,8 @@ static void finish(crypto_auth_hmacsha256_state *state, unsigned char *signature
 }
 
 static int signer_sign(lua_State *L) {
-    const struct key *key = check_key(L);
     uint64_t seconds = (uint64_t)core_checkwhole(L, 2);
+    const struct key *key = check_key(L);
 
     char digits[20];
     size_t digit_count = 0;
@@ -187,8 +187,12 @@ static int signer_sign(lua_State *L) {
     tail[tail_length++] = '}';
 
     char usual[512];
+    char *token = usual;
     size_t most = key->prefix_length + TAIL_TEXT + 1 + SIGNATURE_TEXT;
-    char *token = most <= sizeof usual ? usual : core_newuserdata(L, most);
+    if (most > sizeof usual) {
+        token = core_newuserdata(L, most);
+        key = check_key(L); /* a finalizer may have closed it just now */
+    }
     memcpy(token, key->prefix, key->prefix_length);
     size_t length = key->prefix_length;
     length += encode(token + length, tail, tail_length);
@@ -205,10 +209,11 @@ static int signer_sign(lua_State *L) {
 }
 
 static int signer_verify(lua_State *L) {
-    const struct key *key = check_key(L);
     size_t input_length, text_length, given_length = 0;
     const char *input = luaL_checklstring(L, 2, &input_length);
     const char *text = luaL_checklstring(L, 3, &text_length);
+    /* Only now: a number among the arguments was converted, and a finalizer may have run. */
+    const struct key *key = check_key(L);
     unsigned char given[SIGNATURE_BYTES], expected[SIGNATURE_BYTES];
     if (text_length != SIGNATURE_TEXT ||
         sodium_base642bin(given, sizeof given, text, text_length, NULL, &given_length, NULL,

@@ -160,6 +160,7 @@ for _, way in ipairs(WAYS) do
       -- Connections are kept and used again, but for those that a reload ended.
       assert.is_true(new <= 20, new .. " new connections")
       assert.is_true(retried <= 5, retried .. " lost requests")
+      pool:close() -- or they would wait for its connections
       nginx.eventually("the former workers have ended", function()
         for _, pid in ipairs(web:workers()) do
           if former[pid] then

@@ -6,6 +6,8 @@ local transport = {}
 local core = require "heymarket.core"
 local waiting = require "heymarket.waiting"
 
+local ABORTED, CLOSED = "ABORTED_BY_CALLBACK", "the client was closed"
+
 local Transport = {}
 Transport.__index = Transport
 
@@ -16,7 +18,8 @@ function transport.new(config, runtime)
   return setmetatable({
     runtime = runtime,
     pool = core.pool { ca_file = config.ca_file, proxy = config.proxy, user_agent = config.user_agent },
-    flights = {},
+    flights = {}, -- requests on their way, by number
+    last_id = 0,
   }, Transport)
 end
 
@@ -24,6 +27,26 @@ end
 ---@return table inbox
 function Transport:inbox()
   return waiting.here().inbox()
+end
+
+-- A result has a place in its inbox since its request started. So nothing is allocated here that could fail, and the
+-- result is in its place before anybody else's code runs.
+local function deliver(flight, result)
+  local inbox = flight.inbox
+  result.request = flight.request
+  inbox.reserved = inbox.reserved - 1
+  inbox.last = inbox.last + 1
+  inbox[inbox.last] = result
+  local ok, problem = pcall(flight.request.ended, result)
+  waiting.here().arrived(inbox)
+  if not ok then
+    error(problem, 0)
+  end
+end
+
+local function forget(self, id, flight)
+  self.flights[id] = nil
+  flight.inbox.reserved = flight.inbox.reserved - 1
 end
 
 --- Sends a request without waiting for anything.
@@ -35,37 +58,56 @@ end
 ---@return string? code libcurl's name of the error
 ---@return string? message
 function Transport:start(request, inbox, headers)
+  -- All that has to be allocated is allocated now: once the request is on its way, its result must find its place. A
+  -- finalizer that runs meanwhile may close this transport.
+  local id = self.last_id + 1
+  self.last_id = id
+  local flight = {
+    request = request,
+    inbox = inbox,
+    aborted = { request = request, code = ABORTED, message = CLOSED, sent = true, elapsed = 0 },
+  }
+  inbox.reserved = inbox.reserved + 1
+  inbox[inbox.last + inbox.reserved] = false
+  self.flights[id] = flight
   if self.closed then
-    return nil, "ABORTED_BY_CALLBACK", "the client was closed"
+    forget(self, id, flight)
+    return nil, ABORTED, CLOSED
   end
-  local id, code, message =
-    self.pool:start(request.method, request.url, headers, request.body, request.timeout, request.connect_timeout)
-  if not id then
+  local pool = self.pool
+  local ok, started, code, message = pcall(
+    pool.start,
+    pool,
+    request.method,
+    request.url,
+    headers,
+    request.body,
+    request.timeout,
+    request.connect_timeout,
+    id
+  )
+  if self.flights[id] == nil then
+    return true -- closed meanwhile: the inbox has been told
+  elseif not ok or not started then
+    forget(self, id, flight)
+    if not ok then
+      error(started, 0)
+    end
     return nil, code, message
   end
-  self.flights[id] = { request = request, inbox = inbox }
   waiting.here().started(self)
   return true
-end
-
-local function deliver(flight, result)
-  local inbox = flight.inbox
-  result.request = flight.request
-  flight.request.ended(result)
-  inbox.last = inbox.last + 1
-  inbox[inbox.last] = result
-  waiting.here().arrived(inbox)
 end
 
 --- Moves what can be moved without blocking, and hands results to their inboxes.
 ---@return integer count results handed over
 function Transport:pump()
-  if self.closed then
-    return 0
-  end
-  self.pool:perform()
   local count = 0
-  local result = self.pool:take()
+  if not self.closed then
+    self.pool:perform()
+  end
+  -- Closed in the middle, it has told every inbox already.
+  local result = not self.closed and self.pool:take()
   while result do
     local flight = self.flights[result.id]
     self.flights[result.id] = nil
@@ -73,7 +115,7 @@ function Transport:pump()
       count = count + 1
       deliver(flight, result)
     end
-    result = self.pool:take()
+    result = not self.closed and self.pool:take()
   end
   return count
 end
@@ -109,10 +151,11 @@ function Transport:close()
   end
   self.closed = true
   self.pool:close()
-  local flights = self.flights
-  self.flights = {}
-  for _, flight in pairs(flights) do
-    deliver(flight, { code = "ABORTED_BY_CALLBACK", message = "the client was closed", sent = true, elapsed = 0 })
+  local id, flight = next(self.flights)
+  while flight do
+    self.flights[id] = nil
+    pcall(deliver, flight, flight.aborted) -- everybody is told, whatever one of them does
+    id, flight = next(self.flights)
   end
 end
 

@@ -10,7 +10,7 @@ local Plain = {}
 function Plain.problem() end
 
 function Plain.inbox()
-  return { first = 1, last = 0 }
+  return { first = 1, last = 0, reserved = 0 }
 end
 
 function Plain.started() end
@@ -62,7 +62,7 @@ function Nginx.problem()
 end
 
 function Nginx.inbox()
-  return { first = 1, last = 0, semaphore = require("ngx.semaphore").new(0) }
+  return { first = 1, last = 0, reserved = 0, semaphore = require("ngx.semaphore").new(0) }
 end
 
 -- How long the driver sleeps between two looks at libcurl: short while something happens, longer when nothing does.

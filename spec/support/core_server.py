@@ -7,6 +7,7 @@ The server ends when it is told to (GET /stop), killed, or after five minutes.
 """
 import os
 import re
+import select
 import socket
 import ssl
 import struct
@@ -168,7 +169,9 @@ def answer_at_once(connection, context):
     try:
         if context:
             connection = context.wrap_socket(connection, server_side=True)
-        connection.sendall(answer(b"[]"))
+        # On a busy machine the request may be here first. An answer would be a true one then.
+        if not select.select([connection], [], [], 0)[0]:
+            connection.sendall(answer(b"[]"))
         connection.settimeout(5)
         connection.recv(65536)
         connection.close()
