@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
@@ -22,6 +23,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -1162,9 +1164,39 @@ static bool add_headers(lua_State *L, int index, struct request *request) {
     return good;
 }
 
+#define LOW_DESCRIPTORS 256
+
+/* A nameless pair of sockets within this process, as libcurl makes one to wake itself. */
+static bool own_pair(int descriptor) {
+    struct sockaddr_un name;
+    struct ucred peer;
+    socklen_t name_size = sizeof name, peer_size = sizeof peer;
+    return getsockname(descriptor, (struct sockaddr *)&name, &name_size) == 0 &&
+           name.sun_family == AF_UNIX && name_size == sizeof name.sun_family &&
+           getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) == 0 &&
+           peer.pid == getpid();
+}
+
+/* libcurl 7.88 does not mark the sockets by which it wakes itself: programs that this process
+ * starts would inherit them. */
+static CURLM *new_multi(void) {
+    bool open_before[LOW_DESCRIPTORS];
+    for (int i = 0; i < LOW_DESCRIPTORS; i++) {
+        open_before[i] = fcntl(i, F_GETFD) >= 0;
+    }
+    CURLM *multi = curl_multi_init();
+    for (int i = 0; i < LOW_DESCRIPTORS; i++) {
+        int flags = open_before[i] ? -1 : fcntl(i, F_GETFD);
+        if (flags >= 0 && own_pair(i)) {
+            fcntl(i, F_SETFD, flags | FD_CLOEXEC);
+        }
+    }
+    return multi;
+}
+
 static bool ready(struct pool *pool, struct problem *problem) {
     if (pool->multi == NULL) {
-        pool->multi = curl_multi_init();
+        pool->multi = new_multi();
         if (pool->multi == NULL) {
             set_problem(problem, "OUT_OF_MEMORY", "not enough memory for connections");
             return false;
@@ -1373,6 +1405,20 @@ static int pool_start(lua_State *L) {
     return 1;
 }
 
+static void close_multi(struct pool *pool) {
+    while (pool->running.first != NULL) {
+        struct transfer *transfer = pool->running.first;
+        unlink_from(&pool->running, transfer);
+        detach(pool, transfer);
+        transfer_release(transfer);
+    }
+    pool->running_count = 0;
+    curl_multi_cleanup(pool->multi);
+    pool->multi = NULL;
+    disown_all(pool);
+    close(pool->epoll);
+}
+
 static int pool_perform(lua_State *L) {
     struct pool *pool = check_pool(L);
     if (pool->multi != NULL && pool->running_count > 0) {
@@ -1385,6 +1431,10 @@ static int pool_perform(lua_State *L) {
         while (result != CURLM_OK && pool->running.first != NULL) {
             finish(pool, pool->running.first,
                    result == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY : CURLE_RECV_ERROR);
+        }
+        if (result != CURLM_OK) {
+            /* libcurl 7.88 divides by zero when it goes on with what it could not note. */
+            close_multi(pool);
         }
         unguard_pipe(&guard);
     }
@@ -1533,31 +1583,21 @@ static int pool_running(lua_State *L) {
 static void disconnect(struct pool *pool) {
     struct pipe_guard guard;
     guard_pipe(&guard);
-    while (pool->running.first != NULL) {
-        struct transfer *transfer = pool->running.first;
-        unlink_from(&pool->running, transfer);
-        detach(pool, transfer);
-        transfer_release(transfer);
-    }
-    pool->running_count = 0;
     while (pool->finished.first != NULL) {
         struct transfer *transfer = pool->finished.first;
         unlink_from(&pool->finished, transfer);
         transfer_release(transfer);
     }
-    curl_multi_cleanup(pool->multi);
-    pool->multi = NULL;
-    disown_all(pool);
-    close(pool->epoll);
+    if (pool->multi != NULL) {
+        close_multi(pool);
+    }
     unguard_pipe(&guard);
 }
 
 static int pool_release(lua_State *L) {
     struct pool *pool = luaL_checkudata(L, 1, TYPE);
     forget_if_forked(pool);
-    if (pool->multi != NULL) {
-        disconnect(pool);
-    }
+    disconnect(pool);
     free(pool->ca_file);
     free(pool->proxy);
     free(pool->user_agent);

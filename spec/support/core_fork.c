@@ -1,6 +1,7 @@
-/* For tests only: fork and wait, for Lua. Declares what it needs of Lua's API itself, in the part
- * that all versions share, so that it can be compiled without knowing where the headers of the
- * running Lua lie. */
+/* For tests only: fork, wait and descriptors, for Lua. Declares what it needs of Lua's API itself,
+ * in the part that all versions share, so that it can be compiled without knowing where the headers
+ * of the running Lua lie. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -32,15 +33,33 @@ static int exit_process(lua_State *L) {
     _exit((int)luaL_checknumber(L, 1));
 }
 
+/* Puts /dev/null in the place of a descriptor. */
+static int replace_descriptor(lua_State *L) {
+    int null = open("/dev/null", O_RDONLY), descriptor = (int)luaL_checknumber(L, 1);
+    lua_pushnumber(L, (double)dup2(null, descriptor));
+    close(null);
+    return 1;
+}
+
+/* 1 where the descriptor is open. */
+static int open_descriptor(lua_State *L) {
+    lua_pushnumber(L, fcntl((int)luaL_checknumber(L, 1), F_GETFD) >= 0 ? 1 : 0);
+    return 1;
+}
+
 int luaopen_core_fork(lua_State *L);
 
 int luaopen_core_fork(lua_State *L) {
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 5);
     lua_pushcclosure(L, fork_process, 0);
     lua_setfield(L, -2, "fork");
     lua_pushcclosure(L, wait_process, 0);
     lua_setfield(L, -2, "wait");
     lua_pushcclosure(L, exit_process, 0);
     lua_setfield(L, -2, "exit");
+    lua_pushcclosure(L, replace_descriptor, 0);
+    lua_setfield(L, -2, "replace");
+    lua_pushcclosure(L, open_descriptor, 0);
+    lua_setfield(L, -2, "is_open");
     return 1;
 }

@@ -1,0 +1,59 @@
+-- Run by spec/core_trouble_spec.lua with fail_malloc preloaded: makes each allocation of two requests fail in turn.
+-- Arguments: the library, the URL, the certificate, the number of allocations that fail in a row.
+local library, url, certificate, in_a_row = arg[1], arg[2], arg[3], tonumber(arg[4])
+local core = require "heymarket.core"
+local memory = assert(package.loadlib(library, "luaopen_fail_malloc"))()
+
+local function exchange(pool)
+  assert(pool:start("POST", url, { "X-Name: value" }, ("x"):rep(3000), 5, 5))
+  local result
+  repeat
+    pool:perform()
+    result = pool:take()
+    if not result then
+      pool:wait(1)
+    end
+  until result
+  return result
+end
+
+local function scenario(kept)
+  local signer = core.signer(("i"):rep(600), "key")
+  assert(#signer:sign(1) > 800)
+  signer:close()
+  for _ = 1, 2 do
+    kept[1] = kept[1] or core.pool { ca_file = certificate, user_agent = "test" }
+    local result = exchange(kept[1])
+    if not result.code then
+      kept.right = kept.right and result.status == 200 and result.body:sub(-3000) == ("x"):rep(3000)
+    end
+  end
+end
+
+local function round(number)
+  local kept = { right = true }
+  memory.arm(number, in_a_row)
+  local ok, problem = pcall(scenario, kept)
+  local failed = memory.disarm()
+  if kept[1] then
+    kept[1]:close()
+  end
+  kept[1] = nil
+  collectgarbage()
+  collectgarbage()
+  local open = core.open_handles()
+  assert(kept.right, "a wrong answer was taken for a right one at " .. number)
+  assert(open.signers == 0 and open.pools == 0 and open.transfers == 0, "something is left open at " .. number)
+  assert(ok or failed > 0, problem)
+  return failed
+end
+
+-- Once without failure: what is set up once is set up.
+assert(round(1e9) == 0)
+local rounds, number = 0, 1
+while round(number) > 0 do
+  rounds = rounds + 1
+  -- The first ones one by one, then with growing gaps.
+  number = number + (number < 250 and 1 or math.floor(number / 60))
+end
+print("rounds " .. rounds)
