@@ -14,6 +14,8 @@ import urllib.request
 
 SANDBOX = os.environ["HEYMARKET_BASE_URL"] + "/_sandbox/"
 KEY = os.environ["HEYMARKET_SANDBOX_KEY"]
+# Not through the proxy of the environment.
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 OUTCOMES = ["accepted", "rejected", "invalid", "failed", "unknown", "unsent"]
 
 
@@ -21,7 +23,7 @@ def call(path, data=None):
     body = None if data is None else json.dumps(data).encode()
     headers = {"Content-Type": "application/json", "Authorization": "Bearer " + KEY}
     request = urllib.request.Request(SANDBOX + path, body, headers)
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with OPENER.open(request, timeout=60) as answer:
         return json.load(answer)
 
 

@@ -16,6 +16,7 @@ describe("imports that are killed, and lose their power, at random moments", fun
   it(("report nothing untrue after %d kills, %d of them power cuts"):format(KILLS, CUTS), function()
     local command = "/usr/bin/env python3 tools/soak.py --kills %d --cuts %d --lua %s 2>&1"
     local text = process.output(command:format(KILLS, CUTS, LUA))
+    io.write(text)
     assert.is_truthy(text:find "untrue: 0\n$", text)
     local killed, cut = text:match "(%d+) kills, (%d+) of them power cuts"
     assert.is_true(tonumber(killed) >= KILLS and tonumber(cut) >= CUTS, text)
