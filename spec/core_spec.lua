@@ -624,7 +624,8 @@ describe("a pool", function()
         for _, status in ipairs { "200", "400" } do
           local bytes = case[2]:gsub(" 200 ", " " .. status .. " ", 1)
           local result = fetch(trusting, "POST", target(bytes_path(bytes, false)), { body = "x" })
-          assert.truthy(result.code, ("%s: status %s, body %s"):format(case[1], result.status, result.body))
+          local got = ("%s: status %s, body %s"):format(case[1], tostring(result.status), tostring(result.body))
+          assert.truthy(result.code, got)
           assert.is_true(#result.message > 0, case[1])
           assert.is_true(result.sent, case[1])
           local ours = { BAD_FUNCTION_ARGUMENT = true, UNSUPPORTED_PROTOCOL = true, WRITE_ERROR = true }

@@ -424,6 +424,18 @@ describe("the failures file", function()
     end
   end)
 
+  it("is an ordinary file where its path only begins like a device's", function()
+    local file = write_file("in.csv", "phone\n123\n")
+    for _, path in ipairs { "/dev/../" .. failed_path(), "/dev/shm/heymarket-" .. core.pid() .. ".csv" } do
+      for _ = 1, 2 do
+        assert.equal(3, run({ "import", file, "--failures", path }).code)
+        assert.equal(1, #failures_of(path))
+      end
+      assert.equal("-rw-------", output_of("ls -l " .. quote(path)):sub(1, 10))
+      os.remove(path)
+    end
+  end)
+
   it("does not wait for a pipe's other end", function()
     local fifo, file = folder .. "/fifo", write_file("in.csv", "phone\n123\n")
     os.execute("rm -f " .. quote(fifo) .. "; mkfifo " .. quote(fifo))

@@ -122,7 +122,10 @@ File.__index = File
 -- Devices, and open files of this process by number: they are written to as they are, like /dev/stdout. What lies in
 -- /dev/shm is an ordinary file.
 local function is_stream(path)
-  return path:find "^/dev/" and not path:find "^/dev/shm/" or path:find "^/proc/[^/]+/fd/"
+  if path:find("/../", 1, true) or path:find "^/dev/shm/" then
+    return false
+  end
+  return path:find "^/dev/" ~= nil or path:find "^/proc/[^/]+/fd/" ~= nil
 end
 
 --- Do two names lead to one ordinary file?
