@@ -688,3 +688,92 @@ describe("a journal in use", function()
     assert.are.equal(text, read_file(path))
   end)
 end)
+
+describe("a long journal", function()
+  -- Nothing is to survive here, so the disk is not waited for.
+  local function without_disk()
+    core.sync = function()
+      return true
+    end
+  end
+
+  it("is read in memory, and work, that grow with its size only", function()
+    without_disk()
+    local path = new_path()
+    assert(import(memory_api.new(), contacts(4000), { journal = path }, { batch_size = 1 }))
+    local size = #read_file(path)
+    assert.is_true(size > 200000)
+    -- While nothing is collected, whatever is copied adds up. A line has 28 characters here.
+    local before, allocated
+    collectgarbage()
+    collectgarbage "stop"
+    before = collectgarbage "count"
+    import(memory_api.new(), function()
+      allocated = allocated or (collectgarbage "count" - before) * 1024
+      return nil
+    end, { journal = path }, { batch_size = 1 })
+    collectgarbage "restart"
+    assert.is_true(allocated < 100 * size, ("%.0f bytes for a journal of %.0f"):format(allocated, size))
+  end)
+
+  it("costs a resumed import some numbers for each request, whatever became of its contacts", function()
+    without_disk()
+    local path, count, requests = new_path(), 40000, 400
+    local function source(visit)
+      local i = 0
+      return function()
+        i = i + 1
+        if visit then
+          visit(i)
+        end
+        if i <= count then
+          return { phone = phone_of(i) }, i
+        end
+      end
+    end
+    local function on_item() end
+    local first = assert(import(
+      memory_api.new(function(_, number)
+        return number % 2 == 0 and { code = "RECV_ERROR", sent = true } or nil
+      end),
+      source(),
+      { journal = path, on_item = on_item },
+      { batch_size = count / requests }
+    ))
+    assert.are.equal(count / 2, first.unknown)
+    -- What Lua holds when the first contacts were read and nothing was sent.
+    local function in_use(journal)
+      local used
+      local api = memory_api.new()
+      import(
+        api,
+        source(function(i)
+          if i == 100 then
+            collectgarbage()
+            collectgarbage()
+            used = collectgarbage "count" * 1024
+            error("enough", 0)
+          end
+        end),
+        { journal = journal, on_item = on_item },
+        { batch_size = count / requests }
+      )
+      assert.are.equal(0, api.requests)
+      return used
+    end
+    in_use(new_path()) -- whatever is made once is made now
+    local without = in_use(new_path())
+    local with = in_use(path)
+    assert.is_true(with - without < requests * 200, ("%.0f bytes for %d requests"):format(with - without, requests))
+  end)
+
+  it("whose input has lost an invalid contact at its end is that of another input", function()
+    local path, list = new_path(), contacts(150)
+    list[150] = { phone = "none" }
+    assert(import(memory_api.new(), list, { journal = path }))
+    list[150] = nil
+    local report, problem = import(memory_api.new(), stream(list), { journal = path })
+    assert.is_nil(report)
+    assert.are.equal("other_input", problem.reason)
+  end)
+end)
