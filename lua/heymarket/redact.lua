@@ -26,20 +26,41 @@ local function replace(text, found, by)
   return from == 1 and text or table.concat(parts) .. text:sub(from)
 end
 
+-- UTF-8 of a character of the basic plane.
+local function character(code)
+  if code < 0x80 then
+    return string.char(code)
+  elseif code < 0x800 then
+    return string.char(0xC0 + math.floor(code / 64), 0x80 + code % 64)
+  end
+  return string.char(0xE0 + math.floor(code / 4096), 0x80 + math.floor(code / 64) % 64, 0x80 + code % 64)
+end
+
 local function from_hex(digits)
-  local code = tonumber(digits, 16)
-  return code < 128 and string.char(code) or nil
+  return character(tonumber(digits, 16))
+end
+
+local function from_pair(high, low)
+  local code = 0x10000 + (tonumber(high, 16) - 0xD800) * 0x400 + tonumber(low, 16) - 0xDC00
+  return string.char(0xF0 + math.floor(code / 262144), 0x80 + math.floor(code / 4096) % 64)
+    .. string.char(0x80 + math.floor(code / 64) % 64, 0x80 + code % 64)
+end
+
+local function from_byte(digits)
+  return string.char(tonumber(digits, 16))
 end
 
 local function from_decimal(digits)
-  local code = tonumber(digits)
-  return code < 128 and string.char(code) or nil
+  return character(tonumber(digits))
 end
 
--- Text without one layer of the escapes of JSON and JavaScript, of URLs and of HTML, as far as they stand for ASCII.
+-- Text without one layer of the escapes of JSON and JavaScript, of URLs and of HTML.
 local function unescaped(text)
-  text = text:gsub("\\+u(%x%x%x%x)", from_hex):gsub("\\+u{0*(%x%x?)}", from_hex):gsub("\\+x(%x%x)", from_hex)
-  return (text:gsub("%%(%x%x)", from_hex):gsub("&#[xX]0*(%x%x?);", from_hex):gsub("&#0*(%d%d?%d?);", from_decimal))
+  text = text:gsub("\\+u([dD][89abAB]%x%x)\\+u([dD][c-fC-F]%x%x)", from_pair)
+  text = text:gsub("\\+u(%x%x%x%x)", from_hex):gsub("\\+u{0*(%x%x?%x?%x?)}", from_hex):gsub("\\+x(%x%x)", from_hex)
+  return (
+    text:gsub("%%(%x%x)", from_byte):gsub("&#[xX]0*(%x%x?%x?%x?);", from_hex):gsub("&#0*(%d%d?%d?%d?);", from_decimal)
+  )
 end
 
 -- Does `found(plain)` hold for the text, or for what its escapes stand for?
