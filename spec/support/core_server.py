@@ -127,6 +127,9 @@ def respond(connection, request, path, number):
     elif path == "/slow":
         time.sleep(0.3)
         connection.sendall(answer(b"slow"))
+    elif path == "/late":
+        time.sleep(1.5)
+        connection.sendall(answer(b"late"))
     elif path == "/silent":
         time.sleep(20)
         return False
