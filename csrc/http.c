@@ -934,6 +934,7 @@ static void harvest(struct pool *pool) {
  * clean up would send on them. Only plain memory of our own is given back. No descriptor is closed:
  * its number may be another file's by now. */
 static void forget(struct pool *pool) {
+    disown_all(pool);
     struct list *lists[] = {&pool->running, &pool->finished};
     for (int i = 0; i < 2; i++) {
         while (lists[i]->first != NULL) {
@@ -942,7 +943,6 @@ static void forget(struct pool *pool) {
             transfer_release(transfer);
         }
     }
-    disown_all(pool);
     pool->held_count = 0;
     pool->running_count = 0;
     pool->multi = NULL;
