@@ -9,7 +9,7 @@ local report, failure = client:create_contacts({
 if not report then
   print(tostring(failure)) -- one line; every fact is in a field of its own as well
   for _, issue in ipairs(failure.issues or {}) do
-    print(("contact %s: %s %s"):format(issue.index, issue.field, issue.message))
+    print(tostring(issue)) -- index, field and message are fields of it
   end
   report = failure.report -- what was done before the failure
 end

@@ -69,6 +69,78 @@ describe("the README", function()
     assert.same({}, api:ledger().stored)
   end)
 
+  -- The example with one line of it replaced.
+  local function with(script, line, by)
+    local first, last = script:find(line, 1, true)
+    assert(first, "not in the example: " .. line)
+    return script:sub(1, first - 1) .. by .. script:sub(last + 1)
+  end
+
+  it("has a first script that explains every mistake in what it is given", function()
+    local script = read "examples/create.lua"
+    local line = '{ phone = "+1 (234) 567-8900", first = "John", last = "Smith" },'
+    for by, wanted in pairs {
+      ['{ phone = "12" },'] = "contact 1: phone [^\n]+",
+      ['{ first = "John" },'] = "contact 1: phone is required[^\n]*",
+      ['{ phone = "+12345678900", frist = "John" },'] = "contact 1: frist [^\n]*first[^\n]*",
+      ['"+12345678900",'] = "contact 1: [^\n]*table[^\n]*",
+      ["nil,"] = "contact 1: is missing[^\n]*",
+      ["[7] = { phone = '+12345678900' },"] = "contact 2: is missing[^\n]*",
+    } do
+      local out = process.lua(with(script, line, by), credentials)
+      assert.matches("^invalid: [^\n]*\n" .. wanted .. "\n", out)
+      assert.matches("\n0 of [27] accepted\n", out)
+    end
+    local out = process.lua(with(script, "overwrite = false", "overwrit = false"), credentials)
+    assert.matches("^invalid: overwrit [^\n]*\noverwrit is not an option here[^\n]*\n", out)
+    assert.same({}, api:ledger().stored)
+  end)
+
+  it("has scripts that end with a plain word where they cannot begin", function()
+    -- The assert of Lua 5.1 takes no message that is not a string.
+    local wanted = (_VERSION ~= "Lua 5.1" or rawget(_G, "jit")) and "invalid: secret_id is missing"
+      or "string expected, got table"
+    for _, script in ipairs { block_after "became of every single one.", read "examples/create.lua" } do
+      assert.truthy(process.lua(script, {}):find(wanted, 1, true))
+    end
+    local import = read "examples/import.lua"
+    assert.truthy(process.lua(import, credentials):find("usage: lua5.4 import.lua FILE.csv", 1, true))
+    assert.truthy(process.lua("arg = { 'x.csv' }\n" .. import, {}):find(wanted, 1, true))
+    assert.matches("usage: make_demo_csv.lua FOLDER", process.lua(read "examples/make_demo_csv.lua", {}))
+  end)
+
+  it("has an import that tells of files that cannot be imported", function()
+    local folder = server.folder()
+    local readable = _VERSION ~= "Lua 5.1" or rawget(_G, "jit")
+    local function run(text)
+      local path = folder .. "/people.csv"
+      local file = assert(io.open(path, "wb"))
+      file:write(text)
+      file:close()
+      os.remove(path .. ".journal")
+      return process.lua("arg = { [[" .. path .. "]] }\n" .. read "examples/import.lua", credentials)
+    end
+    for text, wanted in pairs {
+      ["phone,colour\n12345678901,red\n"] = "colour",
+      ["\n"] = "invalid: ",
+      [""] = "invalid: ",
+    } do
+      assert.truthy(run(text):find(readable and wanted or "string expected, got table", 1, true))
+    end
+    assert.equal("0 of 0 accepted\n", run "phone,first\n")
+    -- Ragged rows, bytes that are not UTF-8, a quote that is never closed.
+    local out = run 'phone,first\n12345678901,A,B\n12345678902,\233\n12345678903,"C\n'
+    assert.matches("^row 2: invalid: [^\n]+\nrow 3: invalid: [^\n]+\nrow 4: invalid: [^\n]+\n0 of 3 accepted\n", out)
+    api:default { status = 403 }
+    out = run "phone,first\n12345678901,A\n"
+    assert.matches("row 2: failed: [^\n]+\n0 of 1 accepted\n", out)
+    assert.matches("denied: [^\n]+\n", out)
+    api:default { body = { { phone = "12345678901" } } }
+    out = run "phone,first\n12345678901,A\n"
+    assert.equal("row 2: rejected: refused\n0 of 1 accepted\n", out)
+    server.remove(folder)
+  end)
+
   it("has an import that names the rows which were not accepted", function()
     local folder = server.folder()
     local path = folder .. "/people.csv"

@@ -67,6 +67,15 @@ function failure.new(kind, message, facts)
   return setmetatable(made, Failure)
 end
 
+local Issue = { __name = "heymarket.Issue" }
+
+-- One readable line, such as "contact 3: phone is missing".
+function Issue:__tostring()
+  local where = self.index and ("contact " .. self.index .. ": ") or ""
+  local field = self.field and (self.field .. " ") or ""
+  return one_line(where .. field .. self.message)
+end
+
 --- Makes the failure that tells of mistakes in the input.
 ---@param issues heymarket.Issue[] at least one
 ---@return heymarket.Failure
@@ -74,14 +83,10 @@ function failure.invalid(issues)
   for _, issue in ipairs(issues) do
     issue.message = one_line(issue.message)
     issue.field = issue.field and one_line(issue.field)
-  end
-  local first = issues[1]
-  local where = first.index and ("contact " .. first.index .. ": ") or ""
-  if first.field then
-    where = where .. first.field .. " "
+    setmetatable(issue, Issue)
   end
   local more = #issues > 1 and (" (and %d more, see issues)"):format(#issues - 1) or ""
-  return failure.new("invalid", where .. first.message .. more, { issues = issues })
+  return failure.new("invalid", tostring(issues[1]) .. more, { issues = issues })
 end
 
 --- Makes the failure that tells of listed contacts of which nothing shows that the account holds them.
