@@ -7,7 +7,7 @@ local dispatch = require "heymarket.dispatch"
 local failure = require "heymarket.failure"
 local text = require "heymarket.text"
 
-local concat = table.concat
+local concat, sub = table.concat, string.sub
 
 ---@class heymarket.Entry a contact on its way
 ---@field index integer
@@ -27,6 +27,8 @@ local MAX_DEFERRED = 1000
 -- So many refusals in a row of the same sort, single contacts among them, with nothing ever accepted: the fault is not
 -- the contacts'. One bad contact alone in a batch of a hundred never comes near this.
 local MAX_REFUSALS, MIN_SINGLES = 16, 3
+-- Digits of the shortest phone, and of the longest country code.
+local MIN_PHONE, MAX_PREFIX = 7, 4
 
 local Engine = {}
 Engine.__index = Engine
@@ -243,24 +245,77 @@ function Engine:release(phone)
   end
 end
 
+-- Is one of two phones the other with one to four digits in front? An answer that lists such a phone without its country
+-- code could mean either.
+local function are_confusable(a, b)
+  local more = #a - #b
+  if more < 0 then
+    a, b, more = b, a, -more
+  end
+  return more >= 1 and more <= MAX_PREFIX and sub(a, more + 1) == b
+end
+
+-- Puts a phone among others, by its last digits. Returns false where it must not stand beside one of them.
+local function admit(phones, phone)
+  local tail = sub(phone, -MIN_PHONE)
+  local first = phones[tail]
+  if not first then
+    phones[tail] = phone
+    return true
+  end
+  local list = type(first) == "table" and first or { first }
+  for _, other in ipairs(list) do
+    if are_confusable(phone, other) then
+      return false
+    end
+  end
+  list[#list + 1] = phone
+  phones[tail] = list
+  return true
+end
+
+-- The phones of a batch, for `admit`. As long as all have one length there is nothing to compare.
+local function phones_of(entries)
+  local phones = {}
+  for _, entry in ipairs(entries) do
+    admit(phones, entry.phone)
+  end
+  return phones
+end
+
 -- Cuts the next batch: an array of entries, nil when none can be had now.
 function Engine:cut()
   local entries, count, bytes = {}, 0, 2
+  local length, phones, aside = nil, nil, {}
   while count < self.batch_size do
     local entry = self.held or self:pull()
     self.held = nil
     if not entry then
       break
     end
-    bytes = bytes + #entry.body + 1
-    if count > 0 and bytes > self.max_bytes then
-      self.held = entry
-      self.busy[entry.phone] = true
-      break
-    end
-    count = count + 1
-    entries[count] = entry
+    -- Whether it goes with this batch or the next one, no later entry of its phone may overtake it.
     self.busy[entry.phone] = true
+    length = length or #entry.phone
+    if not phones and #entry.phone ~= length then
+      phones = phones_of(entries)
+    end
+    if phones and not admit(phones, entry.phone) then
+      aside[#aside + 1] = entry
+      if #aside >= self.batch_size then
+        break
+      end
+    else
+      bytes = bytes + #entry.body + 1
+      if count > 0 and bytes > self.max_bytes then
+        self.held = entry
+        break
+      end
+      count = count + 1
+      entries[count] = entry
+    end
+  end
+  for _, entry in ipairs(aside) do
+    push(self.ready, entry)
   end
   if count == 0 then
     return nil
