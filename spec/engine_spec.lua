@@ -408,6 +408,7 @@ describe("retries", function()
     assert.are.equal(2, #world.requests)
     assert.are.equal("bad_data", failure.kind)
     assert.are.equal(1, failure.report.unknown)
+    assert.are.equal("maybe", failure.report.items[1].failure.delivered)
 
     -- No ten tries in a row are fruitless; what is refused alike counts all the same.
     local taken = 0
