@@ -32,6 +32,9 @@ local LOCATIONS = [[
     }
     location = /coroutine { content_by_lua_block { require("spec.nginx.app").in_coroutine() } }
     location = /threads { content_by_lua_block { require("spec.nginx.app").in_threads() } }
+    location = /breaking { content_by_lua_block { require("spec.nginx.app").breaking() } }
+    location = /long { content_by_lua_block { require("spec.nginx.app").long() } }
+    location = /how_long { content_by_lua_block { require("spec.nginx.app").how_long() } }
     location = /kill_thread { content_by_lua_block { require("spec.nginx.app").kill_thread() } }
     location = /timer { content_by_lua_block { require("spec.nginx.app").in_timer() } }
     location = /import { content_by_lua_block { require("spec.nginx.app").import() } }
@@ -509,6 +512,72 @@ describe("many handlers at once", function()
     assert.are.same({ [200] = 30 }, (crowd:finish()))
     assert.are.equal(0, json_of(app, "/handles").transfers)
   end)
+end)
+
+describe("the light thread that reads all answers", function()
+  local upstream, app
+
+  setup(function()
+    upstream = server.start()
+    app =
+      start_app(upstream.url, { workers = 1, config = "requests_per_minute = false, timeout = 20, max_attempts = 1" })
+  end)
+
+  teardown(function()
+    app:stop()
+    upstream:stop()
+  end)
+
+  before_each(function()
+    -- Before the thread has begun the handler reads by itself: no answer comes so early.
+    upstream:default { delay = 0.5 }
+  end)
+
+  it("goes on after errors that pass", function()
+    local phone = new_phone()
+    assert.are.equal(1, create(app, "/breaking", phone .. "&errors=3").accepted)
+    assert.are.equal(1, upstream:ledger().stored[phone])
+    assert.is_truthy(app:log():find("the thread breaks", 1, true))
+  end)
+
+  it("leaves no call waiting where it breaks for good, and claims nothing", function()
+    local phone = new_phone()
+    local made = create(app, "/breaking", phone .. "&errors=1000000")
+    assert.are.same({ "network", "maybe" }, { made.kind, made.delivered })
+    assert.is_truthy(made.message:find("the thread breaks", 1, true), made.message)
+    assert.are.same({ total = 1, unknown = 1, failed = 0 }, made.report)
+    -- The next call has a thread that works.
+    upstream:default {}
+    assert.are.equal(1, create(app, "/create", new_phone()).accepted)
+  end)
+end)
+
+describe("a long loop in one handler", function()
+  local upstream, app
+
+  setup(function()
+    upstream = server.start()
+    app = start_app(upstream.url, { workers = 1 })
+  end)
+
+  teardown(function()
+    app:stop()
+    upstream:stop()
+  end)
+
+  for _, method in ipairs { "import", "create_contacts" } do
+    it("lets the worker serve others: " .. method, function()
+      local crowd = app:crowd("/long?method=" .. method, 1)
+      -- An answer that says so can only come while the loop runs.
+      eventually("another request is served while the loop runs", function()
+        local _, body = app:get "/how_long"
+        return body == "running\n"
+      end)
+      assert.are.same({ [200] = 1 }, (crowd:finish()))
+      local _, body = app:get "/how_long"
+      assert.are.equal("ended\n", body)
+    end)
+  end
 end)
 
 describe("pacing in nginx", function()

@@ -245,8 +245,8 @@ function Engine:release(phone)
   end
 end
 
--- Is one of two phones the other with one to four digits in front? An answer that lists such a phone without its country
--- code could mean either.
+-- Is one of two phones the other with one to four digits in front? An answer that lists such a phone without its
+-- country code could mean either.
 local function are_confusable(a, b)
   local more = #a - #b
   if more < 0 then
@@ -274,7 +274,7 @@ local function admit(phones, phone)
   return true
 end
 
--- The phones of a batch, for `admit`. As long as all have one length there is nothing to compare.
+-- The phones of a batch, for `admit`.
 local function phones_of(entries)
   local phones = {}
   for _, entry in ipairs(entries) do

@@ -151,9 +151,16 @@ function Transport:close()
   end
   self.closed = true
   self.pool:close()
+  self:abandon(CLOSED)
+end
+
+--- Tells whoever waits for an answer that it will not come.
+---@param message string why
+function Transport:abandon(message)
   local id, flight = next(self.flights)
   while flight do
     self.flights[id] = nil
+    flight.aborted.message = message
     pcall(deliver, flight, flight.aborted) -- everybody is told, whatever one of them does
     id, flight = next(self.flights)
   end

@@ -4,6 +4,7 @@
 local waiting = {}
 
 local failure = require "heymarket.failure"
+local text = require "heymarket.text"
 
 local Plain = {}
 
@@ -70,27 +71,44 @@ local LOOK_MIN, LOOK_MAX = 0.001, 0.004
 local LOOKS_SHORT = 40
 -- nginx may take a timer and then drop it, when too many run. Seconds after which another one is asked for.
 local ASK_AGAIN = 1
+-- So many errors in a row while answers are read, and no more are awaited.
+local MAX_ERRORS = 10
 
 -- One light thread per transport and worker moves the bytes of all calls. It runs in a timer, so that it does not end
 -- with the request that happened to start it.
+local function drive_on(transport)
+  local idle, errors = 0, 0
+  while transport:running() > 0 do
+    -- Were this thread to die of an error, every call would wait in vain.
+    local ok, count = pcall(transport.pump, transport)
+    if ok then
+      idle, errors = count > 0 and 0 or idle + 1, 0
+    else
+      idle, errors = idle + 1, errors + 1
+    end
+    if errors == 1 then
+      ngx.log(ngx.ERR, "heymarket: ", text.raised(count))
+    elseif errors >= MAX_ERRORS then
+      -- It does not pass: no answer will be read any more.
+      transport:abandon(text.raised(count))
+      return
+    end
+    if transport:running() > 0 then
+      ngx.sleep(idle < LOOKS_SHORT and LOOK_MIN or LOOK_MAX)
+    end
+  end
+end
+
 local function drive(_, transport)
   if transport.driving then
     return
   end
   transport.driving = true
-  local idle = 0
-  while transport:running() > 0 do
-    -- Were this thread to die of an error, every call would wait for ever.
-    local ok, count = pcall(transport.pump, transport)
-    if not ok then
-      ngx.log(ngx.ERR, "heymarket: ", tostring(count))
-    end
-    idle = ok and count > 0 and 0 or idle + 1
-    if transport:running() > 0 then
-      ngx.sleep(idle < LOOKS_SHORT and LOOK_MIN or LOOK_MAX)
-    end
-  end
+  local ok, raised = pcall(drive_on, transport)
   transport.driving, transport.asked_at = nil, nil
+  if not ok then
+    ngx.log(ngx.ERR, "heymarket: ", text.raised(raised))
+  end
 end
 
 local function employ(transport)

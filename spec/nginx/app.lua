@@ -48,6 +48,59 @@ function app.open(config)
   app.try "init"
 end
 
+-- Creates the contact that the query names.
+local function create()
+  return plain(
+    app.client:create_contacts(
+      { { phone = ngx.var.arg_phone, first = "pid " .. ngx.worker.pid() } },
+      { deadline = tonumber(ngx.var.arg_deadline) }
+    )
+  )
+end
+
+--- Creates a contact while the light thread that reads the answers raises so many errors in a row.
+function app.breaking()
+  local transport, left = app.client.transport, tonumber(ngx.var.arg_errors)
+  function transport:pump()
+    if left > 0 and ngx.get_phase() == "timer" then
+      left = left - 1
+      error "the thread breaks"
+    end
+    return getmetatable(self).__index.pump(self)
+  end
+  local made = create()
+  transport.pump = nil
+  say(made)
+end
+
+--- Checks 200,000 contacts that are invalid, in one handler.
+function app.long()
+  ngx.shared.results:set("long", "running")
+  local count = 200000
+  local made
+  if ngx.var.arg_method == "import" then
+    local taken = 0
+    made = app.client:import(function()
+      taken = taken + 1
+      return taken <= count and { phone = "1" } or nil
+    end, { on_item = function() end })
+  else
+    local list = {}
+    for i = 1, count do
+      list[i] = { phone = "1" }
+    end
+    local _, failure = app.client:create_contacts(list)
+    made = failure.report
+  end
+  ngx.shared.results:set("long", "ended")
+  say { invalid = made.invalid }
+end
+
+--- Answers how far `long` is.
+function app.how_long()
+  ngx.say(ngx.shared.results:get "long" or "not begun")
+end
+
 --- Makes a call where waiting is impossible, and keeps what came of it for `tried`.
 ---@param phase string
 function app.try(phase)
@@ -65,16 +118,6 @@ end
 --- Answers what `open` noted.
 function app.opened()
   say(app.noted)
-end
-
--- Creates the contact that the query names.
-local function create()
-  return plain(
-    app.client:create_contacts(
-      { { phone = ngx.var.arg_phone, first = "pid " .. ngx.worker.pid() } },
-      { deadline = tonumber(ngx.var.arg_deadline) }
-    )
-  )
 end
 
 --- Creates a contact; also for rewrite and access.
