@@ -2,7 +2,10 @@
 
 csv_witness.py generate SEED COUNT FOLDER   writes N.csv and what Python reads in it, N.rows
 csv_witness.py read FILE                    prints what Python reads in FILE
-
+csv_witness.py judge                        reads files from its input, each a line in hexadecimal, and prints a line for
+                                            each: what Python reads, each row followed by "|"; before a row of which a cell
+                                            swallowed rows stands "S", and the line in which it ends where it is the only
+                                            cell of several lines
 In .rows each line is a row: its cells in hexadecimal, each followed by a slash, the cell without the blanks and
 invisible marks at its ends, and a comma. A blank line of the CSV is an empty
 line; "!" is a row that Python's strict reader refuses, and ends the file.
@@ -38,6 +41,35 @@ def rows_of(text):
         lines.append("".join("%s/%s," % (cell.encode("latin-1").hex(), trimmed(cell).hex()) for cell in row))
 
 
+def swallows(cell, line_end, width):
+    """Has a line of this cell as many delimiters as the header? One of two columns needs two such lines."""
+    lines = cell.split(line_end)
+    alike = sum(line.count(",") == width - 1 for line in lines)
+    return len(lines) > 1 and alike >= (2 if width <= 2 else 1)
+
+
+def judge(text):
+    reader = csv.reader(io.StringIO(text.removeprefix("\xef\xbb\xbf"), newline=""), strict=True)
+    header = text.split("\n")[0]
+    line_end = "\r" if "\r" in header.removesuffix("\r") or "\n" not in text and "\r" in text else "\n"
+    width, said = None, ""
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return said
+        except csv.Error:
+            return said + "!|"
+        width = width or len(row)
+        marks = ""
+        if any(swallows(cell, line_end, width) for cell in row):
+            # Python counts a line for each kind of line break.
+            alone = sum(line_end in cell for cell in row) == 1 and not ("\r" in text.replace("\r\n", "") and line_end == "\n")
+            alone = alone and not ("\n" in text and line_end == "\r")
+            marks = "S%s " % (reader.line_num if alone else "")
+        said += marks + "".join("%s/%s," % (cell.encode("latin-1").hex(), trimmed(cell).hex()) for cell in row) + "|"
+
+
 def well_formed(source):
     """Any cells, written by Python in one of its ways."""
     width = source.randint(1, 6)
@@ -69,6 +101,10 @@ def main(command, *arguments):
     if command == "read":
         text = pathlib.Path(arguments[0]).read_bytes().decode("latin-1")
         print("\n".join(rows_of(text)))
+        return
+    if command == "judge":
+        for line in sys.stdin:
+            print(judge(bytes.fromhex(line).decode("latin-1")))
         return
     seed, count, folder = int(arguments[0]), int(arguments[1]), pathlib.Path(arguments[2])
     source = random.Random(seed)
