@@ -279,7 +279,7 @@ describe("names and addresses", function()
     end
   end)
 
-  it("of people are refused with the code point of what does not show", function()
+  it("are refused with the code point of a blank or mark in an address", function()
     for character, named in pairs {
       ["\194\160"] = "U+00A0 (a no-break space)",
       ["\226\128\139"] = "U+200B (a zero width space)",

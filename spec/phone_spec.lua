@@ -514,12 +514,18 @@ describe("a phone in an answer", function()
       ["0012025550001"] = "12025550001",
       ["2025550001"] = "2025550001",
       ["0301234567"] = "0301234567",
+      ["+1234567"] = "1234567",
       ["1"] = "1",
       [12025550001] = "12025550001",
     } do
       assert.equal(digits, phone.of_answer(given))
     end
-    for _, given in ipairs { "", "+", "x12025550001", "12025550001x", 1.5, -12025550001, 0, true, {}, 0 / 0, 1 / 0 } do
+    local none =
+      { "", "+", "x12025550001", "12025550001x", "-12025550001", "12025550001.0", "+1202555000/12025550001", 1.5 }
+    for _, given in ipairs(none) do
+      assert.is_nil(phone.of_answer(given))
+    end
+    for _, given in ipairs { -12025550001, 0, true, {}, 0 / 0, 1 / 0 } do
       assert.is_nil(phone.of_answer(given))
     end
   end)

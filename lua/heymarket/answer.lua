@@ -1,9 +1,9 @@
 --- Answers: what one HTTP exchange says, and how far it can be trusted.
 local answer = {}
 
-local contact = require "heymarket.contact"
 local failure = require "heymarket.failure"
 local json = require "heymarket.json"
+local phones = require "heymarket.phone"
 local redact = require "heymarket.redact"
 local retry = require "heymarket.retry"
 
@@ -204,7 +204,7 @@ local function phone_of(item, fractions)
   if type(item) ~= "table" or fractions[item] and fractions[item].phone then
     return nil
   end
-  return contact.phone(item.phone, false)
+  return phones.of_answer(item.phone)
 end
 
 local function is_array(value)

@@ -334,8 +334,8 @@ function phone.read(given, default_country)
   return digits
 end
 
---- The digits of a phone in an answer, as the server wrote them: nothing is read into them, and nothing is judged.
---- Whether an answer is to be believed is decided where answers are read.
+--- The digits of a phone in an answer. Plain digits are taken as the server wrote them, and not judged: whether an answer
+--- is to be believed is decided where answers are read. Anything else is read as people's phones are.
 ---@param value any
 ---@return string? digits nil where it is no phone
 function phone.of_answer(value)
@@ -344,8 +344,11 @@ function phone.of_answer(value)
   elseif type(value) ~= "string" then
     return nil
   end
-  local digits = gsub(gsub(value, "[-.()/ ]", ""), "^%+", "")
-  return match(gsub(digits, "^00", ""), "^%d+$")
+  local digits = match(value, "^00(%d+)$") or match(value, "^%+?(%d+)$")
+  if digits then
+    return digits
+  end
+  return (phone.read(value, false))
 end
 
 return phone
