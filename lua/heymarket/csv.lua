@@ -26,10 +26,10 @@ local MAX_SHOWN = 40 -- bytes of a cell that a message repeats
 
 local trim = text.trim
 
--- As trim, faster for the many cells whose ends are plain letters and digits.
+-- As trim of a cell that is not empty, faster for the many cells whose ends are plain letters and digits.
 local function trimmed(cell)
   local head, tail = byte(cell, 1), byte(cell, -1)
-  if head and head > 32 and head < 127 and tail > 32 and tail < 127 then
+  if head > 32 and head < 127 and tail > 32 and tail < 127 then
     return cell
   end
   return trim(cell)
@@ -406,9 +406,10 @@ local function build(source, cells, issues)
   }
   local at, names = source.text_at, source.text_names
   for i = 1, #at do
-    local cell = trimmed(cells[at[i]])
+    local cell = cells[at[i]]
     if cell ~= "" then
-      contact[names[i]] = cell
+      cell = trimmed(cell)
+      contact[names[i]] = cell ~= "" and cell or nil
     end
   end
   at, names = source.typed_at, source.typed_names
@@ -430,7 +431,8 @@ local function build(source, cells, issues)
   at, names = source.custom_at, source.custom_names
   local custom
   for i = 1, #at do
-    local cell = trimmed(cells[at[i]])
+    local cell = cells[at[i]]
+    cell = cell ~= "" and trimmed(cell) or ""
     if cell ~= "" then
       custom = custom or {}
       custom[names[i]] = cell

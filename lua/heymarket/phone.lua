@@ -334,8 +334,8 @@ function phone.read(given, default_country)
   return digits
 end
 
---- The digits of a phone in an answer. Plain digits are taken as the server wrote them, and not judged: whether an answer
---- is to be believed is decided where answers are read. Anything else is read as people's phones are.
+--- The digits of a phone in an answer. Plain digits are taken as the server wrote them, and not judged: whether an
+--- answer is to be believed is decided where answers are read. Anything else is read as people's phones are.
 ---@param value any
 ---@return string? digits nil where it is no phone
 function phone.of_answer(value)

@@ -68,10 +68,30 @@ local function is_blank(code)
   return code == 32 or code >= 9 and code <= 13
 end
 
+-- Bytes with which a blank or a mark begins.
+local BEGINS_UNSEEN = {}
+for code = 0, 255 do
+  BEGINS_UNSEEN[code] = is_blank(code)
+end
+for character in pairs(unseen) do
+  BEGINS_UNSEEN[byte(character)] = true
+end
+
+-- Is it plain at the first look that there is nothing to trim? Nearly always it is.
+local function is_trimmed(value)
+  local last = byte(value, -1)
+  return not BEGINS_UNSEEN[byte(value)]
+    and not BEGINS_UNSEEN[last]
+    and (last < 0x80 or not BEGINS_UNSEEN[byte(value, -2)] and not BEGINS_UNSEEN[byte(value, -3)])
+end
+
 --- Text without the blanks and invisible marks at its ends. Takes linear time, even for a megabyte of blanks.
 ---@param value string
 ---@return string
 function text.trim(value)
+  if value == "" or is_trimmed(value) then
+    return value
+  end
   local first, last = 1, #value
   while first <= last do
     local code = byte(value, first)
