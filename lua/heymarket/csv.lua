@@ -184,24 +184,43 @@ local function make_scanner(lpeg, eol)
 end
 
 local function make_grammar(lpeg)
-  local P, S, C, Cp, Cs = lpeg.P, lpeg.S, lpeg.C, lpeg.Cp, lpeg.Cs
+  local B, P, R, S, C, Cp, Cs = lpeg.B, lpeg.P, lpeg.R, lpeg.S, lpeg.C, lpeg.Cp, lpeg.Cs
   local ends = { lf = P "\r" ^ -1 * P "\n", cr = P "\r", any = P "\r" ^ -1 * P "\n" + P "\r" }
   local quote = P '"'
   -- Most quoted cells hold no doubled quote: they are one slice of the input.
   local quoted = quote * C((1 - quote) ^ 0) * quote * -quote + quote * Cs(((1 - quote) ^ 1 + P '""' / '"') ^ 0) * quote
   local cell = quoted + C((1 - S ',"\r\n') ^ 0)
+  -- The same, but only for cells that `trim` would leave as they are. Most ends are told by their bytes alone.
+  local lasts, unseen, leads = {}, P(false), ""
+  for character in pairs(text.unseen) do
+    local before = sub(character, 1, -2)
+    lasts[before] = (lasts[before] or "") .. sub(character, -1)
+  end
+  for before, last in pairs(lasts) do
+    unseen, leads = unseen + before * S(last), leads .. sub(before, 1, 1)
+  end
+  local lead, high = S(leads), R "\128\255"
+  local function head_but(stops)
+    return R "!\255" - lead - stops + #lead * (1 - unseen)
+  end
+  local tail = B(R "!\127") + B((1 - lead) * (1 - lead) * high) + B((1 - unseen) * (1 - unseen) * high)
+  local plain = quote * C(head_but(quote) * (1 - quote) ^ 0 * tail + P(true)) * quote * -quote
+    + quote * #(head_but(quote) + P '""') * Cs(((1 - quote) ^ 1 + P '""' / '"') ^ 0) * tail * quote
+    + C(head_but(S ',"') * (1 - S ',"\r\n') ^ 0 * tail + P(true))
   local made = { match = lpeg.match, scanners = {} }
   for name, eol in pairs(ends) do
     made.scanners[name] = make_scanner(lpeg, eol)
   end
-  --- The pattern of one good row of exactly `width` cells: gives the cells and the position after the row.
-  function made.fast_row(width, ending)
+  --- The pattern of one good row of exactly `width` cells: gives the cells and the position after the row. With
+  --- `is_plain` it matches only where no cell has anything to trim.
+  function made.fast_row(width, ending, is_plain)
     if width > MAX_FAST_COLUMNS then
       return P(false)
     end
-    local row = cell
+    local one = is_plain and plain or cell
+    local row = one
     for _ = 2, width do
-      row = row * P "," * cell
+      row = row * P "," * one
     end
     if width == 1 then
       row = -S "\r\n" * row -- a blank line is no row of one empty cell
@@ -388,8 +407,8 @@ local function check_lines(source, cells, issues)
   return issues
 end
 
--- Makes the contact of the cells, or the row error.
-local function build(source, cells, issues)
+-- Makes the contact of the cells, or the row error. In a plain row there is nothing to trim.
+local function build(source, cells, issues, plain)
   -- All names at once: the table is made in its final size.
   local contact = {
     phone = nil,
@@ -407,9 +426,11 @@ local function build(source, cells, issues)
   local at, names = source.text_at, source.text_names
   for i = 1, #at do
     local cell = cells[at[i]]
-    if cell ~= "" then
+    if not plain and cell ~= "" then
       cell = trimmed(cell)
-      contact[names[i]] = cell ~= "" and cell or nil
+    end
+    if cell ~= "" then
+      contact[names[i]] = cell
     end
   end
   at, names = source.typed_at, source.typed_names
@@ -432,7 +453,9 @@ local function build(source, cells, issues)
   local custom
   for i = 1, #at do
     local cell = cells[at[i]]
-    cell = cell ~= "" and trimmed(cell) or ""
+    if not plain and cell ~= "" then
+      cell = trimmed(cell)
+    end
     if cell ~= "" then
       custom = custom or {}
       custom[names[i]] = cell
@@ -453,7 +476,11 @@ function Source:__call()
   local width, line_end, lpeg_match = self.width, self.line_end, grammar.match
   while true do
     local from = self.next
-    local cells = { lpeg_match(self.fast, self.buffer, from) }
+    local cells = { lpeg_match(self.plain, self.buffer, from) }
+    local plain = cells[1] ~= nil
+    if not plain then
+      cells = { lpeg_match(self.fast, self.buffer, from) }
+    end
     local after = cells[width + 1]
     local issues, blank
     if after then
@@ -483,7 +510,7 @@ function Source:__call()
         local message = ("the row has %d cells where the header has %d"):format(#cells, width)
         return failure.invalid(add_issue(issues, nil, message)), row, cells
       end
-      return build(self, cells, issues), row, cells
+      return build(self, cells, issues, plain), row, cells
     end
   end
 end
@@ -785,6 +812,7 @@ local function start(source, options)
   end
   source.width = #cells
   source.fast = grammar.fast_row(#cells, source.ending)
+  source.plain = grammar.fast_row(#cells, source.ending, true)
 end
 
 --- Opens a CSV file as a source of contacts, and reads and checks its header.
