@@ -143,6 +143,59 @@ describe("a power cut", function()
     assert.is_true(syncs_at[1] > 0)
   end)
 
+  it("costs one wait for answers that come together, too", function()
+    local path = new_path()
+    local disk = watch_disk(path)
+    local api = memory_api.new(nil, function()
+      return 0.1
+    end)
+    local network = api.network
+    local wait = network.wait
+    function network:wait(...)
+      wait(self, ...)
+      while self.flights[1] and self.flights[1].ends <= self.now do
+        self:deliver(1)
+      end
+    end
+    assert(import(api, contacts(400), { journal = path }, { concurrency = 4 }))
+    assert.are.equal(40, api.requests)
+    assert.is_true(disk.syncs <= 15, disk.syncs .. " waits")
+  end)
+
+  it("does not take an answer that came a second ago, although nothing was sent since", function()
+    local path, at_second = new_path(), nil
+    local disk = watch_disk(path)
+    local api = memory_api.new(nil, function(number)
+      return number == 1 and 100 or 5
+    end)
+    assert(import(api, contacts(20), {
+      journal = path,
+      on_progress = function()
+        at_second = at_second or disk.text
+      end,
+    }, { concurrency = 2 }))
+    write_file(path, at_second)
+    assert.are.equal(10, assert(import(memory_api.new(), contacts(20), { journal = path })).resumed)
+  end)
+
+  it("does not bring back an end that was torn and cut off", function()
+    local path = new_path()
+    assert(import(memory_api.new(), contacts(30), { journal = path }))
+    local whole = read_file(path)
+    local torn = whole:sub(1, -20)
+    write_file(path, torn)
+    local disk, sizes = watch_disk(path), {}
+    local sync = core.sync
+    core.sync = function(file)
+      local ok, problem = sync(file)
+      sizes[#sizes + 1] = #disk.text
+      return ok, problem
+    end
+    assert(import(memory_api.new(), contacts(30), { journal = path }))
+    -- What was torn is gone from the disk before anything stands in its place.
+    assert.are.equal(#torn:match "^.*\n", sizes[1])
+  end)
+
   it("costs nothing without a journal", function()
     local disk = watch_disk "/dev/null"
     assert(import(memory_api.new(), contacts(40), {}))
@@ -486,6 +539,55 @@ describe("an older contact", function()
   end)
 end)
 
+describe("what the server listed", function()
+  it("is the same after a resume", function()
+    local deep = ("[["):rep(20) .. "7" .. ("]]"):rep(20)
+    local fields = [["id":12345678901234567890,"small":42,"minus":-7,"half":0.1,"far":1e400,"none":null,"empty":[],
+      "list":[1,null,3],"object":{},"text":"a\u0000\n \ud83d\ude00 \"quoted\"","yes":true]]
+    local listed = ('{"phone":"%s",%s,"deep":%s}'):format(phone_of(2), fields, deep)
+    local path = new_path()
+    local first = assert(import(
+      memory_api.new(function()
+        return { body = "[" .. listed .. "]" }
+      end),
+      contacts(3),
+      { journal = path }
+    ))
+    assert.are.equal(1, first.rejected)
+    local api = memory_api.new()
+    for _ = 1, 2 do
+      local again = assert(import(api, contacts(3), { journal = path }))
+      assert.are.equal(0, api.requests)
+      assert.are.same(first.items[1].remote, again.items[1].remote)
+      assert.are.equal(first.items[1].reason, again.items[1].reason)
+    end
+    assert.are.equal("12345678901234567890", tostring(first.items[1].remote.id))
+  end)
+
+  it("can be read again however deep it is, or is no trustworthy answer", function()
+    local taken = 0
+    for depth = 1, 400, 7 do
+      local path = new_path()
+      local body = ('[{"phone":"%s","id":1,"deep":%s}]'):format(phone_of(2), ("["):rep(depth) .. ("]"):rep(depth))
+      local first = assert(import(
+        memory_api.new(function()
+          return { body = body }
+        end),
+        contacts(3),
+        { journal = path }
+      ))
+      local again = assert(import(memory_api.new(), contacts(3), { journal = path }))
+      if first.rejected == 1 then
+        taken = taken + 1
+        assert.are.same(first.items[1].remote, again.items[1].remote)
+      else
+        assert.are.equal(3, first.unknown)
+      end
+    end
+    assert.is_true(taken > 3)
+  end)
+end)
+
 describe("a resumed import that stops early", function()
   local function journal_of(list, ended)
     local path = new_path()
@@ -765,6 +867,16 @@ describe("a long journal", function()
     local without = in_use(new_path())
     local with = in_use(path)
     assert.is_true(with - without < requests * 200, ("%.0f bytes for %d requests"):format(with - without, requests))
+  end)
+
+  it("whose input has grown by more than may wait is that of another input", function()
+    local path = new_path()
+    assert(import(memory_api.new(), contacts(150), { journal = path }))
+    local api = memory_api.new()
+    local report, problem = import(api, stream(contacts(1600)), { journal = path })
+    assert.is_nil(report)
+    assert.are.equal("other_input", problem.reason)
+    assert.are.equal(0, api.requests)
   end)
 
   it("whose input has lost an invalid contact at its end is that of another input", function()
