@@ -4,6 +4,7 @@
 local core = require "heymarket.core"
 local fake = require "spec.support.fake"
 local heymarket = require "heymarket"
+local process = require "spec.support.process"
 local sandbox = require "heymarket.sandbox"
 local server = require "spec.support.server"
 local witness = require "spec.support.witness"
@@ -597,6 +598,32 @@ describe("a transport that loses a request", function()
     assert.are.equal(0, report.retries)
   end)
 end)
+
+-- LuaJIT has an allocator of its own.
+if not rawget(_G, "jit") then
+  describe("memory that runs out", function()
+    it("costs no report, leaves no call as an error, and leaves no journal locked", function()
+      local folder = server.folder()
+      local library = folder .. "/limit.so"
+      local built = process.output(
+        ("cc -shared -fPIC $(pkg-config --cflags lua%s) -o %s spec/support/memory_limit.c 2>&1"):format(
+          _VERSION:match "%d%.%d",
+          library
+        )
+      )
+      assert.are.equal("", built)
+      local script = ("arg = { '%s', '%s', '11' }\n"):format(folder, folder)
+      local out = process.lua(script .. 'dofile "spec/support/memory_limit.lua"\n')
+      server.remove(folder)
+      local kinds = 0
+      for runs, reports in out:gmatch ": (%d+) runs, (%d+) reports, %d+ of memory\n" do
+        kinds = kinds + 1
+        assert.is_true(tonumber(runs) > 50 and tonumber(reports) > 0, out)
+      end
+      assert.are.equal(6, kinds, out)
+    end)
+  end)
+end
 
 describe("an error of our own", function()
   -- Every function of the module, once for each place where it is called from outside its file.

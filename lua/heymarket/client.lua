@@ -185,12 +185,9 @@ local function failure_of_error(raised, call)
   return problem
 end
 
--- The journal is closed however the call ends, since others wait for its lock.
+-- The journal is closed however the call ends. Returns why it is not complete.
 local function close_journal(notes)
   local ok, closed, problem = pcall(notes.close, notes)
-  if not ok then
-    ok, closed, problem = pcall(notes.close, notes) -- what memory was in use before has become free
-  end
   if not ok then
     return failure.of_error(closed)
   end

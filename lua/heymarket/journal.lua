@@ -477,9 +477,13 @@ end
 ---@return boolean?
 ---@return heymarket.Failure?
 function Journal:close()
-  local ok, problem = self:sync()
-  self.reader:close()
-  self.file:close()
+  local done, ok, problem = pcall(self.sync, self)
+  -- Closed in any case, since others wait for the lock.
+  pcall(self.reader.close, self.reader)
+  pcall(self.file.close, self.file)
+  if not done then
+    error(ok, 0)
+  end
   return ok, problem
 end
 

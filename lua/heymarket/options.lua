@@ -218,14 +218,17 @@ function options.country(given, fallback)
   return not country(value) and value
 end
 
+-- Looked up rather than taken apart, since this runs where an error for want of memory would leave the call.
+local OPTIONAL = { ["table?"] = "table" }
+
 --- Raises when an argument has the wrong Lua type: a mistake in the program, not in its data.
 ---@param value any
 ---@param wanted string "table", or "table?" where nil will do
 ---@param where string function and argument, such as 'heymarket.new: argument "config"'
 ---@param level integer stack level for `error`
 function options.expect(value, wanted, where, level)
-  local kind, optional = wanted:match "^(%a+)(%??)$"
-  if type(value) ~= kind and not (optional == "?" and value == nil) then
+  local kind = OPTIONAL[wanted] or wanted
+  if type(value) ~= kind and not (kind ~= wanted and value == nil) then
     error(("%s must be a %s, not %s"):format(where, kind, value == nil and "nil" or "a " .. type(value)), level + 1)
   end
 end
