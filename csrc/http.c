@@ -360,6 +360,7 @@ static bool decrypted_waits(CURL *easy) {
 struct traffic {
     uint64_t sent;
     uint64_t arrived; /* read or not */
+    uint64_t waiting; /* bytes that have not left yet */
 };
 
 static bool count_traffic(int socket, struct traffic *traffic) {
@@ -371,6 +372,7 @@ static bool count_traffic(int socket, struct traffic *traffic) {
     }
     traffic->sent = info.tcpi_bytes_sent;
     traffic->arrived = info.tcpi_bytes_received;
+    traffic->waiting = info.tcpi_notsent_bytes;
     return true;
 }
 
@@ -392,15 +394,13 @@ static void hold(struct transfer *transfer) {
  * have let something go by itself, to see whether the peer is still there. */
 static void note_arrived(struct transfer *transfer) {
     struct traffic traffic;
-    int left = 0;
     if (!transfer->counted || monotonic() - transfer->held_since >= HOLD_PROVES ||
         !count_traffic(transfer->socket, &traffic)) {
         return;
     }
     if (traffic.sent == transfer->sent_before) {
         transfer->arrived_before = traffic.arrived;
-    } else if (!transfer->response.http2 && ioctl(transfer->socket, SIOCOUTQNSD, &left) == 0 &&
-               left > 0) {
+    } else if (!transfer->response.http2 && traffic.waiting > 0) {
         transfer->arrived_held = traffic.arrived;
     }
 }
