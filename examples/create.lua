@@ -1,6 +1,9 @@
 local heymarket = require "heymarket"
 
-local client = assert(heymarket.new())
+local client, problem = heymarket.new()
+if not client then
+  error(tostring(problem), 0)
+end
 local report, failure = client:create_contacts({
   { phone = "+1 (234) 567-8900", first = "John", last = "Smith" },
   { phone = "+44 20 7946 0958", first = "Zoë", email = "zoe@example.com", is_opted_out = true },

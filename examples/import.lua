@@ -1,8 +1,15 @@
 local heymarket = require "heymarket"
 
 local path = assert(arg[1], "usage: lua5.4 import.lua FILE.csv")
-local client = assert(heymarket.new { default_country = "1" })
-local report, failure = client:import(assert(heymarket.csv.open(path)), {
+local client, problem = heymarket.new { default_country = "1" }
+local contacts
+if client then
+  contacts, problem = heymarket.csv.open(path)
+end
+if problem then
+  error(tostring(problem), 0)
+end
+local report, failure = client:import(contacts, {
   journal = path .. ".journal",
   on_item = function(item) -- every contact that was not accepted, as it happens
     local why = item.failure and item.failure.message or item.reason

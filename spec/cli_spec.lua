@@ -67,6 +67,8 @@ describe("heymarket", function()
       { "import", file, "--batch-size", "0" },
       { "import", file, "--batch-size", "many" },
       { "import", file, "--batch-size", "1.5" },
+      { "import", file, "--batch-size", "-1" },
+      { "import", file, "--batch-size=-1" },
       { "import", file, "--concurrency", "1000" },
       { "import", file, "--requests-per-minute", "none" },
       { "import", file, "--max-failures", "0" },

@@ -568,13 +568,17 @@ describe("the failures file", function()
     end
   end)
 
-  it("that is removed or replaced while the import runs stops it", function()
+  it("that is removed, replaced or cut while the import runs stops it", function()
     local lines = { "phone" }
     for i = 1, 40 do
       lines[#lines + 1] = i % 2 == 0 and "123" or ("1234567%04d"):format(i)
     end
     local file = write_file("in.csv", table.concat(lines, "\n") .. "\n")
-    for word, act in pairs { removed = "rm ", replaced = "cp -p --remove-destination " .. quote(file) .. " " } do
+    for word, act in pairs {
+      removed = "rm ",
+      replaced = "cp -p --remove-destination " .. quote(file) .. " ",
+      cut = "truncate -s 0 ",
+    } do
       os.remove(failed_path())
       faults:reset()
       faults:default { delay = 0.5 }

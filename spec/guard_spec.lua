@@ -527,6 +527,8 @@ describe("a client that is closed while its call runs", function()
     witness.sums(20, failure.report)
     -- Three were on their way; the fourth was announced, and the client was closed before it left.
     assert.are.equal(6, failure.report.unknown)
+    assert.are.equal(14, failure.report.unsent)
+    assert.are.equal(3, failure.report.requests)
   end)
 
   it("over a real connection ends the call with the whole report", function()

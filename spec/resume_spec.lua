@@ -696,6 +696,36 @@ describe("a journal in use", function()
     end)
   end
 
+  it("is missed also where the import is stopped at the same time", function()
+    for _, option in ipairs { "should_stop", "deadline" } do
+      local path, stop = new_path(), false
+      local api = memory_api.new(function(_, number)
+        if number == 3 then
+          os.remove(path)
+          stop = true
+        end
+      end)
+      local report, problem = import(api, contacts(100), {
+        journal = path,
+        should_stop = option == "should_stop" and function()
+          return stop
+        end or nil,
+        on_progress = option == "deadline" and function()
+          if stop then
+            api.network.now = api.network.now + 1000
+          end
+        end or nil,
+        deadline = option == "deadline" and 500 or nil,
+      })
+      assert.is_nil(report)
+      assert.are.equal("journal", problem.kind)
+      assert.are.equal("changed", problem.reason)
+      assert.is_truthy(problem.message:find(option == "deadline" and "deadline" or "stopped on request", 1, true), problem.message)
+      assert_sound(problem.report, 100)
+      assert.are.equal(30, problem.report.accepted)
+    end
+  end)
+
   it("that was edited while a resumed import reads it stops the import", function()
     local path, list = new_path(), contacts(400)
     local first = memory_api.new()

@@ -225,6 +225,30 @@ describe("what a server writes back of the token", function()
     end)
   end)
 
+  it("is not shown in a contact that a 200 lists", function()
+    for _, place in ipairs {
+      '"first":"%s"',
+      '"first":"you sent Bearer %s here"',
+      '"%s":1',
+      '"note":[{"text":"%s"}]',
+      '"id":"%s"',
+    } do
+      for _, form in ipairs { false, "\\u%04x" } do
+        local failure = check(function(token)
+          local text = form and escape_all(token, form) or token
+          return {
+            body = ('[{"id":7,"phone":"%s",%s}]'):format(PHONE, place:format(text)):gsub('"id":7,(.*"id")', "%1"),
+          }
+        end)
+        local remote = failure and failure.report.items[1] or nil
+        if remote then
+          assert.are.equal(PHONE, remote.remote.phone)
+          assert.is_true(remote.remote_truncated)
+        end
+      end
+    end
+  end)
+
   it("is not shown as a request id, split or not", function()
     for _, between in ipairs { "", " ", "\t", "\195\182", "\226\128\139" } do
       for place = 5, 40, 7 do

@@ -246,6 +246,22 @@ local function read_listed(body)
   return listed
 end
 
+-- A server that writes our token into the contacts that it lists could bring it into reports and journals. Of such an
+-- answer only ids and phones are kept.
+local function hide_echoes(listed, body, redactor)
+  if #listed == 0 or not redactor:shows_token(body) then
+    return
+  end
+  for _, item in ipairs(listed) do
+    local id = item.remote and item.remote.id
+    if type(id) == "string" and redactor:shows_token(id) or type(id) == "table" then
+      id = nil
+    end
+    item.remote = item.remote and { id = id, phone = item.phone }
+    item.truncated = item.remote and true
+  end
+end
+
 -- Reads the answer of `GET /v1/inboxes`: an array, or an object that holds one, as an older guide shows it.
 local function read_inboxes(body)
   local ok, value = json.decode(body)
@@ -309,6 +325,7 @@ function answer.read(result, options)
     local listed
     listed, message = read(body)
     if listed then
+      hide_echoes(listed, body, redactor)
       return listed, nil, about
     end
   end

@@ -346,7 +346,11 @@ local function import(self, call, source, given)
   if notes then
     call.notes = false
     local unwritten = close_journal(notes)
-    stopped = stopped or unwritten
+    if unwritten and not (stopped and stopped.kind == "journal") then
+      -- Whoever went on with this journal would send contacts again, so this is said first.
+      local message = stopped and unwritten.message .. "; before that: " .. stopped.message
+      stopped = failure.with(unwritten, { message = message })
+    end
   end
   if stopped then
     return nil, with_report(stopped, made)

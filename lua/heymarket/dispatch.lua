@@ -305,6 +305,13 @@ end
 
 function Dispatch:start(try, headers, event)
   local request = try.request
+  self:tell(event)
+  if self.client.closed then
+    -- The hook has closed the client: nothing of this try has left.
+    try.ended()
+    self.queue[#self.queue + 1] = request
+    return
+  end
   request.attempts = request.attempts + 1
   request.url = try.url
   request.failure = nil
@@ -314,7 +321,6 @@ function Dispatch:start(try, headers, event)
   end
   self.on_way[try] = true
   self.flying = self.flying + 1
-  self:tell(event)
   local transport = self.client.transport
   local ok, started, code, message = pcall(transport.start, transport, try, self.inbox, headers)
   if not ok then

@@ -69,7 +69,7 @@ local function any_layer(text, found)
     if found(text) then
       return true
     end
-    local plain = unescaped(text)
+    local plain = text:find "[\\%%&]" and unescaped(text) or text
     if plain == text then
       return false
     end

@@ -235,6 +235,7 @@ function failures.open(path, columns, terms)
     begun = false,
     lines = {}, -- not written yet
     size = 0, -- of these
+    written = 0, -- bytes, since the file was emptied
     checksum = new_checksum(),
     problem = nil, -- why it could not be written
   }, File)
@@ -375,6 +376,10 @@ function File:flush()
     core.nanoseconds(self.handle, self.checksum:nanoseconds())
     local size, code, reason = core.size(self.handle, self.path)
     ok, message = size ~= nil, GONE[code] or reason
+    self.written = self.written + #content
+    if ok and size < self.written then
+      ok, message = false, "it was cut while the import ran"
+    end
   end
   if not ok then
     self.problem = tostring(message)

@@ -76,7 +76,7 @@ end
 -- Arguments
 
 local function number(given)
-  if not given:find "^%d+%.?%d*$" then
+  if not given:find "^%-?%d+%.?%d*$" then
     return nil, ("'%s' is not a number"):format(given)
   end
   return tonumber(given)
@@ -371,6 +371,23 @@ local function is_interrupt(problem)
   return type(problem) == "string" and problem:find "interrupted!$" ~= nil
 end
 
+-- argparse takes what begins with "-" for a flag. Behind a flag that wants a number, -1 is its value, and a wrong one.
+local function joined(arguments)
+  local wants_number, words = {}, {}
+  for _, entry in ipairs(IMPORT_OPTIONS) do
+    wants_number[entry[1]] = entry[3] == number or entry[3] == number_or_off
+  end
+  for _, word in ipairs(arguments) do
+    local last = words[#words]
+    if wants_number[last] and word:find "^%-[%d.]" then
+      words[#words] = last .. "=" .. word
+    else
+      words[#words + 1] = word
+    end
+  end
+  return words
+end
+
 --- Runs the command.
 ---@param arguments string[] as the interpreter gives them
 ---@return integer code to exit with: 0 all accepted, 1 could not run, 2 wrong usage, 3 finished but not all accepted, 4
@@ -391,7 +408,7 @@ function cli.main(arguments)
   end
   local ok, result = pcall(function()
     local parser, parsers = make_parser(argparse)
-    local given = parser:parse(arguments)
+    local given = parser:parse(joined(arguments))
     return commands[given.command](given, parsers[given.command])
   end)
   require("heymarket.core").interrupts "restore"
