@@ -569,6 +569,43 @@ describe("the failures file", function()
     end
   end)
 
+  it("has every row that was read and not sent, where the import is stopped before its first answer", function()
+    -- All have one phone, so they are read and wait for the first of them.
+    local file = write_file("in.csv", "phone,first\n" .. ("12345678901,Ann\n"):rep(30))
+    faults:default { fault = "timeout_after_read" }
+    local running = start {
+      "import",
+      file,
+      "--failures",
+      failed_path(),
+      "--batch-size",
+      "1",
+      "--concurrency",
+      "2",
+      "--timeout",
+      "2",
+      "--max-attempts",
+      "1",
+      "--json",
+    }
+    eventually(function()
+      return requests() == 1
+    end)
+    running.signal "INT"
+    local made = running.wait()
+    assert.equal(130, made.code)
+    local report = parsed(made.out)
+    assert.same({ 30, 1, 29 }, { report.total, report.unknown, report.unsent })
+    local rows = {}
+    for _, record in ipairs(failures_of(failed_path())) do
+      rows[tonumber(record._row)] = record._outcome
+    end
+    assert.equal("unknown", rows[2])
+    for row = 3, 31 do
+      assert.equal("unsent", rows[row])
+    end
+  end)
+
   it("that is removed, replaced or cut while the import runs stops it", function()
     local lines = { "phone" }
     for i = 1, 40 do
