@@ -815,6 +815,8 @@ describe("the fault tests", function()
       client:close()
     end
     opened = {}
+    plain:disconnect()
+    secure:disconnect()
     collectgarbage()
     collectgarbage()
     assert.are.same({ signers = 0, pools = 0, transfers = 0 }, core.open_handles())

@@ -903,6 +903,7 @@ end)
 
 describe("at the end", function()
   it("nothing is left open", function()
+    api:disconnect()
     collectgarbage()
     collectgarbage()
     assert.are.same({ signers = 0, pools = 0, transfers = 0 }, core.open_handles())

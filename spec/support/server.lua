@@ -111,7 +111,9 @@ end
 ---@param value any? sent as JSON
 ---@return table answer
 function Server:control(method, name, value)
-  local pool = core.pool {}
+  -- One connection for all of them: a new one costs time, and a test makes several calls.
+  self.pool = self.pool or core.pool {}
+  local pool = self.pool
   local body = method == "POST" and (value == nil and "" or cjson.encode(value)) or nil
   local url = ("http://127.0.0.1:%d/_control/%s"):format(self.control_port, name)
   assert(pool:start(method, url, {}, body, 30, 10))
@@ -123,7 +125,6 @@ function Server:control(method, name, value)
       pool:wait(1)
     end
   until result
-  pool:close()
   if result.code or result.status ~= 200 then
     error(("control call %s: %s %s"):format(name, tostring(result.code or result.status), tostring(result.body)))
   end
@@ -159,8 +160,17 @@ function Server:ledger()
   return self:control("GET", "ledger")
 end
 
+--- Closes the connection of the control calls; the next call opens one.
+function Server:disconnect()
+  if self.pool then
+    self.pool:close()
+    self.pool = nil
+  end
+end
+
 --- Ends the server.
 function Server:stop()
+  self:disconnect()
   if self.pipe then
     self.pipe:close()
     self.pipe = nil
