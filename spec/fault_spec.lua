@@ -7,6 +7,10 @@ local witness = require "spec.support.witness"
 -- Long enough for any answer of the server here, and what a test waits where the fault is that nothing comes.
 local PATIENCE, STALL = 30, 0.4
 
+-- Under Lua 5.1 to 5.3 the faults are tried over plain HTTP only: each takes its time.
+local RUN = os.getenv "HEYMARKET_TEST_RUN"
+local SHORT = RUN == "5.1" or RUN == "5.2" or RUN == "5.3"
+
 local MAYBE = { delivered = "maybe", retryable = true }
 local NO = { delivered = "no", retryable = true }
 
@@ -195,9 +199,12 @@ local function each_transport(body)
   body("http", function()
     return plain
   end)
-  body("https", function()
-    return secure
-  end)
+  -- TLS is the matter of the C core, which is the same for every Lua.
+  if not SHORT then
+    body("https", function()
+      return secure
+    end)
+  end
 end
 
 each_transport(function(scheme, at)

@@ -720,7 +720,10 @@ describe("a journal in use", function()
       assert.is_nil(report)
       assert.are.equal("journal", problem.kind)
       assert.are.equal("changed", problem.reason)
-      assert.is_truthy(problem.message:find(option == "deadline" and "deadline" or "stopped on request", 1, true), problem.message)
+      assert.is_truthy(
+        problem.message:find(option == "deadline" and "deadline" or "stopped on request", 1, true),
+        problem.message
+      )
       assert_sound(problem.report, 100)
       assert.are.equal(30, problem.report.accepted)
     end

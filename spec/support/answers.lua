@@ -192,7 +192,9 @@ end
 ---@param value table?
 ---@return table answer
 function Server:control(name, value)
-  local pool = core.pool {}
+  -- One connection for all of them: a new one costs time, and each entry makes several calls.
+  self.pool = self.pool or core.pool {}
+  local pool = self.pool
   local url = ("http://127.0.0.1:%d/%s"):format(self.port, name)
   assert(pool:start(value and "POST" or "GET", url, {}, value and cjson.encode(value), 60, 10))
   local result
@@ -203,7 +205,6 @@ function Server:control(name, value)
       pool:wait(1)
     end
   until result
-  pool:close()
   if result.code or result.status ~= 200 then
     error(("control call %s: %s %s"):format(name, tostring(result.code or result.status), tostring(result.body)))
   end
@@ -257,6 +258,10 @@ end
 
 --- Ends the server.
 function Server:stop()
+  if self.pool then
+    self.pool:close()
+    self.pool = nil
+  end
   if self.pipe then
     self.pipe:close()
     self.pipe = nil

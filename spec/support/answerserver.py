@@ -484,9 +484,8 @@ def main():
                 status, value = 500, {"error": repr(error)}
             text = json.dumps(value).encode()
             head = "HTTP/1.1 %d Control\r\nContent-Type: application/json\r\n" % status
-            head += "Content-Length: %d\r\nConnection: close\r\n\r\n" % len(text)
+            head += "Content-Length: %d\r\n\r\n" % len(text)
             self.wfile.write(head.encode() + text)
-            self.close_connection = True
 
         do_GET = do_POST = answer
 
