@@ -204,7 +204,9 @@ local function make_grammar(lpeg)
     return R "!\255" - lead - stops + #lead * (1 - unseen)
   end
   local tail = B(R "!\127") + B((1 - lead) * (1 - lead) * high) + B((1 - unseen) * (1 - unseen) * high)
-  local plain = quote * C(head_but(quote) * (1 - quote) ^ 0 * tail + P(true)) * quote * -quote
+  -- Most cells hold neither a blank nor a byte with which an unseen character could begin.
+  local plain = C((R "!\255" - lead - S ',"') ^ 0) * #S ",\r\n"
+    + quote * C(head_but(quote) * (1 - quote) ^ 0 * tail + P(true)) * quote * -quote
     + quote * #(head_but(quote) + P '""') * Cs(((1 - quote) ^ 1 + P '""' / '"') ^ 0) * tail * quote
     + C(head_but(S ',"') * (1 - S ',"\r\n') ^ 0 * tail + P(true))
   local made = { match = lpeg.match, scanners = {} }
