@@ -37,13 +37,11 @@
 #pragma weak lua_getglobal
 #pragma weak lua_rawlen
 #pragma weak lua_tonumberx
-#pragma weak luaL_prepbuffsize
 #pragma weak lua_tointegerx
 #define core_rawlen(L, index) lua_rawlen((L), (index))
 #else
 #pragma weak lua_objlen
 #pragma weak lua_tonumber
-#pragma weak luaL_prepbuffer
 #define core_rawlen(L, index) lua_objlen((L), (index))
 #endif
 

@@ -174,13 +174,8 @@ static void unguard_pipe(const struct pipe_guard *guard) {
         sigset_t pipe_only;
         sigemptyset(&pipe_only);
         sigaddset(&pipe_only, SIGPIPE);
-#if defined(__APPLE__)
-        int number;
-        sigwait(&pipe_only, &number);
-#else
         struct timespec at_once = {0, 0};
         sigtimedwait(&pipe_only, NULL, &at_once);
-#endif
     }
     pthread_sigmask(SIG_SETMASK, &guard->former, NULL);
 }
@@ -476,6 +471,8 @@ static int on_ready(void *context, char *remote_ip, char *local_ip, int remote_p
             hold(transfer);
         }
     }
+    /* What libcurl said of a stale connection does not concern this one. */
+    transfer->good_end = transfer->excess = false;
     transfer->sent = true;
     return CURL_PREREQFUNC_OK;
 }

@@ -149,17 +149,6 @@ static int core_sync(lua_State *L) {
     return outcome(L, good, errno);
 }
 
-/* Makes an empty file that only its owner can read, where there is none yet. */
-static int core_create(lua_State *L) {
-    const char *path = luaL_checklstring(L, 1, NULL);
-    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, S_IRUSR | S_IWUSR);
-    int reason = errno;
-    if (file >= 0) {
-        close(file);
-    }
-    return outcome(L, file >= 0, reason);
-}
-
 /* For a file that holds people's data: it must be a regular file, only its owner can read it from
  * now on, and no program that is started from here gets the open handle. */
 static int core_protect(lua_State *L) {
@@ -428,7 +417,6 @@ void core_open_system(lua_State *L) {
         {"isatty", core_isatty},
         {"columns", core_columns},
         {"sync", core_sync},
-        {"create", core_create},
         {"prepare", core_prepare},
         {"protect", core_protect},
         {"size", core_size},

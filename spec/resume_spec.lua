@@ -654,6 +654,44 @@ describe("a resumed import that stops early", function()
   end)
 end)
 
+describe("an array whose element cannot be read", function()
+  it("has not ended there: the mended array goes on", function()
+    local path, list = new_path(), contacts(4)
+    local broken = setmetatable({ list[1], list[2], [4] = list[4] }, {
+      __index = function()
+        error "cannot be read"
+      end,
+    })
+    local _, problem = import(memory_api.new(), broken, { journal = path })
+    assert.are.equal("source", problem.kind)
+    local report = assert(import(memory_api.new(), list, { journal = path }))
+    assert.are.equal(4, report.accepted)
+  end)
+end)
+
+describe("a contact that an earlier run has perhaps sent", function()
+  it("is unknown where this run is refused, and its failure says so", function()
+    local path, list = new_path(), contacts(1)
+    import(
+      memory_api.new(function()
+        return { code = "RECV_ERROR", sent = true }
+      end),
+      list,
+      { journal = path, max_attempts = 1 }
+    )
+    local report = assert(import(
+      memory_api.new(function()
+        return { status = 400, body = "{}" }
+      end),
+      list,
+      { journal = path }
+    ))
+    assert.are.equal(1, report.unknown)
+    assert.are.equal("maybe", report.items[1].failure.delivered)
+    assert.are.equal(400, report.items[1].failure.status)
+  end)
+end)
+
 describe("a journal in use", function()
   local ways = {
     deleted = function(path)

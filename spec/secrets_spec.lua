@@ -249,6 +249,23 @@ describe("what a server writes back of the token", function()
     end
   end)
 
+  it("is looked for in linear time", function()
+    -- A search that takes quadratic time would not come to its end.
+    for _, piece in ipairs { "\\", "\\u", "&#", "%", "\\u{0", "&#x0", "A" } do
+      local much = piece:rep(250000 / #piece)
+      check(function()
+        return { status = 500, body = much }
+      end)
+      check(function()
+        return { status = 500, headers = "HTTP/1.1 500 x\r\nX-Request-Id: " .. much .. "\r\n\r\n", body = "x" }
+      end)
+      check(function()
+        local text = much:gsub("\\", "\\\\")
+        return { body = ('[{"id":7,"phone":"%s","first":"%s"}]'):format(PHONE, text) }
+      end)
+    end
+  end)
+
   it("is not shown as a request id, split or not", function()
     for _, between in ipairs { "", " ", "\t", "\195\182", "\226\128\139" } do
       for place = 5, 40, 7 do

@@ -303,10 +303,9 @@ class Soak:
         subprocess.run(["cc", "-std=c11", "-O1", "-shared", "-fPIC", "-o", self.env["LD_PRELOAD"],
                         str(TOP / "spec/support/disk.c"), "-ldl"], check=True)
         self.server = Server()
-        started = time.monotonic()
+        started, number = time.monotonic(), 0
         try:
             self.measure()
-            number = 0
             while self.kills < self.wanted_kills or self.cuts < self.wanted_cuts:
                 number += 1
                 Import(self, number).go()

@@ -391,7 +391,7 @@ end
 
 --- Are these credentials good? Writes nothing.
 ---
---- Asks `GET /v1/inboxes`, which the vendor recommends for this, and looks at the status only.
+--- Asks `GET /v1/inboxes`, which the vendor recommends for this. Only a whole JSON list of inboxes counts.
 ---@param given table? options: timeout (s), max_attempts, deadline (s), requests_per_minute, on_event
 ---@return boolean? true
 ---@return heymarket.Failure?

@@ -405,6 +405,7 @@ function Engine:book_batch(batch, problem)
       outcome, why = "failed", problem
       if problem.delivered == "maybe" or batch.maybe or entry.maybe then
         outcome = "unknown"
+        why = problem.delivered == "maybe" and problem or failure.with(problem, { delivered = "maybe" })
       end
     end
     counts[outcome] = counts[outcome] + 1

@@ -219,7 +219,10 @@ local function resumed(next_entry, whole, settings, running, notes)
       if not entry then
         ended = true
         if begun then
-          local _, problem = notes:ended(seen)
+          local problem
+          if not running.dispatch.stopped then
+            problem = select(2, notes:ended(seen))
+          end
           leave_journal(problem)
         end
       end

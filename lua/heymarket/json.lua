@@ -49,6 +49,16 @@ function json.integer(n)
   return n == 0 and "0" or format("%.0f", n)
 end
 
+local function fewest_digits(n)
+  for precision = 15, 17 do
+    local digits = format("%." .. precision .. "g", n)
+    if precision == 17 or tonumber(digits) == n then
+      -- A locale may write (and read) a comma for the decimal point; JSON has the point only.
+      return (gsub(digits, ",", "."))
+    end
+  end
+end
+
 --- A finite number in the fewest digits that give the same number again.
 ---@param n number
 ---@return string? digits nil for NaN, infinity, and whole numbers that are not exact
@@ -59,13 +69,7 @@ function json.number(n)
   if n % 1 == 0 then
     return json.integer(n)
   end
-  for precision = 15, 17 do
-    local digits = format("%." .. precision .. "g", n)
-    if precision == 17 or tonumber(digits) == n then
-      -- A locale may write (and read) a comma for the decimal point; JSON has the point only.
-      return (gsub(digits, ",", "."))
-    end
-  end
+  return fewest_digits(n)
 end
 
 --- A number as this Lua holds it best: a whole one as an integer where there are integers.
@@ -180,12 +184,7 @@ local function written_number(n)
   if exact or n ~= n or n == math.huge or n == -math.huge then
     return exact or "null"
   end
-  for precision = 15, 17 do
-    local digits = format("%." .. precision .. "g", n)
-    if precision == 17 or tonumber(digits) == n then
-      return (gsub(digits, ",", "."))
-    end
-  end
+  return fewest_digits(n)
 end
 
 --- Writes plain Lua values as JSON, for reports, logs and journals; what goes to the server is built field by field

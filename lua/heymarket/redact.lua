@@ -56,8 +56,10 @@ end
 
 -- Text without one layer of the escapes of JSON and JavaScript, of URLs and of HTML.
 local function unescaped(text)
-  text = text:gsub("\\+u([dD][89abAB]%x%x)\\+u([dD][c-fC-F]%x%x)", from_pair)
-  text = text:gsub("\\+u(%x%x%x%x)", from_hex):gsub("\\+u{0*(%x%x?%x?%x?)}", from_hex):gsub("\\+x(%x%x)", from_hex)
+  -- One backslash for each run of them: they are not compared, and a search for runs takes quadratic time.
+  text = text:gsub("\\+", "\\")
+  text = text:gsub("\\u([dD][89abAB]%x%x)\\u([dD][c-fC-F]%x%x)", from_pair)
+  text = text:gsub("\\u(%x%x%x%x)", from_hex):gsub("\\u{0*(%x%x?%x?%x?)}", from_hex):gsub("\\x(%x%x)", from_hex)
   return (
     text:gsub("%%(%x%x)", from_byte):gsub("&#[xX]0*(%x%x?%x?%x?);", from_hex):gsub("&#0*(%d%d?%d?%d?);", from_decimal)
   )

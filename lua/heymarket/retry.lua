@@ -58,7 +58,7 @@ function retry.after(value, now)
   if not value then
     return nil
   end
-  local seconds = value:match "^%s*(%d+%.?%d*)%s*$"
+  local seconds = value:match "^%d+$" or value:match "^%d+%.%d*$"
   if seconds then
     return math.min(tonumber(seconds), LONGEST)
   end

@@ -110,7 +110,11 @@ end
 local LOOPBACK = { ["127.0.0.1"] = true, localhost = true, ["[::1]"] = true }
 
 local function is_loopback()
-  local name, port = (ngx.var.http_host or ""):lower():match "^(.*):(%d+)$"
+  local host = (ngx.var.http_host or ""):lower()
+  local name, port = host:match "^(.*):(%d+)$"
+  if not name then
+    name, port = host, "80" -- which clients leave out
+  end
   -- The name may stand in the request line as well.
   return LOOPBACK[name] and port == ngx.var.server_port and LOOPBACK[ngx.var.host] or false
 end
