@@ -443,10 +443,10 @@ local function run(script, environment, arguments)
     words[#words + 1] = quote(argument)
   end
   return output_of(
-    ("env LUA_PATH=%s LUA_CPATH=%s %s %s %s %s 2>&1; echo exit $?"):format(
+    ("env %s LUA_PATH=%s LUA_CPATH=%s %s %s %s 2>&1; echo exit $?"):format(
+      environment or "",
       quote(package.path),
       quote(package.cpath),
-      environment or "",
       _G.arg[first],
       quote(path),
       table.concat(words, " ")
@@ -505,7 +505,7 @@ describe("SIGPIPE", function()
         io.popen("kill -PIPE $PPID"):close()
         core.sleep(5)
         print "not reached"
-      ]], nil, {
+      ]], "--default-signal=PIPE", {
       ("http://127.0.0.1:%s/"):format(ports.reset),
       url "/early/413",
       ("https://127.0.0.1:%s/early/413"):format(ports.tls),

@@ -16,7 +16,7 @@ local CONFIGURATION = nginx.load_modules
 worker_processes 2;
 pid @FOLDER@/nginx.pid;
 error_log @FOLDER@/error.log info;
-events { worker_connections 512; }
+events { worker_connections 4096; }
 http {
   access_log off;
   keepalive_requests 100000;

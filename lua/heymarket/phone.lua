@@ -294,8 +294,14 @@ local function without_plus(digits, default_country)
   if default_country == false then
     problem = length_problem(digits)
   elseif default_country then
-    digits, problem = with_country(digits, default_country)
-    problem = problem or international_problem(digits)
+    local given = digits
+    digits, problem = with_country(given, default_country)
+    if digits then
+      problem = international_problem(digits)
+      if problem and digits ~= given then
+        problem = problem .. (" (with the default country code %s before it)"):format(default_country)
+      end
+    end
   elseif sub(digits, 1, 1) ~= "0" and #digits >= MIN_DIGITS and #digits < MIN_WITHOUT_PLUS then
     problem = ("has %d digits and no country code: write it with + and its code, %s, or set a default country "):format(
       #digits,

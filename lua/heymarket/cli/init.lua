@@ -208,7 +208,7 @@ local function add_import(parser)
   )
   command:flag("--dry-run"):description "check everything and send nothing; neither credentials nor journal are used"
   command:flag("--json"):description "print the report as one JSON object"
-  command:flag("--quiet"):description "no progress and no messages but errors"
+  command:flag("--quiet"):description "no progress, and nothing on stderr but errors"
   command:flag("--no-progress"):description "no progress"
   add_connection(command)
   return command
