@@ -227,10 +227,14 @@ describe("nginx", function()
       end
     )
 
+    -- libcurl 7.88 drops an answer on HTTP/2 whose stream is reset in the same packet; the request is tried again then.
+    local again = face.protocol == "HTTP/2.0" and 4 or 0
+
     for _, size in ipairs { 20480, 102400, 1000000 } do
       it(("splits %d bytes that nginx refuses after the head, over %s"):format(size, face.name), function()
         local client = client_of(face, "/" .. size)
-        local report = assert(client:create_contacts(contacts_of(16, math.floor(size / 16)), { max_attempts = 1 }))
+        local report =
+          assert(client:create_contacts(contacts_of(16, math.floor(size / 16)), { max_attempts = 1 + again }))
         client:close()
         assert.are.equal(16, report.accepted)
         local count, times = stored()
@@ -252,7 +256,7 @@ describe("nginx", function()
           assert.are.equal(413, failure.status)
           assert.are.equal("maybe", failure.delivered)
           assert.are.equal(1, failure.report.unknown)
-          assert.are.equal(1, failure.report.requests)
+          assert.is_true(failure.report.requests <= 1 + again)
           assert.are.equal(0, (stored()))
         end
       )
@@ -262,12 +266,14 @@ describe("nginx", function()
         function()
           local client = client_of(face, "/token")
           local report =
-            assert(client:create_contacts(contacts_of(16, math.floor(size / 16) - 40), { max_attempts = 2 }))
+            assert(client:create_contacts(contacts_of(16, math.floor(size / 16) - 40), { max_attempts = 2 + again }))
           client:close()
           assert.are.equal(16, report.accepted)
-          assert.are.equal(2, report.requests)
           assert.are.equal(16, (stored()))
-          assert.are.same({ [200] = 1, [401] = 1 }, logged().statuses)
+          local statuses = logged().statuses
+          assert.are.equal(1, statuses[200])
+          assert.is_true(statuses[401] >= 1 and statuses[401] <= 1 + again)
+          assert.are.equal(report.requests, statuses[200] + statuses[401])
         end
       )
     end

@@ -177,14 +177,22 @@ for _, way in ipairs(WAYS) do
         wanted[start(way, "/slow", "x")] = true
       end
       assert.are.equal(100, pool:running())
+      local lost = 0
       for _ = 1, 100 do
         local result = await()
-        assert.is_nil(result.code, result.message)
-        assert.are.equal("slow", result.body)
+        -- nginx may end an HTTP/2 connection by GOAWAY as it begins; that is told, and nothing is believed.
+        if way[3] == 2 and result.code == "HTTP2" then
+          assert.is_nil(result.status)
+          lost = lost + 1
+        else
+          assert.is_nil(result.code, result.message)
+          assert.are.equal("slow", result.body)
+        end
         assert.is_true(wanted[result.id])
         wanted[result.id] = nil
       end
       assert.is_nil(next(wanted))
+      assert.is_true(lost <= 5, lost .. " lost requests")
     end)
 
     for _, size in ipairs { 20000, 100000, 1000000, 4000000 } do
