@@ -28,8 +28,8 @@ SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sani
 Q = $(if $(V),,@)
 SAY = @$(if $(V),:,echo)
 
-SOURCES = $(wildcard csrc/*.c)
-HEADERS = $(wildcard csrc/*.h)
+SOURCES = $(wildcard csrc/*/*.c)
+HEADERS = $(wildcard csrc/*/*.h)
 LIBRARIES = libcurl libsodium
 CORES = $(LUAS:%=build/%/heymarket/core.so)
 
@@ -117,7 +117,7 @@ uninstall: ## remove what install put there
 
 clean: ## remove build/, and what luarocks make leaves in the tree
 	@echo "clean: remove what was built"
-	@rm -rf build heymarket csrc/*.o
+	@rm -rf build heymarket csrc/*/*.o
 
 # What is missing is installed. These run every time: they cost a few milliseconds.
 deps-build:

@@ -558,7 +558,7 @@ describe("what a refused contact is kept with", function()
       .. '},{"phone":"12345678902","id":8,"avatar":"'
       .. ("x"):rep(17000)
       .. '"}]'
-    local json = require "heymarket.json"
+    local json = require "heymarket.util.json"
     local shown = {}
     for run = 1, 2 do
       local client, sent = capture.client({ max_attempts = 1 }, function()

@@ -1,6 +1,6 @@
 -- The table of answers (spec/answers) over plain HTTP; answers_tls_spec.lua and answers_http2_spec.lua go on with it.
 local answers = require "spec.support.answers"
-local json = require "heymarket.json"
+local json = require "heymarket.util.json"
 
 local LEAST = 30 -- entries of a class
 

@@ -3,7 +3,7 @@
 local core = require "heymarket.core"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
-local transport = require "heymarket.transport"
+local transport = require "heymarket.http.transport"
 
 local quote, output_of = process.quote, process.output
 

@@ -630,20 +630,20 @@ end
 describe("an error of our own", function()
   -- Every function of the module, once for each place where it is called from outside its file.
   local MODULES = {
-    "heymarket.answer",
+    "heymarket.http.response",
     "heymarket.contact",
-    "heymarket.dispatch",
-    "heymarket.engine",
+    "heymarket.http.sender",
+    "heymarket.bulk",
     "heymarket.failure",
-    "heymarket.intake",
-    "heymarket.journal",
-    "heymarket.json",
+    "heymarket.bulk.source",
+    "heymarket.bulk.journal",
+    "heymarket.util.json",
     "heymarket.options",
-    "heymarket.pacer",
+    "heymarket.http.pacer",
     "heymarket.report",
-    "heymarket.retry",
-    "heymarket.text",
-    "heymarket.token",
+    "heymarket.http.retry",
+    "heymarket.util.text",
+    "heymarket.http.token",
   }
 
   -- Calls the function with each table of functions that belongs to the running client, or to the modules.
@@ -692,7 +692,7 @@ describe("an error of our own", function()
         add(meta.__index, "object")
       end
     end
-    local engine = require "heymarket.engine"
+    local engine = require "heymarket.bulk"
     local report = require "heymarket.report"
     local made = engine.new(client, { concurrency = 1, batch_size = 1, overwrite = false }, report.new(1))
     for _, object in ipairs { made, made.dispatch, made.books } do

@@ -1,5 +1,5 @@
 local core = require "heymarket.core"
-local json = require "heymarket.json"
+local json = require "heymarket.util.json"
 local process = require "spec.support.process"
 
 local math_type = rawget(math, "type")

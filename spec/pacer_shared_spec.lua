@@ -1,5 +1,5 @@
 local fake = require "spec.support.fake"
-local pacer = require "heymarket.pacer"
+local pacer = require "heymarket.http.pacer"
 
 local WINDOW = 60 -- seconds in which the API counts
 

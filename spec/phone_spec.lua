@@ -1,7 +1,7 @@
 -- The section "Phones" of the interface, number by number.
 
 local heymarket = require "heymarket"
-local phone = require "heymarket.phone"
+local phone = require "heymarket.contact.phone"
 local process = require "spec.support.process"
 local sandbox = require "heymarket.sandbox"
 

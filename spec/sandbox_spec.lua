@@ -3,7 +3,7 @@ local core = require "heymarket.core"
 local faces = require "spec.support.sandbox_faces"
 local heymarket = require "heymarket"
 local process = require "spec.support.process"
-local retry = require "heymarket.retry"
+local retry = require "heymarket.http.retry"
 local sandbox_server = require "heymarket.sandbox.server"
 
 local sandbox = heymarket.sandbox

@@ -1,6 +1,6 @@
 local failure = require "heymarket.failure"
 local process = require "spec.support.process"
-local text = require "heymarket.text"
+local text = require "heymarket.util.text"
 
 -- What Unicode says of each code point, as Python knows it: "N" for those of the categories Cc, Cf, Zl and Zp, which no
 -- terminal shows as themselves; "L" for letters, digits, punctuation, symbols and the common blank.

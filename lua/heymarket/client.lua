@@ -2,16 +2,16 @@
 local client = {}
 
 local core = require "heymarket.core"
-local dispatch = require "heymarket.dispatch"
-local engine = require "heymarket.engine"
+local dispatch = require "heymarket.http.sender"
+local engine = require "heymarket.bulk"
 local failure = require "heymarket.failure"
-local intake = require "heymarket.intake"
-local journal = require "heymarket.journal"
+local intake = require "heymarket.bulk.source"
+local journal = require "heymarket.bulk.journal"
 local options = require "heymarket.options"
-local pacer = require "heymarket.pacer"
+local pacer = require "heymarket.http.pacer"
 local report = require "heymarket.report"
-local token = require "heymarket.token"
-local transport = require "heymarket.transport"
+local token = require "heymarket.http.token"
+local transport = require "heymarket.http.transport"
 
 local VERSION = "0.2.0"
 local MAX_ITEMS = 1000 -- of an import's report

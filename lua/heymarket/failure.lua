@@ -1,7 +1,7 @@
 --- Failures: what went wrong, as a plain table whose every fact is a plain field.
 local failure = {}
 
-local text = require "heymarket.text"
+local text = require "heymarket.util.text"
 
 local one_line = text.one_line
 

@@ -2,7 +2,7 @@
 local options = {}
 
 local core = require "heymarket.core"
-local text = require "heymarket.text"
+local text = require "heymarket.util.text"
 
 local function is_function(value)
   if type(value) == "function" then

@@ -2,7 +2,7 @@
  *
  * It never raises an error; what it gives in place of a text is JSON again, with as many values and
  * levels; and a text that is JSON is none with one byte more, or without its last bracket. */
-#include "../../csrc/core.h"
+#include "../../csrc/core/core.h"
 #include "demand.h"
 
 #include <lualib.h>

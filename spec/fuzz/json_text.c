@@ -2,7 +2,7 @@
  *
  * What is written must be the very string when it is read back, by a reader that shares nothing
  * with the writer; and a string is refused exactly where it is not UTF-8. */
-#include "../../csrc/core.h"
+#include "../../csrc/core/core.h"
 #include "demand.h"
 
 #include <lualib.h>

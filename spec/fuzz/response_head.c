@@ -4,7 +4,7 @@
  * are, a response that is believed has the properties that are demanded here, each looked up in the
  * bytes anew; it makes no difference in which pieces a body comes; and a good response made around
  * the same bytes is believed. */
-#include "../../csrc/response.h"
+#include "../../csrc/core/response_head.h"
 #include "demand.h"
 
 #include <stdint.h>

@@ -3,7 +3,7 @@ local failures = {}
 
 local core = require "heymarket.core"
 local csv = require "heymarket.csv"
-local text = require "heymarket.text"
+local text = require "heymarket.util.text"
 
 local OWN = { "_row", "_outcome", "_field", "_message" }
 

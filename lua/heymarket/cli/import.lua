@@ -9,7 +9,7 @@ local failures_file = require "heymarket.cli.failures"
 local progress = require "heymarket.cli.progress"
 local report = require "heymarket.report"
 local summary = require "heymarket.cli.summary"
-local text = require "heymarket.text"
+local text = require "heymarket.util.text"
 
 local MAX_ITEMS = 1000 -- as many as the report of an import keeps
 local LOOK_EVERY = 64 -- rows between two looks at the clock and at interrupts

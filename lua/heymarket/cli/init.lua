@@ -33,7 +33,7 @@ end
 
 -- One line on stderr. The module that makes it safe may be what cannot be loaded.
 local function complain(message)
-  local loaded, text = pcall(require, "heymarket.text")
+  local loaded, text = pcall(require, "heymarket.util.text")
   local line = loaded and text.one_line(message) or tostring(message):gsub("[^\32-\126]+", " ")
   io.stderr:write("heymarket: ", line, "\n")
 end
@@ -309,7 +309,7 @@ function commands.import(given, parser)
   check_values(parser, "import", options)
   local map, mapped = {}, {}
   for _, pair in ipairs(given.map) do
-    local folded = require("heymarket.text").trim(pair.column):lower()
+    local folded = require("heymarket.util.text").trim(pair.column):lower()
     if mapped[folded] then
       parser:error(("--map is given twice for the column %s"):format(pair.column))
     end

@@ -2,10 +2,10 @@
 local summary = {}
 
 local failures = require "heymarket.cli.failures"
-local json = require "heymarket.json"
+local json = require "heymarket.util.json"
 local progress = require "heymarket.cli.progress"
 local report = require "heymarket.report"
-local text = require "heymarket.text"
+local text = require "heymarket.util.text"
 
 local SHOWN = 10 -- reasons that are named in the summary
 local SHOWN_ROWS = 5 -- rows named with each

@@ -13,7 +13,7 @@ local sandbox_json = require "heymarket.sandbox.json"
 local sandbox_script = require "heymarket.sandbox.script"
 local sandbox_token = require "heymarket.sandbox.token"
 local sandbox_transport = require "heymarket.sandbox.transport"
-local text = require "heymarket.text"
+local text = require "heymarket.util.text"
 
 local array, is_array, is_object = sandbox_json.array, sandbox_json.is_array, sandbox_json.is_object
 

@@ -4,7 +4,7 @@ local sandbox_script = {}
 local contact = require "heymarket.contact"
 local options = require "heymarket.options"
 local sandbox_json = require "heymarket.sandbox.json"
-local text = require "heymarket.text"
+local text = require "heymarket.util.text"
 
 ---@class heymarket.SandboxStep one step; each API request takes the first one that fits it
 ---@field status integer? answer with this status; nothing is stored unless `process` is true

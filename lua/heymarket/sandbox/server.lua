@@ -9,7 +9,7 @@ local failure = require "heymarket.failure"
 local options = require "heymarket.options"
 local sandbox = require "heymarket.sandbox"
 local sandbox_json = require "heymarket.sandbox.json"
-local text = require "heymarket.text"
+local text = require "heymarket.util.text"
 
 local HOST = "127.0.0.1"
 local PORT_LOW, PORT_HIGH = 12000, 32000 -- below the ports that systems give to outgoing connections

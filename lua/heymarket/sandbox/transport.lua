@@ -42,14 +42,14 @@ local sandbox_of = setmetatable({}, { __mode = "k" })
 
 --- Makes the transport of a client.
 ---@param sandbox heymarket.Sandbox
----@return table transport with the methods of heymarket.transport
+---@return table transport with the methods of heymarket.http.transport
 function sandbox_transport.new(sandbox)
   local made = setmetatable({ clock = sandbox.clock, flights = {} }, Transport)
   sandbox_of[made] = sandbox
   return made
 end
 
---- See heymarket.transport.
+--- See heymarket.http.transport.
 function Transport.inbox()
   return { first = 1, last = 0 }
 end
@@ -102,7 +102,7 @@ local function result_of(request, response)
   return result
 end
 
---- See heymarket.transport. The sandbox acts on the request now; the answer comes when its time has come.
+--- See heymarket.http.transport. The sandbox acts on the request now; the answer comes when its time has come.
 ---@param request table
 ---@param inbox table
 ---@param lines string[] the headers
@@ -169,7 +169,7 @@ function Transport:pump()
   return #arrived
 end
 
---- See heymarket.transport. Moves the clock to the next arrival, or by so many seconds.
+--- See heymarket.http.transport. Moves the clock to the next arrival, or by so many seconds.
 ---@param inbox table
 ---@param seconds number
 function Transport:wait(inbox, seconds)
@@ -186,13 +186,13 @@ function Transport:wait(inbox, seconds)
   self:pump()
 end
 
---- See heymarket.transport.
+--- See heymarket.http.transport.
 ---@return integer
 function Transport:running()
   return #self.flights
 end
 
---- See heymarket.transport. What is on its way is forgotten: the client knows that its answer will not come.
+--- See heymarket.http.transport. What is on its way is forgotten: the client knows that its answer will not come.
 function Transport:close()
   self.closed = true
   self.flights = {}

@@ -3,9 +3,9 @@
 --- create_contacts and import differ in where the entries come from and in what becomes of the books; the rest is here.
 local engine = {}
 
-local dispatch = require "heymarket.dispatch"
+local dispatch = require "heymarket.http.sender"
 local failure = require "heymarket.failure"
-local text = require "heymarket.text"
+local text = require "heymarket.util.text"
 
 local concat, sub = table.concat, string.sub
 

@@ -7,8 +7,8 @@
  *   "\u0002" and the string for a string that begins with one of these three characters
  *   ["\u0003"]              for an empty array, which a decoder cannot tell from an empty object
  *
- * lua/heymarket/json.lua takes these marks out again. One pass, and no recursion. */
-#include "core.h"
+ * lua/heymarket/util/json.lua takes these marks out again. One pass, and no recursion. */
+#include "../core/core.h"
 
 #include <stdint.h>
 #include <stdlib.h>

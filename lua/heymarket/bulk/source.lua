@@ -6,9 +6,9 @@ local intake = {}
 
 local contact = require "heymarket.contact"
 local failure = require "heymarket.failure"
-local journal = require "heymarket.journal"
+local journal = require "heymarket.bulk.journal"
 local options = require "heymarket.options"
-local text = require "heymarket.text"
+local text = require "heymarket.util.text"
 
 local REST_EVERY = 256 -- contacts between two turns for others, in loops that do not wait
 local MAX_HELD = 1000 -- contacts that wait until the journal is compared

@@ -3,7 +3,7 @@
 --- Nothing is read leniently where that could change a customer's data: what is not clearly one thing is a mistake of
 --- its row, and the rows around it are still imported.
 local failure = require "heymarket.failure"
-local text = require "heymarket.text"
+local text = require "heymarket.util.text"
 
 local byte, find, gsub, lower, match, sub =
   string.byte, string.find, string.gsub, string.lower, string.match, string.sub

@@ -1,8 +1,8 @@
 /* The ordinary contact, written in one pass. Nearly every contact of an import is one: known
  * fields, plain values, nothing wrong with any. For whatever is out of the ordinary, wrong or only
- * rare, `contact` gives nil, and the rules of lua/heymarket/contact.lua decide: they are the ones
- * that count, and what is written here must be what they write, byte for byte. */
-#include "core.h"
+ * rare, `contact` gives nil, and the rules of lua/heymarket/contact/init.lua decide: they are the
+ * ones that count, and what is written here must be what they write, byte for byte. */
+#include "../core/core.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
 --- the message says what to write instead.
 local phone = {}
 
-local json = require "heymarket.json"
-local text = require "heymarket.text"
+local json = require "heymarket.util.json"
+local text = require "heymarket.util.text"
 
 local find, gsub, lower, match, sub = string.find, string.gsub, string.lower, string.match, string.sub
 

@@ -1,6 +1,6 @@
 /* See response.h. The grammar is that of RFC 9110 and RFC 9112 without what they keep for the sake
  * of old servers: no folded lines, no line end other than CRLF, one way to say a length. */
-#include "response.h"
+#include "response_head.h"
 
 #include <string.h>
 #include <strings.h>

@@ -4,10 +4,10 @@
 --- the pace, retries, and decides when to give up. It knows nothing of contacts.
 local dispatch = {}
 
-local answer = require "heymarket.answer"
+local answer = require "heymarket.http.response"
 local failure = require "heymarket.failure"
-local retry = require "heymarket.retry"
-local text = require "heymarket.text"
+local retry = require "heymarket.http.retry"
+local text = require "heymarket.util.text"
 
 local Dispatch = {}
 Dispatch.__index = Dispatch

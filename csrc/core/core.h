@@ -93,7 +93,7 @@ HIDDEN size_t core_utf8_length(const unsigned char *s, size_t left);
 /* Arrays and objects in each other. */
 enum { CORE_JSON_DEPTH = 100 };
 
-/* What a string holds; lua/heymarket/contact.lua knows the numbers. */
+/* What a string holds; lua/heymarket/contact/init.lua knows the numbers. */
 enum { CORE_HAS_CONTROL = 1, CORE_HAS_SPACE = 2, CORE_HAS_DELIMITER = 4 };
 
 /* Writes a string as JSON; `out` has room for 6 * length + 2 bytes. Gives the number of bytes, or 0

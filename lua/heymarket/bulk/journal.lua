@@ -25,7 +25,7 @@ local journal = {}
 
 local core = require "heymarket.core"
 local failure = require "heymarket.failure"
-local json = require "heymarket.json"
+local json = require "heymarket.util.json"
 
 local FORMAT = "heymarket-journal 2 "
 local OLD_FORMAT = "heymarket-journal 1 "

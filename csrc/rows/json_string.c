@@ -2,7 +2,7 @@
  *
  * Every string of every contact passes here once, so one pass does it all: well-formed UTF-8, what
  * sorts of characters it holds, and the quoting. */
-#include "core.h"
+#include "../core/core.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 local waiting = {}
 
 local failure = require "heymarket.failure"
-local text = require "heymarket.text"
+local text = require "heymarket.util.text"
 
 local Plain = {}
 

@@ -4,7 +4,7 @@
 local transport = {}
 
 local core = require "heymarket.core"
-local waiting = require "heymarket.waiting"
+local waiting = require "heymarket.loop"
 
 local ABORTED, CLOSED = "ABORTED_BY_CALLBACK", "the client was closed"
 

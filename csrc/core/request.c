@@ -1,5 +1,5 @@
 /* See url.h. */
-#include "url.h"
+#include "request.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
  * our own memory, never Lua's; Lua sees a transfer when it is started and again when it is taken.
  */
 #include "core.h"
-#include "response.h"
-#include "url.h"
+#include "request.h"
+#include "response_head.h"
 
 #include <dlfcn.h>
 #include <errno.h>

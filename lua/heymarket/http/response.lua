@@ -2,10 +2,10 @@
 local answer = {}
 
 local failure = require "heymarket.failure"
-local json = require "heymarket.json"
-local phones = require "heymarket.phone"
-local redact = require "heymarket.redact"
-local retry = require "heymarket.retry"
+local json = require "heymarket.util.json"
+local phones = require "heymarket.contact.phone"
+local redact = require "heymarket.http.redact"
+local retry = require "heymarket.http.retry"
 
 local MAX_BODY_SHOWN = 2048 -- bytes of an answer that a failure carries
 local MAX_BODY_DECODED = 64 * 1024 -- bytes of an answer that are decoded for a failure

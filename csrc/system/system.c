@@ -1,5 +1,5 @@
 /* Clocks, randomness, terminals, durable and exclusive files, interrupts. */
-#include "core.h"
+#include "../core/core.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,9 +6,9 @@
 local contact = {}
 
 local core = require "heymarket.core"
-local json = require "heymarket.json"
-local phone = require "heymarket.phone"
-local text = require "heymarket.text"
+local json = require "heymarket.util.json"
+local phone = require "heymarket.contact.phone"
+local text = require "heymarket.util.text"
 
 local concat, sort = table.concat, table.sort
 local find, gmatch = string.find, string.gmatch
