@@ -1,8 +1,8 @@
 --- A transport in virtual time, with the API behind it: exact about when things happen, and as fast as Lua runs.
 ---
 --- It stands in for heymarket.http.transport and for the clocks. A request that starts at t with latency l ends at
---- t + l, or at its timeout; the clock moves only in `wait` and `sleep`. The server behind it keeps contacts by phone and
---- a ledger of its own, so that reports can be compared with what it saw.
+--- t + l, or at its timeout; the clock moves only in `wait` and `sleep`. The server behind it keeps contacts by phone
+--- and a ledger of its own, so that reports can be compared with what it saw.
 local fake = {}
 
 local cjson = require("cjson").new()
