@@ -38,6 +38,7 @@ build = {
     ["heymarket.cli.sandbox"] = "lua/heymarket/cli/sandbox.lua",
     ["heymarket.cli.summary"] = "lua/heymarket/cli/summary.lua",
     ["heymarket.client"] = "lua/heymarket/client.lua",
+    ["heymarket.contact.fields"] = "lua/heymarket/contact/fields.lua",
     ["heymarket.contact"] = "lua/heymarket/contact/init.lua",
     ["heymarket.contact.phone"] = "lua/heymarket/contact/phone.lua",
     ["heymarket.csv"] = "lua/heymarket/csv/init.lua",

@@ -17,22 +17,10 @@ local integer, narrow, quote = json.integer, json.narrow, json.string
 -- Writes a contact in which nothing is out of the ordinary as the rules below would, only faster; nil for any other.
 local ordinary = core.contact
 
-local FIELDS = {
-  "phone",
-  "avatar",
-  "custom",
-  "display_name",
-  "email",
-  "first",
-  "last",
-  "assignee_id",
-  "tags",
-  "is_opted_out",
-  "email_suppressions",
-}
-
---- Names of all fields, in the order in which they stand on the wire.
-contact.fields = FIELDS
+local FIELDS = {}
+for i, field in ipairs(require "heymarket.contact.fields") do
+  FIELDS[i] = field.name
+end
 
 local MAX_TAGS = 5 -- documented by the vendor
 
