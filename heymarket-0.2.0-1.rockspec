@@ -30,6 +30,7 @@ build = {
     },
     ["heymarket.bulk"] = "lua/heymarket/bulk/init.lua",
     ["heymarket.bulk.journal"] = "lua/heymarket/bulk/journal.lua",
+    ["heymarket.bulk.resume"] = "lua/heymarket/bulk/resume.lua",
     ["heymarket.bulk.source"] = "lua/heymarket/bulk/source.lua",
     ["heymarket.cli.failures"] = "lua/heymarket/cli/failures.lua",
     ["heymarket.cli.import"] = "lua/heymarket/cli/import.lua",

@@ -390,41 +390,52 @@ local function superseded_failure(maybe)
   )
 end
 
---- Compares a contact with what an earlier run noted of it. To be asked for each valid contact, in input order, and
---- `meet_invalid` for the others.
----@param entry heymarket.Entry its `maybe` is set where an earlier run may have sent it
----@return {outcome: string, remote: table?, ambiguous: boolean?, failure: heymarket.Failure?}? known nil: send this one
----@return heymarket.Failure? problem when the contact is not the one that was noted
-function Journal:meet(entry)
-  if self.total and entry.index > self.total then
-    return nil, self:other_input(entry.index)
-  end
-  local note, problem = self:note_of(entry.index)
-  if not note then
-    return nil, problem
-  elseif note.mark ~= mark_of(entry) then
-    return nil, self:other_input(entry.index)
-  elseif note.kind == "superseded" then
-    return { outcome = note.maybe and "unknown" or "failed", failure = superseded_failure(note.maybe) }
-  elseif note.kind == "<" then
-    local rejected, unreadable = rejected_of(self, note.line)
-    if not rejected then
-      return nil, unreadable
-    end
-    return rejected[entry.index] or { outcome = "accepted" }
-  end
-  entry.maybe = note.kind == ">" or nil
-end
+-- The outcome of all that was accepted.
+local ACCEPTED = { outcome = "accepted" }
 
---- The same for a contact that is invalid: then an earlier run has not sent it.
----@param index integer
----@return heymarket.Failure? problem
-function Journal:meet_invalid(index)
+-- Compares an entry with what an earlier run noted of it. Returns why that cannot be.
+function Journal:verify(entry)
+  local index = entry.index
   if self.total and index > self.total then
     return self:other_input(index)
   end
   local note, problem = self:note_of(index)
-  return note and self:other_input(index) or problem
+  if not note then
+    return problem
+  elseif entry.problem or note.mark ~= mark_of(entry) then
+    -- An invalid contact was sent by no run.
+    return self:other_input(index)
+  elseif note.kind == "superseded" then
+    local outcome = note.maybe and "unknown" or "failed"
+    entry.known = { outcome = outcome, failure = superseded_failure(note.maybe) }
+  elseif note.kind == "<" then
+    local rejected, unreadable = rejected_of(self, note.line)
+    if not rejected then
+      return unreadable
+    end
+    entry.known = rejected[index] or ACCEPTED
+  else
+    entry.maybe = note.kind == ">" or nil
+  end
+end
+
+--- Compares entries with what an earlier run noted of them. All entries of the input are to be given, in its order;
+--- those that were given before are passed over.
+---@param entries heymarket.Entry[] an entry that an earlier run has finished gets `known` (outcome, and what else its
+--- item has), one that it may have sent gets `maybe`
+---@return boolean? ok
+---@return heymarket.Failure? problem where an entry is not the one that was noted; later ones were not compared
+function Journal:compare(entries)
+  for _, entry in ipairs(entries) do
+    if entry.index > self.compared then
+      local problem = self:verify(entry)
+      if problem then
+        return nil, problem
+      end
+      self.compared = entry.index
+    end
+  end
+  return true
 end
 
 --- Was all seen again that an earlier run noted, after so many contacts?
@@ -457,18 +468,18 @@ function Journal:other_input(index)
 end
 
 --- Compares or notes the fingerprint of the input, before anything is sent.
----@param bodies string[] wire forms of the first contacts; "" for an invalid one
+---@param entries heymarket.Entry[] the first PREFIX entries, or all where there are less; invalid ones included
 ---@return boolean?
 ---@return heymarket.Failure?
-function Journal:begin(bodies)
+function Journal:begin(entries)
   local sum = 0
-  for i, body in ipairs(bodies) do
-    sum = add(sum, hash(i, body))
+  for _, entry in ipairs(entries) do
+    sum = add(sum, hash(entry.index, entry.body or ""))
   end
   if not self.prefix then
-    return self:write(("input %d %.0f"):format(#bodies, sum))
-  elseif self.prefix.count ~= #bodies or self.prefix.sum ~= sum then
-    return nil, self:other_input(#bodies)
+    return self:write(("input %d %.0f"):format(#entries, sum))
+  elseif self.prefix.count ~= #entries or self.prefix.sum ~= sum then
+    return nil, self:other_input(#entries)
   end
   return true
 end
@@ -724,6 +735,7 @@ function journal.open(path, options, monotonic)
     places = {},
     open = {}, -- by ranges: the segment of a line that is not answered; only while the file is read
     order = {}, -- the segments by their first index
+    compared = 0, -- index of the last entry that was compared
     upcoming = 1, -- the next one in `order` that `note_of` comes to
     active = {}, -- segments that `note_of` is in
     noted = 0, -- the greatest index

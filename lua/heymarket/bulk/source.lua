@@ -6,8 +6,8 @@ local intake = {}
 
 local contact = require "heymarket.contact"
 local failure = require "heymarket.failure"
-local journal = require "heymarket.bulk.journal"
 local options = require "heymarket.options"
+local resume = require "heymarket.bulk.resume"
 local text = require "heymarket.util.text"
 
 local REST_EVERY = 256 -- contacts between two turns for others, in loops that do not wait
@@ -154,123 +154,36 @@ local function validated(read, default_country, running)
   end
 end
 
--- With a journal: leaves out what an earlier run has done.
-local function resumed(next_entry, whole, settings, running, notes)
-  -- The first contacts are read before anything is sent, for the journal to know the input by them.
-  local ahead, ahead_first, begun
-  local function begin()
-    ahead, ahead_first = {}, 1
-    local bodies = {}
-    while #ahead < journal.PREFIX do
-      local read, entry = pcall(next_entry)
-      if not read then
-        begun = true -- nothing will be sent, but what is known of the contacts that were read is told
-        error(entry, 0)
-      elseif not entry then
-        break
-      end
-      ahead[#ahead + 1] = entry
-      bodies[#bodies + 1] = entry.body or ""
-    end
-    local ok, problem = notes:begin(bodies)
-    if not ok then
-      error(problem, 0)
-    end
-    begun = true
-  end
-
-  -- What an earlier run left undone waits here until all that it noted was seen again, so that a journal of another
-  -- input is noticed before anything is sent.
-  local held, seen, ended = { first = 1, last = 0 }, 0, false
-
-  local function hold(entry)
-    held.last = held.last + 1
-    held[held.last] = entry
-  end
-
-  local function next_held()
-    local count = held.last - held.first + 1
-    local most = math.max(MAX_HELD, settings.concurrency * settings.batch_size)
-    if count == 0 or begun and not notes:is_verified(seen) and count <= most then
-      return nil
-    end
-    held.first = held.first + 1
-    local entry = held[held.first - 1]
-    held[held.first - 1] = nil
-    return entry
-  end
-
-  -- From here on nothing is compared any more.
-  local function leave_journal(problem)
-    begun = nil
-    if problem and not running.dispatch.stopped then
-      error(problem, 0)
-    end
-  end
-
-  local function next_read()
-    local entry
-    if ahead and ahead[ahead_first] then
-      entry = ahead[ahead_first]
-      ahead[ahead_first] = nil
-      ahead_first = ahead_first + 1
-    elseif not ended and (whole or not running.dispatch.stopped) then
-      entry = next_entry()
-      if not entry then
-        ended = true
-        if begun then
-          local problem
-          if not running.dispatch.stopped then
-            problem = select(2, notes:ended(seen))
-          end
-          leave_journal(problem)
-        end
-      end
-    elseif begun then
-      leave_journal()
-    end
-    seen = entry and entry.index or seen
-    return entry
-  end
-
-  -- Books what an earlier run has noted, also where this one has stopped already: it is known all the same.
-  local function compare(entry)
-    local known, problem = notes:meet(entry)
-    if known then
-      running:resume(entry, known)
-    else
-      hold(entry)
-    end
-    if problem then
-      leave_journal(problem)
-    end
-  end
-
+-- The next entry that is to be sent, of a source that may give invalid ones and ones that an earlier run has finished.
+local function sendable(entries, running)
+  local batch, at = {}, 0
   return function()
-    if not ahead then
-      begin()
-    end
     while true do
-      local entry = next_held()
-      if entry then
-        return entry
-      end
-      entry = next_read()
+      at = at + 1
+      local entry = batch[at]
       if not entry then
-        return next_held()
+        batch, at = entries:take(running.options.batch_size), 0
+        if not batch[1] then
+          return nil
+        end
+      elseif entry.known then
+        running:resume(entry, entry.known)
       elseif entry.problem then
         running:refuse(entry)
-        local problem = begun and notes:meet_invalid(entry.index)
-        if problem then
-          leave_journal(problem)
-        end
-      elseif not begun then
-        return entry
       else
-        compare(entry)
+        return entry
       end
     end
   end
+end
+
+-- A source that reads one entry at a time.
+local function one_by_one(next_entry)
+  return {
+    take = function()
+      return { next_entry() }
+    end,
+  }
 end
 
 --- The source of an import's engine.
@@ -283,7 +196,16 @@ end
 function intake.source(read, whole, settings, running, notes)
   local next_entry = validated(read, settings.default_country, running)
   if notes then
-    return resumed(next_entry, whole, settings, running, notes)
+    local over = resume.new {
+      source = one_by_one(next_entry),
+      journal = notes,
+      is_finite = whole ~= nil,
+      is_stopped = function()
+        return running.dispatch.stopped ~= nil
+      end,
+      max_held = math.max(MAX_HELD, settings.concurrency * settings.batch_size),
+    }
+    return sendable(over, running)
   end
   return function()
     while whole or not running.dispatch.stopped do

@@ -1,0 +1,169 @@
+--- A journal over a source: gives the entries of the source, compared with what an earlier run has noted of them.
+---
+--- An entry that an earlier run has finished comes with `known`, its outcome. An entry that is to be sent is held until
+--- everything that the journal notes was seen again, so that a journal of another input is noticed before anything is
+--- sent. Only `max_held` entries are held; beyond that the oldest ones are given.
+local resume = {}
+
+local journal = require "heymarket.bulk.journal"
+
+local Resume = {}
+Resume.__index = Resume
+
+--- Puts a journal over a source.
+---@param dependencies table `source` (has take(n)), `journal`, `is_finite` (are all contacts at hand, so that they are
+--- read even after the call has stopped?), `is_stopped` (a function: has the call stopped?), `max_held`
+function resume.new(dependencies)
+  return setmetatable({
+    source = dependencies.source,
+    journal = dependencies.journal,
+    is_finite = dependencies.is_finite,
+    is_stopped = dependencies.is_stopped,
+    max_held = dependencies.max_held,
+    comparing = false, -- is the journal still compared with the source?
+    started = false,
+    ended = false, -- has the source come to its end?
+    seen = 0, -- index of the last entry that was compared
+    batch = {}, -- entries that were read; those from `at` on are not yet compared or not yet sorted
+    at = 1,
+    finished = {}, -- entries of the batch that are known or invalid
+    held = {}, -- entries to be sent, from `first` to `last`
+    first = 1,
+    last = 0,
+    problem = nil, -- why the journal cannot be used any more; raised when the finished entries were given
+  }, Resume)
+end
+
+-- Reads the first entries: by them the journal knows its input. Nothing was sent yet.
+function Resume:start()
+  self.started = true
+  local batch = self.batch
+  while #batch < journal.PREFIX do
+    local read, entries = pcall(self.source.take, self.source, journal.PREFIX - #batch)
+    if not read then
+      -- Nothing will be sent, but what the journal knows of the entries that were read is still told.
+      self.comparing = true
+      error(entries, 0)
+    elseif #entries == 0 then
+      break
+    end
+    for _, entry in ipairs(entries) do
+      batch[#batch + 1] = entry
+    end
+  end
+  local ok, problem = self.journal:begin(batch)
+  if not ok then
+    error(problem, 0)
+  end
+  self.comparing = true
+end
+
+-- From here on nothing is compared any more.
+function Resume:leave(problem)
+  self.comparing = false
+  self.problem = problem
+end
+
+-- The source has come to its end: so should the journal.
+function Resume:finish()
+  self.ended = true
+  if self.comparing then
+    local problem
+    if not self.is_stopped() then
+      problem = select(2, self.journal:ended(self.seen))
+    end
+    self:leave(problem)
+  end
+end
+
+-- Reads the next batch. False where there is none: the source has ended, or the call has stopped.
+function Resume:read(n)
+  if self.ended or not self.is_finite and self.is_stopped() then
+    self:leave(self.problem)
+    return false
+  end
+  self.batch, self.at = self.source:take(n), 1
+  if #self.batch == 0 then
+    self:finish()
+    return false
+  end
+  return true
+end
+
+-- Compares the batch and sorts it: what is known or invalid is finished, the rest is held. If an error ends this, it
+-- goes on where it was.
+function Resume:compare()
+  local batch = self.batch
+  if self.comparing and batch[self.at] then
+    local ok, problem = self.journal:compare(batch)
+    if not ok then
+      self:leave(problem)
+    end
+  end
+  while batch[self.at] do
+    local entry = batch[self.at]
+    if entry.known or entry.problem then
+      self.finished[#self.finished + 1] = entry
+    else
+      self.held[self.last + 1] = entry
+      self.last = self.last + 1
+    end
+    self.seen = entry.index
+    self.at = self.at + 1
+  end
+end
+
+-- Number of held entries that may be given now.
+function Resume:count_free()
+  local held = self.last - self.first + 1
+  if self.comparing and not self.journal:is_verified(self.seen) then
+    return math.max(0, held - self.max_held)
+  end
+  return held
+end
+
+-- Takes at most n held entries that may be sent.
+function Resume:take_held(n)
+  local entries = {}
+  for i = 1, math.min(n, self:count_free()) do
+    entries[i] = self.held[self.first]
+    self.held[self.first] = nil
+    self.first = self.first + 1
+  end
+  return entries
+end
+
+-- Raises why the journal cannot be used, once. A call that has stopped anyway does not need to know.
+function Resume:raise()
+  local problem = self.problem
+  self.problem = nil
+  if problem and not self.is_stopped() then
+    error(problem, 0)
+  end
+end
+
+--- Gives the next entries: finished ones in their order, with `known` or `problem`, and entries to be sent.
+---@param n integer
+---@return heymarket.Entry[] entries empty at the end; raises a failure to stop the call
+function Resume:take(n)
+  if not self.started then
+    self:start()
+  end
+  while true do
+    self:compare()
+    local entries = self.finished
+    if entries[1] then
+      self.finished = {}
+      return entries
+    end
+    self:raise()
+    entries = self:take_held(n)
+    if entries[1] then
+      return entries
+    elseif not self:read(n) and self.first > self.last and not self.problem then
+      return entries
+    end
+  end
+end
+
+return resume
