@@ -53,6 +53,7 @@ build = {
     ["heymarket.http.transport"] = "lua/heymarket/http/transport.lua",
     heymarket = "lua/heymarket/init.lua",
     ["heymarket.loop"] = "lua/heymarket/loop/init.lua",
+    ["heymarket.messages"] = "lua/heymarket/messages.lua",
     ["heymarket.options"] = "lua/heymarket/options.lua",
     ["heymarket.report"] = "lua/heymarket/report.lua",
     ["heymarket.sandbox.contacts"] = "lua/heymarket/sandbox/contacts.lua",

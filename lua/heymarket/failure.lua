@@ -1,6 +1,7 @@
 --- Failures: what went wrong, as a plain table whose every fact is a plain field.
 local failure = {}
 
+local messages = require "heymarket.messages"
 local text = require "heymarket.util.text"
 
 local one_line = text.one_line
@@ -8,7 +9,10 @@ local one_line = text.one_line
 ---@class heymarket.Issue
 ---@field index integer? which contact of the call (1 is the first); nil where the mistake is not a contact's
 ---@field field string? name of the field or option
----@field message string what is wrong and how to mend it; reads on after the name of the field
+---@field message string what is wrong and how to fix it; it goes on after the name of the field
+---@field code string? of the message, see heymarket.messages
+---@field values table<string, any>? what stands in the message
+---@field is_option boolean? `field` is the name of an option
 
 ---@class heymarket.Failure
 ---@field kind string invalid, network, timeout, unauthorized, denied, bad_data, too_large, rate_limited, server,
@@ -28,34 +32,35 @@ local one_line = text.one_line
 ---@field retry_after number? seconds that the server asked to wait
 ---@field attempts integer? tries made
 ---@field issues heymarket.Issue[]? for kind "invalid"
+---@field message_code string? of the message, see heymarket.messages
+---@field values table<string, any>? what stands in the message
 ---@field report heymarket.Report? what had been done before the failure
 local Failure = { __name = "heymarket.Failure" }
 
-function Failure:__tostring()
+--- A failure on one line, with its kind and the facts that support asks for.
+---@param problem heymarket.Failure
+---@param names "library"|"command"|nil how its message calls options
+---@return string
+function failure.line(problem, names)
   local facts = {}
-  if self.status then
-    facts[#facts + 1] = "status " .. self.status
+  local function add(fact)
+    facts[#facts + 1] = fact
   end
-  if self.code then
-    facts[#facts + 1] = self.code
-  end
-  if self.request_id then
-    facts[#facts + 1] = "request id " .. self.request_id
-  end
-  if self.attempts and self.attempts > 1 then
-    facts[#facts + 1] = self.attempts .. " attempts"
-  end
-  if self.delivered == "maybe" then
-    facts[#facts + 1] = "the server may have acted on it"
-  end
-  local line = self.kind .. ": " .. self.message
+  add(problem.status and "status " .. problem.status)
+  add(problem.code)
+  add(problem.request_id and "request id " .. problem.request_id)
+  add(problem.attempts and problem.attempts > 1 and problem.attempts .. " attempts" or nil)
+  add(problem.delivered == "maybe" and "the server may have acted on it" or nil)
+  local line = problem.kind .. ": " .. messages.render(problem, names)
   if #facts > 0 then
     line = line .. " (" .. table.concat(facts, ", ") .. ")"
   end
   return one_line(line)
 end
 
---- Makes a failure.
+Failure.__tostring = failure.line
+
+--- Makes a failure from words. To be replaced by failure.make everywhere.
 ---@param kind string one of the kinds above
 ---@param message string what is wrong, in one line
 ---@param facts table? further fields of the failure
@@ -68,51 +73,60 @@ function failure.new(kind, message, facts)
   return setmetatable(made, Failure)
 end
 
-local Issue = { __name = "heymarket.Issue" }
-
--- One readable line, such as "contact 3: phone is missing".
-function Issue:__tostring()
-  local where = self.index and ("contact " .. self.index .. ": ") or ""
-  local field = self.field and (self.field .. " ") or ""
-  return one_line(where .. field .. self.message)
+-- Values can be what somebody gave: they are made safe for one line, as the message is.
+local function safe_values(values)
+  for name, value in pairs(values or {}) do
+    values[name] = type(value) == "string" and one_line(value) or value
+  end
+  return values
 end
 
---- Makes the failure that tells of mistakes in the input.
----@param issues heymarket.Issue[] at least one
+--- Makes a failure whose message comes from the catalogue.
+---@param kind string one of the kinds above
+---@param code string of the message, see heymarket.messages
+---@param values table<string, any>? what stands in the message: strings, numbers, failures
+---@param facts table? further fields of the failure
+---@return heymarket.Failure
+function failure.make(kind, code, values, facts)
+  values = safe_values(values)
+  local made = failure.new(kind, messages.text(code, values), facts)
+  made.message_code, made.values = code, values
+  return made
+end
+
+local Issue = { __name = "heymarket.Issue" }
+
+-- One readable line, such as "contact 3: phone is required".
+function Issue:__tostring()
+  return one_line(messages.line(self))
+end
+
+--- Makes the failure that names mistakes in the input.
+---@param issues heymarket.Issue[] at least one, each with `code` and `values`; their messages are filled in
 ---@return heymarket.Failure
 function failure.invalid(issues)
   for _, issue in ipairs(issues) do
-    issue.message = one_line(issue.message)
+    safe_values(issue.values)
+    issue.message = one_line(messages.render(issue))
     issue.field = issue.field and one_line(issue.field)
     setmetatable(issue, Issue)
   end
-  local more = #issues > 1 and (" (and %d more, see issues)"):format(#issues - 1) or ""
-  return failure.new("invalid", tostring(issues[1]) .. more, { issues = issues })
+  local more = #issues > 1 and #issues - 1 or nil
+  return failure.make("invalid", "invalid", { first = issues[1], more = more }, { issues = issues })
 end
 
---- Makes the failure that tells of listed contacts of which nothing shows that the account holds them.
+--- Makes the failure for contacts that the server listed and that nothing shows to exist.
 ---@param count integer 1 or more
 ---@param overwrite boolean were contacts that exist to be overwritten?
 ---@return heymarket.Failure
 function failure.refused(count, overwrite)
-  return failure.new(
-    "refused",
-    ("the server listed %d contact%s as not created%s, and nothing shows that %s"):format(
-      count,
-      count == 1 and "" or "s",
-      overwrite and " or overwritten" or "",
-      count == 1 and "it exists" or "they exist"
-    ),
-    { status = 200 }
-  )
+  return failure.make("refused", overwrite and "refused_overwriting" or "refused", { count = count }, { status = 200 })
 end
-
-local NO_MEMORY = "memory ran out, so the call stopped"
 
 --- The failure of a call whose memory has run out, made in advance: its fields can still be set.
 ---@return heymarket.Failure
 function failure.spare()
-  return failure.new("stopped", NO_MEMORY, { reason = "no_memory", retryable = true, report = false })
+  return failure.make("stopped", "no_memory", nil, { reason = "no_memory", retryable = true, report = false })
 end
 
 --- Does what was raised say that memory has run out?
@@ -129,15 +143,13 @@ function failure.of_error(raised)
   if failure.is(raised) then
     return raised
   elseif failure.is_of_memory(raised) then
-    return failure.new("stopped", NO_MEMORY, { reason = "no_memory", retryable = true })
+    return failure.make("stopped", "no_memory", nil, { reason = "no_memory", retryable = true })
   end
   if type(raised) == "string" and raised:find "interrupted!$" then
     -- The interpreter makes an error of Ctrl-C.
-    return failure.new("stopped", "interrupted", { reason = "interrupted", retryable = true })
+    return failure.make("stopped", "interrupted", nil, { reason = "interrupted", retryable = true })
   end
-  return failure.new("stopped", "an error inside heymarket stopped the call: " .. text.raised(raised), {
-    reason = "internal_error",
-  })
+  return failure.make("stopped", "internal_error", { raised = text.raised(raised) }, { reason = "internal_error" })
 end
 
 --- A copy with some facts changed; the original stays as it is, for it may already be in a report.
@@ -148,6 +160,9 @@ function failure.with(original, facts)
   local made = {}
   for name, value in pairs(original) do
     made[name] = value
+  end
+  if facts.message then
+    made.message_code = nil
   end
   for name, value in pairs(facts) do
     made[name] = value

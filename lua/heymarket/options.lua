@@ -233,6 +233,25 @@ function options.expect(value, wanted, where, level)
   end
 end
 
+-- Options that the command takes from the environment. A journal calls the secret_id "account".
+local VARIABLES = {
+  base_url = "HEYMARKET_BASE_URL",
+  secret_id = "HEYMARKET_SECRET_ID",
+  secret_key = "HEYMARKET_SECRET_KEY",
+  account = "HEYMARKET_SECRET_ID",
+}
+
+--- The name of an option as its user knows it.
+---@param name string
+---@param names "library"|"command"|nil
+---@return string
+function options.shown_name(name, names)
+  if names ~= "command" then
+    return name
+  end
+  return VARIABLES[name] or "--" .. name:gsub("_", "-")
+end
+
 --- Is this value a function, or an object that can be called like one?
 options.is_function = is_function
 

@@ -261,12 +261,23 @@ function summary.dry_text(run)
   return table.concat(lines, "\n") .. "\n"
 end
 
-local function plain_failure(problem)
+local function copy_without(original, ...)
   local fields = {}
-  for name, value in pairs(problem) do
-    if name ~= "report" then
-      fields[name] = value
-    end
+  for name, value in pairs(original) do
+    fields[name] = value
+  end
+  for i = 1, select("#", ...) do
+    fields[select(i, ...)] = nil
+  end
+  return fields
+end
+
+-- A failure as programs read it: the words and the facts, not what the words were made of.
+local function plain_failure(problem)
+  local fields = copy_without(problem, "report", "message_code", "values")
+  for i, issue in ipairs(problem.issues or {}) do
+    fields.issues = i == 1 and json.array {} or fields.issues
+    fields.issues[i] = copy_without(issue, "code", "values", "is_option")
   end
   return fields
 end
@@ -282,12 +293,7 @@ function summary.json(made, problem)
   end
   local items = json.array {}
   for i, item in ipairs(made.items) do
-    local copy = {}
-    for name, value in pairs(item) do
-      if name ~= "row" then
-        copy[name] = value
-      end
-    end
+    local copy = copy_without(item, "row")
     copy.failure = item.failure and plain_failure(item.failure)
     items[i] = copy
   end

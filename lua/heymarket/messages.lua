@@ -1,0 +1,129 @@
+--- All messages: one catalogue from codes to words. Nobody reads a message back: programs read kind, reason and codes.
+---
+--- In the words:
+--- - `{name}` stands for the value of that name: a string, a number, or a failure or issue with a code of its own;
+--- - `{count?contact|contacts}` is the first for a count of 1, the second for any other;
+--- - `{option:batch_size}` is the name of an option, `{options:names}` those that the value `names` lists: `batch_size`
+---   for who calls the library, `--batch-size` for who runs the command;
+--- - a part in `[` and `]` is left out where one of its values is missing.
+--- An entry with `library` and `command` has other words for each of the two.
+local messages = {}
+
+local options = require "heymarket.options"
+
+local CATALOGUE = {
+  -- Any storey --------------------------------------------------------------------------------------------------
+
+  invalid = "{first}[ (and {more} more, see issues)]",
+
+  -- Facts: failure, options, report -----------------------------------------------------------------------------
+
+  internal_error = "an error inside heymarket stopped the call: {raised}",
+  interrupted = "interrupted",
+  no_memory = "memory ran out, so the call stopped",
+  refused = "the server listed {count} {count?contact|contacts} as not created, and nothing shows that "
+    .. "{count?it exists|they exist}",
+  refused_overwriting = "the server listed {count} {count?contact|contacts} as not created or overwritten, and nothing "
+    .. "shows that {count?it exists|they exist}",
+
+  -- Contact -----------------------------------------------------------------------------------------------------
+
+  -- Loop --------------------------------------------------------------------------------------------------------
+
+  -- HTTP --------------------------------------------------------------------------------------------------------
+
+  -- API ---------------------------------------------------------------------------------------------------------
+
+  -- CSV ---------------------------------------------------------------------------------------------------------
+
+  -- Journal -----------------------------------------------------------------------------------------------------
+
+  -- Bulk --------------------------------------------------------------------------------------------------------
+
+  -- Client ------------------------------------------------------------------------------------------------------
+
+  -- Sandbox -----------------------------------------------------------------------------------------------------
+
+  -- Command line ------------------------------------------------------------------------------------------------
+}
+
+-- Floats without the ".0" that Lua 5.3 and later would show.
+local function shown_number(value)
+  return value % 1 == 0 and math.abs(value) < 1e15 and ("%.0f"):format(value) or ("%.14g"):format(value)
+end
+
+local function shown_value(value, names)
+  if type(value) == "table" then
+    return messages.line(value, names)
+  end
+  return type(value) == "number" and shown_number(value) or tostring(value)
+end
+
+-- What stands for one pair of braces; nil leaves it as it is, for the words may show a Lua table.
+local function filled(values, names, name, sort, rest)
+  if sort == ":" then
+    if name == "option" then
+      return options.shown_name(rest, names)
+    end
+    return (
+      (values[rest] or ""):gsub("[%w_]+", function(option)
+        return options.shown_name(option, names)
+      end)
+    )
+  elseif sort == "?" then
+    local one, many = rest:match "^(.*)|(.*)$"
+    return values[name] == 1 and one or many
+  elseif rest == "" and values[name] ~= nil then
+    return shown_value(values[name], names)
+  end
+end
+
+--- The words of a code.
+---@param code string
+---@param values table<string, any>? what stands in the words
+---@param names "library"|"command"|nil how options are called; "library" unless told
+---@return string
+function messages.text(code, values, names)
+  local words = CATALOGUE[code] or code
+  values, names = values or {}, names or "library"
+  if type(words) == "table" then
+    words = words[names]
+  end
+  words = words:gsub("%[([^%[%]]*)%]", function(part)
+    for name in part:gmatch "{([%w_]+)}" do
+      if values[name] == nil then
+        return ""
+      end
+    end
+    return part
+  end)
+  return (
+    words:gsub("{([%w_]+)([:?]?)([^{}]*)}", function(name, sort, rest)
+      return filled(values, names, name, sort, rest)
+    end)
+  )
+end
+
+--- The message of a failure or an issue, in the words of the library or the command.
+---@param told heymarket.Failure|heymarket.Issue|table anything with `message_code` or `code`, and `values`
+---@param names "library"|"command"|nil
+---@return string
+function messages.render(told, names)
+  local code = told.message_code or not told.message_code and not told.kind and told.code
+  return code and messages.text(code, told.values, names) or told.message
+end
+
+--- The message of a failure or an issue; that of an issue with its contact and its field before it.
+---@param told heymarket.Failure|heymarket.Issue|table
+---@param names "library"|"command"|nil
+---@return string
+function messages.line(told, names)
+  local contact = told.index and ("contact %.0f: "):format(told.index) or ""
+  local field = told.field and (told.is_option and options.shown_name(told.field, names) or told.field) .. " " or ""
+  return contact .. field .. messages.render(told, names)
+end
+
+--- Codes and words, for the spec that compares them with their uses.
+messages.catalogue = CATALOGUE
+
+return messages
