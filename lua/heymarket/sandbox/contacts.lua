@@ -20,7 +20,7 @@ local function positive(value)
   if type(value) == "number" then
     return value % 1 == 0 and value > 0
   end
-  return is_integer(value) and value.literal:sub(1, 1) ~= "-"
+  return is_integer(value) and value.json:sub(1, 1) ~= "-"
 end
 
 local RULES = {

@@ -191,7 +191,7 @@ function sandbox.new(given)
     end
     settings[name] = value
   end
-  local made = setmetatable({ options = settings, clock = sandbox_transport.clock(), verified = {} }, Sandbox)
+  local made = setmetatable({ options = settings, clock = sandbox_transport.clock() }, Sandbox)
   made.born = made.clock:monotonic()
   made:reset()
   return made
@@ -664,7 +664,7 @@ end
 -- The answer as the API would give it.
 local function regular(self, request)
   local settings = self.options
-  local problem = sandbox_token.problem(request.headers.authorization, settings, self:time(), self.verified)
+  local problem = sandbox_token.problem(request.headers.authorization, settings, self:time())
   if problem then
     return problem_answer(self, 401, problem)
   end

@@ -198,8 +198,10 @@ function json.encode(value)
   elseif kind == "number" then
     return written_number(value)
   elseif kind == "table" then
-    local parts = {}
-    if #value > 0 or getmetatable(value) == json.array_mark then
+    local parts, mark = {}, getmetatable(value)
+    if mark == json.verbatim_mark then
+      return value.json
+    elseif #value > 0 or mark == json.array_mark then
       for i = 1, #value do
         parts[i] = json.encode(value[i])
       end
@@ -275,6 +277,19 @@ function json.bounded(value, limits)
     kept[field.key] = field.item
   end
   return kept, true
+end
+
+json.verbatim_mark = {
+  __tostring = function(self)
+    return self.json
+  end,
+}
+
+--- Makes a value that json.encode writes as this text.
+---@param written string JSON
+---@return table
+function json.verbatim(written)
+  return setmetatable({ json = written }, json.verbatim_mark)
 end
 
 json.array_mark = {}
