@@ -246,18 +246,16 @@ describe("a transport", function()
   end
 
   -- Waits until so many results have come, and gives them. The bound is for a broken transport.
-  local function receive(carrier, inbox, count)
+  local function receive(carrier, completions, count)
     local results = {}
     for _ = 1, 3000 do
-      while inbox.first <= inbox.last do
-        results[#results + 1] = assert(inbox[inbox.first])
-        inbox[inbox.first] = nil
-        inbox.first = inbox.first + 1
+      while completions:length() > 0 do
+        results[#results + 1] = assert(completions:shift())
       end
       if #results == count then
         return results
       end
-      carrier:wait(inbox, 0.01)
+      carrier:wait(completions, 0.01)
     end
     error(("%d of %d results came"):format(#results, count))
   end
@@ -265,7 +263,7 @@ describe("a transport", function()
   it("hands over each result once, whoever closes it and when", function()
     for number = 1, 30 do
       local carrier = transport.new({}, runtime)
-      local inbox, ended, started = carrier:inbox(), 0, 0
+      local completions, ended, started = carrier:completions(), 0, 0
       local function on_end()
         ended = ended + 1
         if ended == number % 7 then
@@ -278,7 +276,7 @@ describe("a transport", function()
           if number % 3 == 0 and started == 3 then
             carrier:close()
           end
-        end, carrier.start, carrier, one, inbox, {})
+        end, carrier.start, carrier, one, completions, {})
         assert.is_true(ok, tostring(began))
         if began then
           started = started + 1
@@ -286,7 +284,7 @@ describe("a transport", function()
           assert.are.equal("ABORTED_BY_CALLBACK", code)
         end
       end
-      local results = receive(carrier, inbox, started)
+      local results = receive(carrier, completions, started)
       assert.are.equal(started, ended)
       for _, result in ipairs(results) do
         assert.is_true(result.status == 200 or result.code == "ABORTED_BY_CALLBACK", result.code)
@@ -300,13 +298,13 @@ describe("a transport", function()
   it("is closed by a finalizer while it hands results over", function()
     for _ = 1, 30 do
       local carrier = transport.new({}, runtime)
-      local inbox, ended = carrier:inbox(), 0
+      local completions, ended = carrier:completions(), 0
       for _ = 1, 6 do
         assert(carrier:start(
           request("/length/3000", function()
             ended = ended + 1
           end),
-          inbox,
+          completions,
           {}
         ))
       end
@@ -315,14 +313,14 @@ describe("a transport", function()
         carrier:close()
       end, carrier.pump, carrier)
       assert.is_true(ok, tostring(problem))
-      receive(carrier, inbox, 6)
+      receive(carrier, completions, 6)
       assert.are.equal(6, ended)
     end
   end)
 
   it("tells everybody, even where one of them raises an error", function()
     local carrier = transport.new({}, runtime)
-    local inbox = carrier:inbox()
+    local completions = carrier:completions()
     for number = 1, 4 do
       assert(carrier:start(
         request("/slow", function()
@@ -330,12 +328,12 @@ describe("a transport", function()
             error "not today"
           end
         end),
-        inbox,
+        completions,
         {}
       ))
     end
     carrier:close()
-    assert.are.equal(4, #receive(carrier, inbox, 4))
+    assert.are.equal(4, #receive(carrier, completions, 4))
   end)
 end)
 

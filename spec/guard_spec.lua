@@ -481,11 +481,11 @@ describe("a client that is closed while its call runs", function()
       local world = fake.new { latency = 5 }
       local client = client_of(world)
       local wait = world.wait
-      function world:wait(inbox, seconds)
+      function world:wait(completions, seconds)
         if coroutine.running() then
           coroutine.yield()
         end
-        return wait(self, inbox, seconds)
+        return wait(self, completions, seconds)
       end
       local report, failure
       local call = coroutine.create(function()
@@ -560,8 +560,8 @@ describe("a transport that loses a request", function()
   it("is not waited for for ever, and its contacts are unknown", function()
     local world = fake.new()
     local start = world.start
-    function world:start(request, inbox, headers)
-      local started = start(self, request, inbox, headers)
+    function world:start(request, completions, headers)
+      local started = start(self, request, completions, headers)
       if #self.requests == 2 then
         table.remove(self.flights) -- its answer never comes
       end
@@ -586,14 +586,14 @@ describe("a transport that loses a request", function()
     local world = fake.new { latency = 1 }
     local slept = false
     local wait = world.wait
-    function world:wait(inbox, seconds)
+    function world:wait(completions, seconds)
       if not slept then
         -- For an hour nobody looks; the answers are there, and nobody has read them yet.
         slept = true
         self.now = self.now + 3600
         return
       end
-      return wait(self, inbox, seconds)
+      return wait(self, completions, seconds)
     end
     local report = assert(client_of(world):create_contacts(contacts_of(10), { batch_size = 5, timeout = 20 }))
     assert.are.equal(10, report.accepted)
@@ -668,6 +668,7 @@ describe("an error of our own", function()
     count = true,
     last_report = true,
     count_open = true,
+    statistics = true,
   }
 
   -- Names and tables of all functions that can be made to raise: those in the modules, and the methods of the objects
@@ -695,7 +696,7 @@ describe("an error of our own", function()
     local engine = require "heymarket.bulk"
     local report = require "heymarket.report"
     local made = engine.new(client, { concurrency = 1, batch_size = 1, overwrite = false }, report.new(1))
-    for _, object in ipairs { made, made.dispatch, made.books } do
+    for _, object in ipairs { made, made.sender, made.books } do
       add(getmetatable(object).__index, "object")
     end
     return list

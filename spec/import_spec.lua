@@ -349,10 +349,10 @@ describe("a stream", function()
     local client = fake_client(network, { concurrency = 2, batch_size = 10, requests_per_minute = 3 })
     local worst, sent = 0, 0
     local start = network.start
-    function network:start(request, inbox, headers)
+    function network:start(request, completions, headers)
       worst = math.max(worst, source.taken - sent)
       sent = sent + #instant.phones(request.body)
-      return start(self, request, inbox, headers)
+      return start(self, request, completions, headers)
     end
     assert.are.equal(1000, assert(client:import(source)).accepted)
     client:close()

@@ -88,17 +88,17 @@ describe("a pacer that workers share", function()
       assert.is_truthy((i % 2 == 0 and one or two):reserve(10))
     end
     for _, worker in ipairs { one, two } do
-      local ticket, delay = worker:reserve(10)
-      assert.is_nil(ticket)
+      local permit, delay = worker:reserve(10)
+      assert.is_nil(permit)
       assert.is_true(delay > WINDOW - 1 and delay <= WINDOW + 1)
     end
   end)
 
   it("takes the place of a request that ended as late as it ended, not as it started", function()
     local worker = new_worker(dict)
-    local ticket = worker:reserve(1)
+    local permit = worker:reserve(1)
     clock.now = clock.now + 30
-    worker:finish(ticket)
+    worker:finish(permit)
     clock.now = clock.now + WINDOW - 1
     assert.is_nil((worker:reserve(1)))
     clock.now = clock.now + 2
@@ -117,16 +117,16 @@ describe("a pacer that workers share", function()
       end
       for _ = 1, 4000 do
         local worker = workers[random(1, #workers)]
-        local ticket = worker:reserve(limit)
-        if ticket then
+        local permit = worker:reserve(limit)
+        if permit then
           local length = random() * 3
-          table.insert(flying, { worker = worker, ticket = ticket, ends = clock.now + length })
+          table.insert(flying, { worker = worker, permit = permit, ends = clock.now + length })
           arrivals[#arrivals + 1] = clock.now + random() * length
         end
         clock.now = clock.now + random() * 0.2
         for i = #flying, 1, -1 do
           if flying[i].ends <= clock.now then
-            flying[i].worker:finish(flying[i].ticket)
+            flying[i].worker:finish(flying[i].permit)
             table.remove(flying, i)
           end
         end
@@ -144,16 +144,16 @@ describe("a pacer that workers share", function()
       for _ = 1, 9 do
         assert.is_truthy(one:reserve(10))
       end
-      local calls, ticket_of_two = 0, nil
+      local calls, permit_of_two = 0, nil
       dict.during = function()
         calls = calls + 1
         if calls == place then
-          ticket_of_two = two:reserve(10)
+          permit_of_two = two:reserve(10)
         end
       end
-      local ticket_of_one = one:reserve(10)
+      local permit_of_one = one:reserve(10)
       dict.during = nil
-      assert.is_true((ticket_of_one == nil) ~= (ticket_of_two == nil), "other worker at call " .. place)
+      assert.is_true((permit_of_one == nil) ~= (permit_of_two == nil), "other worker at call " .. place)
     end
   end)
 
@@ -161,18 +161,18 @@ describe("a pacer that workers share", function()
     dict.entries = {}
     local one, two = new_worker(dict), new_worker(dict)
     clock.now = 1700000000.999
-    local calls, ticket_of_two = 0, nil
+    local calls, permit_of_two = 0, nil
     dict.during = function()
       calls = calls + 1
       if calls == 2 then -- the first worker has read the clock, and not counted yet
         clock.now = 1700000001.001
-        ticket_of_two = two:reserve(1)
+        permit_of_two = two:reserve(1)
       end
     end
-    local ticket_of_one = one:reserve(1)
+    local permit_of_one = one:reserve(1)
     dict.during = nil
-    assert.is_truthy(ticket_of_two)
-    assert.is_nil(ticket_of_one)
+    assert.is_truthy(permit_of_two)
+    assert.is_nil(permit_of_one)
   end)
 
   it("gives back the share of a worker that died, a minute later and by itself", function()
@@ -192,13 +192,13 @@ describe("a pacer that workers share", function()
   it("leaves nothing behind in the dict", function()
     local worker = new_worker(dict)
     for _ = 1, 300 do
-      local ticket = worker:reserve(100)
+      local permit = worker:reserve(100)
       clock.now = clock.now + 0.7
-      if ticket then
-        worker:finish(ticket)
+      if permit then
+        worker:finish(permit)
       end
     end
-    worker:slow_down(5, 0)
+    worker:on_throttled(5, 0)
     for _, entry in pairs(dict.entries) do
       assert.is_true(entry.expires ~= nil and entry.expires <= clock.now + WINDOW + 2)
     end
@@ -206,13 +206,13 @@ describe("a pacer that workers share", function()
 
   it("pauses all workers after a 429, and no longer than that", function()
     local one, two = new_worker(dict), new_worker(dict)
-    one:slow_down(20, clock.now - 1e9)
+    one:on_throttled(20, clock.now - 1e9)
     for _, worker in ipairs { one, two } do
-      local ticket, delay = worker:reserve(10)
-      assert.is_nil(ticket)
+      local permit, delay = worker:reserve(10)
+      assert.is_nil(permit)
       assert.is_true(delay > 19 and delay <= 20.1)
     end
-    two:slow_down(5, clock.now - 1e9) -- a shorter one does not shorten it
+    two:on_throttled(5, clock.now - 1e9) -- a shorter one does not shorten it
     clock.now = clock.now + 15
     assert.is_nil((two:reserve(10)))
     clock.now = clock.now + 5.2

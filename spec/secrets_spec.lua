@@ -88,10 +88,10 @@ describe("during a call the token", function()
     local starts = 0
     local client, _, transport = capture.client { max_attempts = 2 }
     local start = transport.start
-    function transport.start(self, request, inbox, headers)
+    function transport.start(self, request, completions, headers)
       starts = starts + 1
-      check_absent({ request, inbox }, token_of(headers))
-      return start(self, request, inbox, headers)
+      check_absent({ request, completions }, token_of(headers))
+      return start(self, request, completions, headers)
     end
     assert(client:create_contacts { { phone = PHONE } })
     client:close()
@@ -126,13 +126,13 @@ describe("during a call the token", function()
     local client = assert(heymarket.new { secret_id = "an-id", secret_key = "a-key", base_url = server.url })
     local seen, raised = 0, nil
     local wait = client.transport.wait
-    function client.transport.wait(self, inbox, seconds)
+    function client.transport.wait(self, completions, seconds)
       for _, flight in pairs(self.flights) do
         seen = seen + 1
         local ok, problem = pcall(check_absent, flight, client:token())
         raised = raised or not ok and problem or nil
       end
-      return wait(self, inbox, seconds)
+      return wait(self, completions, seconds)
     end
     assert(client:create_contacts { { phone = PHONE } })
     client:close()

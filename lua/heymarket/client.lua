@@ -2,7 +2,7 @@
 local client = {}
 
 local core = require "heymarket.core"
-local dispatch = require "heymarket.http.sender"
+local sender = require "heymarket.http.sender"
 local engine = require "heymarket.bulk"
 local failure = require "heymarket.failure"
 local intake = require "heymarket.bulk.source"
@@ -273,7 +273,7 @@ local function create_contacts(self, call, contacts, given)
     country = options.country(given, self.config.default_country)
   end
   local entries, size = intake.list(contacts, country, issues, function()
-    self.transport:rest()
+    self.transport:yield()
   end)
   if #issues > 0 then
     local problem = failure.invalid(issues)
@@ -380,7 +380,7 @@ local function check(self, _, given)
     return nil, failure.is(issues) and issues or failure.invalid(issues)
   end
   settings.concurrency = 1
-  local calls = dispatch.new(self, settings)
+  local calls = sender.new(self, settings)
   calls:add { method = "GET", path = "/v1/inboxes", contacts = 0 }
   local outcome = calls:next()
   if outcome.refused then

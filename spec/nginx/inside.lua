@@ -50,7 +50,7 @@ function inside.run()
     left_out[name] = true
   end
   local totals = run(ngx.var.arg_file, left_out)
-  totals.waits_as_nginx = require("heymarket.loop").here().inbox().semaphore ~= nil
+  totals.waits_as_nginx = require("heymarket.loop").here() == require "heymarket.loop.nginx"
   totals.transfers = require("heymarket.core").open_handles().transfers
   ngx.header["Content-Type"] = "application/json"
   ngx.print(cjson.encode(totals))

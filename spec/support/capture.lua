@@ -3,17 +3,19 @@
 --- With it a test sees exactly what a client would send, and shows a client exactly what it wants answered.
 local capture = {}
 
+local fifo = require "heymarket.util.fifo"
+
 --- The module under test; a test that loads it anew sets this.
 capture.heymarket = require "heymarket"
 
 local Transport = {}
 Transport.__index = Transport
 
-function Transport:inbox()
-  return { first = 1, last = 0 }
+function Transport:completions()
+  return fifo.new()
 end
 
-function Transport:start(request, inbox, headers)
+function Transport:start(request, completions, headers)
   self.sent[#self.sent + 1] = {
     method = request.method,
     url = request.url,
@@ -37,13 +39,12 @@ function Transport:start(request, inbox, headers)
     http_version = 1.1,
   }
   request.ended(result)
-  inbox.last = inbox.last + 1
-  inbox[inbox.last] = result
+  completions:push(result)
   return true
 end
 
-function Transport:wait(inbox, seconds)
-  if inbox.first > inbox.last then
+function Transport:wait(completions, seconds)
+  if completions:length() == 0 then
     self.now = self.now + math.max(seconds, 0.001)
   end
 end
@@ -52,7 +53,7 @@ function Transport:running()
   return 0
 end
 
-function Transport:rest() end
+function Transport:yield() end
 
 function Transport:problem() end
 

@@ -6,6 +6,7 @@
 local fake = {}
 
 local cjson = require("cjson").new()
+local fifo = require "heymarket.util.fifo"
 
 local Fake = {}
 Fake.__index = Fake
@@ -108,11 +109,9 @@ function fake.new(options)
   return self
 end
 
-function Fake:inbox()
-  return { first = 1, last = 0 }
+function Fake:completions()
+  return fifo.new()
 end
-
-function Fake:rest() end
 
 function Fake:problem() end
 
@@ -143,7 +142,7 @@ local function store(self, seen)
   return listed
 end
 
-function Fake:start(request, inbox, headers)
+function Fake:start(request, completions, headers)
   local seen = {
     t = self.now,
     url = request.url,
@@ -225,7 +224,7 @@ function Fake:start(request, inbox, headers)
   seen.arrived = arrived
   seen.code = given.code
   seen.status = given.status
-  self.flights[#self.flights + 1] = { seen = seen, inbox = inbox, result = given, ends = seen.ends }
+  self.flights[#self.flights + 1] = { seen = seen, completions = completions, result = given, ends = seen.ends }
   self.in_flight = #self.flights
   self.max_in_flight = math.max(self.max_in_flight, #self.flights)
   return true
@@ -252,14 +251,16 @@ function Fake:deliver()
     end
     count = count + 1
     flight.result.request.ended(flight.result)
-    local inbox = flight.inbox
-    inbox.last = inbox.last + 1
-    inbox[inbox.last] = flight.result
+    flight.completions:push(flight.result)
   end
 end
 
-function Fake:wait(inbox, seconds)
-  if self:deliver() > 0 or inbox.first <= inbox.last then
+function Fake:yield()
+  self:deliver()
+end
+
+function Fake:wait(completions, seconds)
+  if self:deliver() > 0 or completions:length() > 0 then
     self.idle = 0
     return
   end

@@ -4,6 +4,8 @@
 --- some time after its arrival; `arrivals` is the server's ledger.
 local instant = {}
 
+local fifo = require "heymarket.util.fifo"
+
 local Instant = {}
 Instant.__index = Instant
 
@@ -60,24 +62,24 @@ end
 
 function Instant:problem() end
 
-function Instant:rest() end
+function Instant:yield() end
 
 function Instant:close() end
 
-function Instant:inbox()
-  return { first = 1, last = 0 }
+function Instant:completions()
+  return fifo.new()
 end
 
 function Instant:running()
   return #self.flights
 end
 
-function Instant:start(request, inbox)
+function Instant:start(request, completions)
   self.count = self.count + 1
   local arrival = self.now + self.way()
   local flight = {
     request = request,
-    inbox = inbox,
+    completions = completions,
     ends = arrival + self.back(),
     answer = self.answer(request, self.count) or {},
   }
@@ -106,8 +108,7 @@ function Instant:deliver(index)
     result.headers = table.concat(lines, "\r\n") .. "\r\n\r\n"
   end
   flight.request.ended(result)
-  flight.inbox.last = flight.inbox.last + 1
-  flight.inbox[flight.inbox.last] = result
+  flight.completions:push(result)
 end
 
 -- Moves the clock to the first event, or by so many seconds when nothing happens before.

@@ -3,7 +3,7 @@
 --- create_contacts and import differ in where the entries come from and in what becomes of the books; the rest is here.
 local engine = {}
 
-local dispatch = require "heymarket.http.sender"
+local sender = require "heymarket.http.sender"
 local failure = require "heymarket.failure"
 local text = require "heymarket.util.text"
 
@@ -16,7 +16,7 @@ local concat, sub = table.concat, string.sub
 ---@field row any
 ---@field phone string digits
 ---@field body string its JSON
----@field maybe boolean? an earlier run may have sent it
+---@field possibly_sent boolean? an earlier run may have sent it
 ---@field request heymarket.Request? the last one that it stood in
 ---@field problem heymarket.Failure? why it cannot be sent
 
@@ -58,7 +58,7 @@ end
 ---@param spare heymarket.Failure see failure.spare
 ---@return table engine its `source`, a function that gives the next entry (and raises to stop the call), is to be set
 function engine.new(client, options, books, journal, spare)
-  local calls = dispatch.new(client, options)
+  local calls = sender.new(client, options)
   if journal then
     -- What is about to be sent is noted on the disk before it is on the wire.
     calls.before_start = function()
@@ -70,7 +70,7 @@ function engine.new(client, options, books, journal, spare)
     options = options,
     books = books,
     journal = journal,
-    dispatch = calls,
+    sender = calls,
     path = "/v1/batch/contacts?overwrite=" .. tostring(options.overwrite),
     started = client.runtime.monotonic(),
     batch_size = options.batch_size,
@@ -94,10 +94,11 @@ end
 ---@param with_items boolean
 ---@return heymarket.Report
 function Engine:report(with_items)
+  local requests, retries, hook_error = self.sender:statistics()
   return self.books:report({
-    requests = self.dispatch.requests,
-    retries = self.dispatch.retries,
-    hook_error = self.dispatch.hook_error,
+    requests = requests,
+    retries = retries,
+    hook_error = hook_error,
     elapsed = self.client.runtime.monotonic() - self.started,
   }, with_items)
 end
@@ -106,7 +107,7 @@ end
 function Engine:guard(name, hook, ...)
   local ok, raised = pcall(hook, ...)
   if not ok then
-    self.dispatch:stop(failure.new("stopped", name .. " raised an error: " .. text.raised(raised)))
+    self.sender:stop(failure.new("stopped", name .. " raised an error: " .. text.raised(raised)))
     return false
   end
   return true
@@ -151,7 +152,7 @@ function Engine:book(entry, outcome, facts)
   if max and not superseded and outcome ~= "unsent" then
     self.failures = self.failures + 1
     if self.failures >= max then
-      self.dispatch:stop(
+      self.sender:stop(
         failure.new("stopped", ("stopped after %d contacts that were not accepted (max_failures)"):format(max), {
           reason = "max_failures",
         })
@@ -166,7 +167,7 @@ function Engine:tell_outcomes(request, counts, problem)
   end
   for outcome, count in pairs(counts) do
     if count > 0 then
-      self.dispatch:tell {
+      self.sender:emit {
         type = "outcome",
         outcome = outcome,
         contacts = count,
@@ -212,10 +213,10 @@ function Engine:pull()
   if self.ready.first <= self.ready.last then
     return shift(self.ready)
   end
-  while not self.exhausted and self.deferred_count < MAX_DEFERRED and not self.dispatch.stopped do
+  while not self.exhausted and self.deferred_count < MAX_DEFERRED and not self.sender:stop_reason() do
     local next_entry = self.source()
     if not next_entry then
-      self.exhausted = not self.dispatch.stopped
+      self.exhausted = not self.sender:stop_reason()
       return nil
     end
     self.open[next_entry.index] = next_entry
@@ -320,10 +321,10 @@ function Engine:cut()
   if count == 0 then
     return nil
   end
-  if self.journal and not self.dispatch.stopped then
+  if self.journal and not self.sender:stop_reason() then
     local ok, problem = self.journal:sending(entries)
     if not ok then
-      self.dispatch:stop(problem)
+      self.sender:stop(problem)
     end
   end
   return { entries = entries }
@@ -367,19 +368,19 @@ function Engine:send(batch)
   batch.path = self.path
   batch.body = "[" .. concat(bodies, ",") .. "]"
   batch.contacts = #bodies
-  self.dispatch:add(batch)
+  self.sender:add(batch)
 end
 
 function Engine:fill()
-  local dispatching = self.dispatch
-  while not dispatching.stopped do
-    if dispatching:pending() >= (self:is_suspicious() and 1 or self.options.concurrency) then
+  local sending = self.sender
+  while not sending:stop_reason() do
+    if sending:pending() >= (self:is_suspicious() and 1 or self.options.concurrency) then
       return
     end
     local batch = self:next_part() or self:cut()
     if not batch then
       return
-    elseif dispatching.stopped then
+    elseif sending:stop_reason() then
       self:settle_failure(batch, batch.failure)
       return
     end
@@ -397,13 +398,13 @@ end
 function Engine:book_batch(batch, problem)
   local counts = { failed = 0, unknown = 0, unsent = 0 }
   for _, entry in ipairs(batch.entries) do
-    local outcome, why = "unsent", self.dispatch.stopped
-    if not problem and entry.maybe then
+    local outcome, why = "unsent", self.sender:stop_reason()
+    if not problem and entry.possibly_sent then
       -- Not sent by this run, but perhaps by an earlier one.
       outcome, why = "unknown", failure.with(why, { delivered = "maybe" })
     elseif problem then
       outcome, why = "failed", problem
-      if problem.delivered == "maybe" or batch.maybe or entry.maybe then
+      if problem.delivered == "maybe" or batch.possibly_sent or entry.possibly_sent then
         outcome = "unknown"
         why = problem.delivered == "maybe" and problem or failure.with(problem, { delivered = "maybe" })
       end
@@ -411,7 +412,7 @@ function Engine:book_batch(batch, problem)
     counts[outcome] = counts[outcome] + 1
     self:book(entry, outcome, { failure = why })
   end
-  self:tell_outcomes(batch, counts, problem or self.dispatch.stopped)
+  self:tell_outcomes(batch, counts, problem or self.sender:stop_reason())
 end
 
 -- Statuses by which a server refuses what is in the request, rather than the request as such.
@@ -442,7 +443,8 @@ function Engine:split(batch, problem)
   end
   local family = { whole = true, left = 2, size = middle }
   for _, part in ipairs { right, left } do
-    self.parts[#self.parts + 1] = { entries = part, maybe = batch.maybe, failure = problem, family = family }
+    self.parts[#self.parts + 1] =
+      { entries = part, possibly_sent = batch.possibly_sent, failure = problem, family = family }
   end
   if batch.family then
     batch.family.whole = false
@@ -457,10 +459,10 @@ function Engine:settle_failure(batch, problem)
     batch.family.whole = false
   end
   local status = problem and problem.status
-  if ABOUT_CONTENT[status] and not self.dispatch.stopped then
+  if ABOUT_CONTENT[status] and not self.sender:stop_reason() then
     self:count_refusal(batch, problem)
     if not self.answered and self.refusals >= MAX_REFUSALS and self.singles >= MIN_SINGLES then
-      self.dispatch:stop(failure.with(problem, {
+      self.sender:stop(failure.with(problem, {
         message = (
           "stopped: %d requests in a row were refused alike and none was accepted, so the fault is most likely "
           .. "not the contacts'; the last: %s"
@@ -472,10 +474,10 @@ function Engine:settle_failure(batch, problem)
     end
   elseif problem and problem.kind == "bad_data" and not problem.retryable and not self.answered then
     -- Not found, wrong method and the like concern the address of the call, whatever stands in it.
-    self.dispatch:stop(problem)
+    self.sender:stop(problem)
   end
   if self.journal then
-    self:note(self.journal:failed(batch.entries, problem, batch.maybe))
+    self:note(self.journal:failed(batch.entries, problem, batch.possibly_sent))
   end
   self:book_batch(batch, problem)
   self:release_all(batch.entries)
@@ -483,7 +485,7 @@ end
 
 function Engine:note(ok, problem)
   if not ok then
-    self.dispatch:stop(problem)
+    self.sender:stop(problem)
   end
 end
 
@@ -535,7 +537,7 @@ function Engine:settle_answer(batch, refused)
   end
   local remotes, truncated, problem = match(batch, refused)
   if self.journal then
-    self:note(self.journal:answered(batch.entries, remotes, problem, batch.maybe, truncated))
+    self:note(self.journal:answered(batch.entries, remotes, problem, batch.possibly_sent, truncated))
   end
   -- The keys are there from the start: LuaJIT as Debian 12 has it miscounts, once in many thousand batches, in a new
   -- table whose keys come up on the way.
@@ -550,7 +552,7 @@ function Engine:settle_answer(batch, refused)
       self:book(entry, outcome, {
         remote = remote,
         remote_truncated = remote and truncated[entry.phone],
-        ambiguous = remote and (batch.maybe or entry.maybe) or nil,
+        ambiguous = remote and (batch.possibly_sent or entry.possibly_sent) or nil,
         failure = not remote and problem or nil,
       })
     end
@@ -566,15 +568,15 @@ end
 -- What became of a contact that has no outcome when the call has stopped. Most were never sent. After an error of ours,
 -- that of a request whose answer was lost is open.
 function Engine:fate(entry)
-  local request, stopped = entry.request, self.dispatch.stopped
+  local request, stopped = entry.request, self.sender:stop_reason()
   if entry.problem then
     return "invalid", entry.problem
   elseif was_tried(request) then
     local certain = request.failure
-    if certain and certain.delivered == "no" and not request.maybe and not entry.maybe then
+    if certain and certain.delivered == "no" and not request.possibly_sent and not entry.possibly_sent then
       return "failed", certain
     end
-  elseif not entry.maybe then
+  elseif not entry.possibly_sent then
     return "unsent", stopped
   end
   return "unknown", failure.with(stopped, { delivered = "maybe" })
@@ -593,7 +595,7 @@ function Engine:book_open()
     counts[outcome] = counts[outcome] + 1
     self:book(entry, outcome, { failure = why })
   end
-  self:tell_outcomes({ method = "POST" }, counts, self.dispatch.stopped)
+  self:tell_outcomes({ method = "POST" }, counts, self.sender:stop_reason())
 end
 
 -- What was read but never sent when the call stopped.
@@ -604,7 +606,7 @@ function Engine:book_unsent()
   self.parts = {}
   self:book_open()
   -- What was handed in has an outcome, read or not: the source of a stopped call gives the rest of an array.
-  local ended = not self.dispatch.stopped
+  local ended = not self.sender:stop_reason()
   while not ended do
     local rest = {}
     while #rest < self.options.batch_size and not ended do
@@ -623,7 +625,7 @@ end
 function Engine:count_open()
   local index, entry = next(self.open)
   while entry do
-    local sent = entry.maybe or was_tried(entry.request)
+    local sent = entry.possibly_sent or was_tried(entry.request)
     self.open[index] = nil
     self.books:add(entry.problem and "invalid" or sent and "unknown" or "unsent")
     index, entry = next(self.open)
@@ -636,10 +638,10 @@ end
 
 -- Sends, and books what comes of it, until nothing is left to do.
 function Engine:go()
-  local dispatching, on_progress = self.dispatch, self.options.on_progress
+  local sending, on_progress = self.sender, self.options.on_progress
   while true do
     self:fill()
-    local outcome = dispatching:next()
+    local outcome = sending:next()
     if not outcome then
       break
     elseif outcome.refused then
@@ -656,7 +658,7 @@ end
 -- Ends the call because of what was raised in it.
 function Engine:stop_for(raised)
   local ok, problem = pcall(failure.of_error, raised)
-  self.dispatch:stop(ok and problem or self.spare)
+  self.sender:stop(ok and problem or self.spare)
 end
 
 --- Runs the call to its end. Whatever is raised in it stops it like any other reason to stop: what is on its way is
@@ -687,7 +689,7 @@ function Engine:run()
   elseif lost then
     made.items_truncated = true
   end
-  return made, self.dispatch.stopped
+  return made, self.sender:stop_reason()
 end
 
 --- The report, without asking for memory.
@@ -695,7 +697,8 @@ end
 function Engine:last_report()
   self:count_open()
   local ok, now = pcall(self.client.runtime.monotonic)
-  return self.books:last_report(self.dispatch.requests, self.dispatch.retries, ok and now - self.started or 0)
+  local requests, retries = self.sender:statistics()
+  return self.books:last_report(requests, retries, ok and now - self.started or 0)
 end
 
 return engine

@@ -187,7 +187,7 @@ function Journal:answered(entries, remotes, problem, maybe, truncated)
     if remote then
       known[#known + 1] = entry
       -- The contact is JSON in JSON, so that it is read again by itself, however deep it is.
-      local flags = ((maybe or entry.maybe) and AMBIGUOUS or 0) + (truncated[entry.phone] and TRUNCATED or 0)
+      local flags = ((maybe or entry.possibly_sent) and AMBIGUOUS or 0) + (truncated[entry.phone] and TRUNCATED or 0)
       rejected[#rejected + 1] = { entry.index, flags, json.encode(remote) }
     elseif problem then
       self:remember(entry, true)
@@ -223,7 +223,7 @@ end
 function Journal:failed(entries, problem, maybe)
   local certain = {}
   for _, entry in ipairs(entries) do
-    local arrived = problem and problem.delivered == "maybe" or maybe or entry.maybe
+    local arrived = problem and problem.delivered == "maybe" or maybe or entry.possibly_sent
     if not arrived then
       certain[#certain + 1] = entry
     end
@@ -309,7 +309,7 @@ local function load(self, place)
     count = count + to - first + 1
   end
   for index, mark, doubt in superseded:gmatch "(%d+):(%x+)(%??)" do
-    line.superseded[tonumber(index)] = { kind = "superseded", mark = mark, maybe = doubt == "?" }
+    line.superseded[tonumber(index)] = { kind = "superseded", mark = mark, possibly_sent = doubt == "?" }
   end
   return line
 end
@@ -406,8 +406,8 @@ function Journal:verify(entry)
     -- An invalid contact was sent by no run.
     return self:other_input(index)
   elseif note.kind == "superseded" then
-    local outcome = note.maybe and "unknown" or "failed"
-    entry.known = { outcome = outcome, failure = superseded_failure(note.maybe) }
+    local outcome = note.possibly_sent and "unknown" or "failed"
+    entry.known = { outcome = outcome, failure = superseded_failure(note.possibly_sent) }
   elseif note.kind == "<" then
     local rejected, unreadable = rejected_of(self, note.line)
     if not rejected then
@@ -415,14 +415,14 @@ function Journal:verify(entry)
     end
     entry.known = rejected[index] or ACCEPTED
   else
-    entry.maybe = note.kind == ">" or nil
+    entry.possibly_sent = note.kind == ">" or nil
   end
 end
 
 --- Compares entries with what an earlier run noted of them. All entries of the input are to be given, in its order;
 --- those that were given before are passed over.
 ---@param entries heymarket.Entry[] an entry that an earlier run has finished gets `known` (outcome, and what else its
---- item has), one that it may have sent gets `maybe`
+--- item has), one that it may have sent gets `possibly_sent`
 ---@return boolean? ok
 ---@return heymarket.Failure? problem where an entry is not the one that was noted; later ones were not compared
 function Journal:compare(entries)

@@ -126,7 +126,7 @@ local function validated(read, default_country, running)
     if ended then
       return nil -- a source that came to its end, or that failed, is not asked again
     elseif index % REST_EVERY == REST_EVERY - 1 then
-      running.dispatch:rest()
+      running.sender:yield()
     end
     local ok, found, position, row = pcall(read)
     if not ok or found == nil then
@@ -201,14 +201,14 @@ function intake.source(read, whole, settings, running, notes)
       journal = notes,
       is_finite = whole ~= nil,
       is_stopped = function()
-        return running.dispatch.stopped ~= nil
+        return running.sender:stop_reason() ~= nil
       end,
       max_held = math.max(MAX_HELD, settings.concurrency * settings.batch_size),
     }
     return sendable(over, running)
   end
   return function()
-    while whole or not running.dispatch.stopped do
+    while whole or not running.sender:stop_reason() do
       local entry = next_entry()
       if not entry or not entry.problem then
         return entry

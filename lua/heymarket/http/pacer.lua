@@ -30,7 +30,7 @@ end
 --- The server counts when a request arrives, which is after its start here and before its end. So a request keeps its
 --- place from its start until a minute after its end: then no minute at the server can hold more than the limit.
 ---@param limit integer|false requests per minute
----@return any ticket for `finish`; nil when it may not
+---@return any permit for `finish`; nil when it may not
 ---@return number? seconds after which to ask again; nil when that depends on a request that is on its way
 function Pacer:reserve(limit)
   self.limited = self.limited or limit
@@ -69,7 +69,7 @@ end
 --- A 429: every request of the client waits, and they keep a distance afterwards.
 ---@param delay number seconds
 ---@param started number monotonic time at which the refused request started
-function Pacer:slow_down(delay, started)
+function Pacer:on_throttled(delay, started)
   local now = self.monotonic()
   self.pause_until = math.max(self.pause_until, now + delay)
   -- Requests that were on their way together are refused together; that is one reason to slow down, not several.
@@ -81,7 +81,7 @@ end
 
 --- A request was answered: the distance shrinks step by step.
 ---@param started number monotonic time at which it started: those that were on their way before a 429 tell nothing
-function Pacer:speed_up(started)
+function Pacer:on_success(started)
   if self.gap > 0 and started >= self.slowed_at then
     self.gap = self.gap * SPEED_UP
     if self.gap < GAP_FIRST / 10 then
@@ -118,9 +118,9 @@ function Shared:reserve(limit)
     return nil, pause - now
   end
   -- The worker's own part: the distance between requests, and nothing else, for it never counts.
-  local ticket, delay = Pacer.reserve(self, false)
-  if not ticket or not limit then
-    return ticket, delay
+  local permit, delay = Pacer.reserve(self, false)
+  if not permit or not limit then
+    return permit, delay
   end
   local second = math.floor(now)
   -- Counted first and looked at afterwards: of two workers that ask at once for the last place, never both go.
@@ -163,8 +163,8 @@ function Shared:finish(second)
   end
 end
 
-function Shared:slow_down(delay, started)
-  Pacer.slow_down(self, delay, started)
+function Shared:on_throttled(delay, started)
+  Pacer.on_throttled(self, delay, started)
   local until_time = self.time() + delay
   local pause = self.dict:get(self.prefix .. "pause")
   if delay > 0 and (not pause or pause < until_time) then

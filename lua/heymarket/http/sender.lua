@@ -1,20 +1,19 @@
---- Dispatch: the requests of one call, from the first try to the final answer.
+--- Sender: the requests of one call, from the first try to the final answer.
 ---
 --- Requests go in with `add`; `next` gives them back one by one with what came of them. Between the two it signs, keeps
 --- the pace, retries, and decides when to give up. It knows nothing of contacts.
-local dispatch = {}
+local sender = {}
 
-local answer = require "heymarket.http.response"
 local failure = require "heymarket.failure"
+local response = require "heymarket.http.response"
 local retry = require "heymarket.http.retry"
 local text = require "heymarket.util.text"
 
-local Dispatch = {}
-Dispatch.__index = Dispatch
+local Sender = {}
+Sender.__index = Sender
 
--- So many fruitless tries in a row, of whichever requests, and the server counts as down: a long import does not go on
--- hammering it.
-local MAX_FRUITLESS = 10
+-- After so many failed tries in a row, of whichever requests, the server counts as down and the call stops.
+local MAX_CONSECUTIVE_FAILURES = 10
 -- The transport ends every try within its timeout. One of which it says nothing for so much longer (s) is lost, and
 -- nobody waits for it any more.
 local LOST_AFTER = 10
@@ -26,7 +25,7 @@ local LOOK_EVERY = 1 -- seconds between two looks for lost tries
 ---@field body string?
 ---@field contacts integer number of contacts in it
 ---@field attempts integer tries made
----@field maybe boolean an earlier try may have been acted upon
+---@field possibly_sent boolean an earlier try may have been acted upon
 ---@field failure heymarket.Failure? what came of the last try; nil while one is on its way
 
 ---@class heymarket.Try one try of a request: what a transport is given, and gives back in its result
@@ -39,28 +38,28 @@ local LOOK_EVERY = 1 -- seconds between two looks for lost tries
 ---@field started number monotonic time
 ---@field ended fun() to be called when the try has ended, however it ended
 
---- Makes the dispatch of one call.
+--- Makes the sender of one call.
 ---@param client table tokens, pacer, transport, runtime and base_url of the client
 ---@param options table of the call
-function dispatch.new(client, options)
+function sender.new(client, options)
   local now = client.runtime.monotonic()
   return setmetatable({
     client = client,
     options = options,
     limit = options.concurrency, -- requests on their way at a time
     queue = {}, -- waiting requests, in the order in which they came
-    flying = 0,
+    in_flight = 0,
     on_way = {}, -- the tries that are on their way, as keys
     next_look = 0, -- monotonic time of the next look for lost tries
-    inbox = client.transport:inbox(),
+    completions = client.transport:completions(),
     ended = {}, -- requests with their outcome that `next` has not given out yet
-    fruitless = 0,
+    consecutive_failures = 0,
     requests = 0,
     retries = 0,
     deadline = options.deadline and now + options.deadline,
     stopped = nil, -- the failure that ended it all
     before_start = nil, -- asked before a request starts; nil and a failure end the call
-  }, Dispatch)
+  }, Sender)
 end
 
 local function call_hook(hook, event)
@@ -79,7 +78,7 @@ end
 
 --- Reports an event to the user's hook. Its errors do not disturb the call; the first is kept for the report.
 ---@param event table
-function Dispatch:tell(event)
+function Sender:emit(event)
   local hook = self.options.on_event
   if not hook then
     return
@@ -93,7 +92,7 @@ end
 
 --- Takes a request in.
 ---@param request heymarket.Request
-function Dispatch:add(request)
+function Sender:add(request)
   request.attempts = 0
   request.due = 0
   self.queue[#self.queue + 1] = request
@@ -101,14 +100,28 @@ end
 
 --- Number of requests that are not given back yet.
 ---@return integer
-function Dispatch:pending()
-  return #self.queue + self.flying + #self.ended
+function Sender:pending()
+  return #self.queue + self.in_flight + #self.ended
 end
 
---- Ends the call: nothing more is started; what is on its way is awaited.
+--- Ends the call: nothing more is started; what is in flight is awaited.
 ---@param reason heymarket.Failure
-function Dispatch:stop(reason)
+function Sender:stop(reason)
   self.stopped = self.stopped or reason
+end
+
+--- Why the call has stopped.
+---@return heymarket.Failure? reason nil while it goes on
+function Sender:stop_reason()
+  return self.stopped
+end
+
+--- What the call has cost so far.
+---@return integer requests tries that were started
+---@return integer retries those of them that repeated an earlier one
+---@return string? hook_error what on_event raised first
+function Sender:statistics()
+  return self.requests, self.retries, self.hook_error
 end
 
 local function event_of(request, kind)
@@ -122,9 +135,9 @@ local function event_of(request, kind)
   }
 end
 
-function Dispatch:finish(request, refused, problem)
+function Sender:finish(request, refused, problem)
   if problem then
-    if request.maybe and problem.delivered == "no" then
+    if request.possibly_sent and problem.delivered == "no" then
       problem = failure.with(problem, { delivered = "maybe" })
     end
     if request.attempts > 0 then
@@ -136,27 +149,27 @@ function Dispatch:finish(request, refused, problem)
 end
 
 -- What is left when the call has stopped: requests that were tried keep the failure of their last try.
-function Dispatch:drop_queue()
+function Sender:drop_queue()
   for _, request in ipairs(self.queue) do
     self:finish(request, nil, request.failure)
   end
   self.queue = {}
 end
 
-function Dispatch:deadline_failure()
+function Sender:deadline_failure()
   return failure.new("timeout", ("the deadline of %g s has passed"):format(self.options.deadline), {
     retryable = true,
   })
 end
 
-function Dispatch:tell_retry(request, problem, delay)
+function Sender:emit_retry(request, problem, delay)
   local event = event_of(request, "retry")
   event.delay, event.failure, event.status, event.request_id = delay, problem, problem.status, problem.request_id
-  self:tell(event)
+  self:emit(event)
 end
 
 -- Decides what a failed try means: try again (true) or not (false, and what to say instead of the failure).
-function Dispatch:may_retry(request, problem, started)
+function Sender:may_retry(request, problem, started)
   local options = self.options
   if self.stopped then
     return false
@@ -168,7 +181,7 @@ function Dispatch:may_retry(request, problem, started)
     end
     request.refused_token = true
     request.due = 0
-    self:tell_retry(request, problem, 0)
+    self:emit_retry(request, problem, 0)
     return true
   elseif problem.kind == "denied" then
     self:stop(problem)
@@ -184,7 +197,7 @@ function Dispatch:may_retry(request, problem, started)
     if asked > self.client.config.max_retry_after then
       -- Asking sooner than the server wants is pointless, and waiting longer than the user wants is not ours to do.
       if problem.kind == "rate_limited" then
-        self.client.pacer:slow_down(self.client.config.max_retry_after, started)
+        self.client.pacer:on_throttled(self.client.config.max_retry_after, started)
         self:stop(problem)
       end
       return false
@@ -192,7 +205,7 @@ function Dispatch:may_retry(request, problem, started)
     delay = math.max(delay, asked)
   end
   if problem.kind == "rate_limited" then
-    self.client.pacer:slow_down(delay, started)
+    self.client.pacer:on_throttled(delay, started)
   end
   if request.attempts >= options.max_attempts then
     return false
@@ -209,22 +222,22 @@ function Dispatch:may_retry(request, problem, started)
       })
   end
   request.due = now + delay
-  self:tell_retry(request, problem, delay)
+  self:emit_retry(request, problem, delay)
   return true
 end
 
 -- Reads what came of a try.
-function Dispatch:digest(result)
+function Sender:on_result(result)
   local try, client = result.request, self.client
   if not self.on_way[try] then
     return -- it was given up before
   end
   self.on_way[try] = nil
-  self.flying = self.flying - 1
+  self.in_flight = self.in_flight - 1
   local request = try.request
   local now = client.runtime.time()
   local bearer = client.tokens:of(try)
-  local refused, problem, about = answer.read(result, {
+  local refused, problem, about = response.read(result, {
     token = bearer,
     sent = request.body,
     now = now,
@@ -233,10 +246,10 @@ function Dispatch:digest(result)
   local event = event_of(request, "response")
   event.status, event.elapsed, event.failure = result.status, result.elapsed, problem
   event.request_id = about.request_id
-  self:tell(event)
+  self:emit(event)
   if refused then
-    self.fruitless = 0
-    client.pacer:speed_up(try.started)
+    self.consecutive_failures = 0
+    client.pacer:on_success(try.started)
     self:finish(request, refused)
     return
   end
@@ -246,24 +259,24 @@ function Dispatch:digest(result)
     client.tokens:refuse(bearer, about.date)
   end
   if problem.retryable or problem.kind == "unexpected" then
-    self.fruitless = self.fruitless + 1
+    self.consecutive_failures = self.consecutive_failures + 1
   else
-    self.fruitless = 0 -- a refusal is an answer: somebody is there
+    self.consecutive_failures = 0 -- a refusal is an answer: somebody is there
   end
   local again, instead = self:may_retry(request, problem, try.started)
   problem = instead or problem
   if problem.delivered == "maybe" then
-    request.maybe = true
+    request.possibly_sent = true
   end
   if again then
     self.queue[#self.queue + 1] = request
     return
   end
   self:finish(request, nil, problem)
-  if self.fruitless >= MAX_FRUITLESS then
+  if self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES then
     self:stop(failure.with(problem, {
       message = ("stopped after %d tries in a row without a usable answer; the last: %s"):format(
-        self.fruitless,
+        self.consecutive_failures,
         problem.message
       ),
     }))
@@ -272,7 +285,7 @@ end
 
 -- The next try of a request, its headers, and the event that tells of it. The headers hold the token, so they are kept
 -- in no table: a try can be printed or logged while it is on its way.
-function Dispatch:prepare(request, ticket)
+function Sender:prepare(request, permit)
   local client, now = self.client, self.client.runtime.monotonic()
   local timeout = self.options.timeout
   if self.deadline then
@@ -288,9 +301,9 @@ function Dispatch:prepare(request, ticket)
     started = now,
   }
   function try.ended()
-    if ticket then
-      client.pacer:finish(ticket)
-      ticket = nil
+    if permit then
+      client.pacer:finish(permit)
+      permit = nil
     end
   end
   local headers = {
@@ -303,9 +316,9 @@ function Dispatch:prepare(request, ticket)
   return try, headers, event
 end
 
-function Dispatch:start(try, headers, event)
+function Sender:start(try, headers, event)
   local request = try.request
-  self:tell(event)
+  self:emit(event)
   if self.client.closed then
     -- The hook has closed the client: nothing of this try has left.
     try.ended()
@@ -320,9 +333,9 @@ function Dispatch:start(try, headers, event)
     self.retries = self.retries + 1
   end
   self.on_way[try] = true
-  self.flying = self.flying + 1
+  self.in_flight = self.in_flight + 1
   local transport = self.client.transport
-  local ok, started, code, message = pcall(transport.start, transport, try, self.inbox, headers)
+  local ok, started, code, message = pcall(transport.start, transport, try, self.completions, headers)
   if not ok then
     -- How far it came is not known. The error ends the call, and this try with it.
     try.ended()
@@ -330,13 +343,13 @@ function Dispatch:start(try, headers, event)
     error(started, 0)
   elseif not started then
     try.ended()
-    self:digest { request = try, code = code, message = message, sent = false, elapsed = 0 }
+    self:on_result { request = try, code = code, message = message, sent = false, elapsed = 0 }
   end
 end
 
 -- Ends a try that may have been sent and of which nothing more will be heard.
-function Dispatch:give_up(try, message)
-  self:digest {
+function Sender:give_up(try, message)
+  self:on_result {
     request = try,
     code = "ABORTED_BY_CALLBACK",
     message = message,
@@ -346,12 +359,12 @@ function Dispatch:give_up(try, message)
 end
 
 -- Gives up the tries of which the transport will say nothing more, so that no call waits for ever.
-function Dispatch:give_up_lost()
+function Sender:give_up_lost()
   if self.client.closed then
-    self:look_around()
+    self:check_stop()
   end
   local now = self.client.runtime.monotonic()
-  if self.flying == 0 or now < self.next_look and not self.client.closed then
+  if self.in_flight == 0 or now < self.next_look and not self.client.closed then
     return
   end
   self.next_look = now + LOOK_EVERY
@@ -368,11 +381,11 @@ function Dispatch:give_up_lost()
 end
 
 -- Starts what may start now. Returns the seconds until something more might, nil when that depends on answers only.
-function Dispatch:start_due()
+function Sender:start_due()
   local soonest
   local now = self.client.runtime.monotonic()
   local i = 1
-  while self.flying < self.limit and i <= #self.queue and not self.stopped do
+  while self.in_flight < self.limit and i <= #self.queue and not self.stopped do
     local request = self.queue[i]
     if request.due > now then
       soonest = math.min(soonest or math.huge, request.due - now)
@@ -386,25 +399,25 @@ function Dispatch:start_due()
         self:stop(problem)
         break
       end
-      local ticket, delay = self.client.pacer:reserve(self.options.requests_per_minute)
-      if not ticket then
+      local permit, delay = self.client.pacer:reserve(self.options.requests_per_minute)
+      if not permit then
         if delay then
           local event = event_of(request, "pace")
           event.url = self.client.config.base_url .. request.path
           event.delay = delay
           if not self.paced_until or now >= self.paced_until then
             self.paced_until = now + delay
-            self:tell(event)
+            self:emit(event)
           end
           soonest = math.min(soonest or math.huge, delay)
         end
         break
       end
-      local ok, try, headers, event = pcall(self.prepare, self, request, ticket)
+      local ok, try, headers, event = pcall(self.prepare, self, request, permit)
       if not ok then
-        self.client.pacer:finish(ticket)
+        self.client.pacer:finish(permit)
         -- Signing allocates, so a finalizer may run in it that closes the client.
-        self:look_around()
+        self:check_stop()
         if not self.stopped then
           error(try, 0)
         end
@@ -413,25 +426,23 @@ function Dispatch:start_due()
       table.remove(self.queue, i)
       self:start(try, headers, event)
       if self.client.closed then
-        self:look_around() -- a hook has closed it: there is nothing left to sign the next request with
+        self:check_stop() -- a hook has closed it: there is nothing left to sign the next request with
       end
     end
   end
   return soonest
 end
 
-function Dispatch:collect()
-  local inbox = self.inbox
-  while inbox.first <= inbox.last do
-    local result = inbox[inbox.first]
-    inbox[inbox.first] = nil
-    inbox.first = inbox.first + 1
-    self:digest(result)
+function Sender:collect()
+  local result = self.completions:shift()
+  while result do
+    self:on_result(result)
+    result = self.completions:shift()
   end
 end
 
 -- Reasons to stop that do not come from an answer.
-function Dispatch:look_around()
+function Sender:check_stop()
   if self.stopped then
     return
   elseif self.client.closed then
@@ -450,10 +461,10 @@ end
 
 --- Waits until a request has its outcome and gives it back. Those that never left have neither `refused` nor `failure`.
 ---@return {request: heymarket.Request, refused: table[]?, failure: heymarket.Failure?}? outcome nil when none is left
-function Dispatch:next()
+function Sender:next()
   while true do
     self:collect()
-    self:look_around()
+    self:check_stop()
     local soonest
     -- Where starting has a cost of its own, it is paid once for all that the answers at hand lead to.
     local gather = self.before_start and #self.ended > 0
@@ -466,7 +477,7 @@ function Dispatch:next()
     end
     if #self.ended > 0 then
       return table.remove(self.ended, 1)
-    elseif self.flying == 0 and #self.queue == 0 then
+    elseif self.in_flight == 0 and #self.queue == 0 then
       return nil
     end
     -- Without anything to wait for, a look now and then keeps a stop request from going unheard.
@@ -474,21 +485,18 @@ function Dispatch:next()
     if self.deadline and not self.stopped then
       seconds = math.max(0, math.min(seconds, self.deadline - self.client.runtime.monotonic()))
     end
-    self.client.transport:wait(self.inbox, seconds)
+    self.client.transport:wait(self.completions, seconds)
   end
 end
 
 --- Lets transfers go on and others have their turn, during long work without waiting.
-function Dispatch:rest()
-  self:look_around()
+function Sender:yield()
+  self:check_stop()
   if not self.stopped then
     self:start_due()
   end
-  if self.flying > 0 then
-    self.client.transport:wait(self.inbox, 0)
-    self:collect()
-  end
-  self.client.transport:rest()
+  self.client.transport:yield()
+  self:collect()
 end
 
-return dispatch
+return sender

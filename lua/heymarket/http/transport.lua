@@ -1,10 +1,11 @@
---- Transport: requests out, results in, over libcurl.
+--- Transport: sends requests over libcurl and hands over their results.
 ---
---- Whatever stands in for it (the sandbox, a test) has the same methods: inbox, start, wait, rest, problem, close.
+--- What stands in for it (the sandbox, a test) has the same methods: completions, start, wait, yield, problem, close.
 local transport = {}
 
 local core = require "heymarket.core"
-local waiting = require "heymarket.loop"
+local fifo = require "heymarket.util.fifo"
+local loop = require "heymarket.loop"
 
 local ABORTED, CLOSED = "ABORTED_BY_CALLBACK", "the client was closed"
 
@@ -18,27 +19,25 @@ function transport.new(config, runtime)
   return setmetatable({
     runtime = runtime,
     pool = core.pool { ca_file = config.ca_file, proxy = config.proxy, user_agent = config.user_agent },
-    flights = {}, -- requests on their way, by number
+    flights = {}, -- requests in flight, by number
     last_id = 0,
+    nothing = fifo.new(), -- what `yield` waits for: it stays empty
   }, Transport)
 end
 
---- A place where the results of one call arrive.
----@return table inbox
-function Transport:inbox()
-  return waiting.here().inbox()
+--- A queue for the results of one call.
+---@return table completions
+function Transport.completions()
+  return fifo.new()
 end
 
--- A result has a place in its inbox since its request started. So nothing is allocated here that could fail, and the
+-- A result has a place in its queue since its request started. So nothing is allocated here that could fail, and the
 -- result is in its place before anybody else's code runs.
 local function deliver(flight, result)
-  local inbox = flight.inbox
   result.request = flight.request
-  inbox.reserved = inbox.reserved - 1
-  inbox.last = inbox.last + 1
-  inbox[inbox.last] = result
+  flight.completions:push(result)
   local ok, problem = pcall(flight.request.ended, result)
-  waiting.here().arrived(inbox)
+  loop.here().wake(flight.completions)
   if not ok then
     error(problem, 0)
   end
@@ -46,29 +45,28 @@ end
 
 local function forget(self, id, flight)
   self.flights[id] = nil
-  flight.inbox.reserved = flight.inbox.reserved - 1
+  flight.completions:unreserve()
 end
 
 --- Sends a request without waiting for anything.
 ---@param request table `method`, `url`, `body`, `timeout` and `connect_timeout` in seconds, and `ended(result)`, called
---- when it has ended, even where nobody waits for the inbox any more
----@param inbox table
+--- when it has ended, even where nobody waits for its result any more
+---@param completions table
 ---@param headers string[] lines; they hold the token, so they are kept in no table
 ---@return boolean? started
 ---@return string? code libcurl's name of the error
 ---@return string? message
-function Transport:start(request, inbox, headers)
+function Transport:start(request, completions, headers)
   -- All that has to be allocated is allocated now: once the request is on its way, its result must find its place. A
   -- finalizer that runs meanwhile may close this transport.
   local id = self.last_id + 1
   self.last_id = id
   local flight = {
     request = request,
-    inbox = inbox,
+    completions = completions,
     aborted = { request = request, code = ABORTED, message = CLOSED, sent = true, elapsed = 0 },
   }
-  inbox.reserved = inbox.reserved + 1
-  inbox[inbox.last + inbox.reserved] = false
+  completions:reserve()
   self.flights[id] = flight
   if self.closed then
     forget(self, id, flight)
@@ -87,7 +85,7 @@ function Transport:start(request, inbox, headers)
     id
   )
   if self.flights[id] == nil then
-    return true -- closed meanwhile: the inbox has been told
+    return true -- closed meanwhile: its result is there already
   elseif not ok or not started then
     forget(self, id, flight)
     if not ok then
@@ -95,18 +93,17 @@ function Transport:start(request, inbox, headers)
     end
     return nil, code, message
   end
-  waiting.here().started(self)
   return true
 end
 
---- Moves what can be moved without blocking, and hands results to their inboxes.
+--- Moves what can be moved without blocking, and hands results over.
 ---@return integer count results handed over
 function Transport:pump()
   local count = 0
   if not self.closed then
     self.pool:perform()
   end
-  -- Closed in the middle, it has told every inbox already.
+  -- Where it was closed in the middle, it has handed every result over already.
   local result = not self.closed and self.pool:take()
   while result do
     local flight = self.flights[result.id]
@@ -120,28 +117,39 @@ function Transport:pump()
   return count
 end
 
---- Number of requests on their way.
+--- Number of requests in flight.
 ---@return integer
 function Transport:running()
   return self.closed and 0 or self.pool:running()
 end
 
---- Waits until the inbox has a result, or for so long. It may return early.
----@param inbox table
+--- Blocks this thread until something can be moved, or for so long.
 ---@param seconds number
-function Transport:wait(inbox, seconds)
-  waiting.here().wait(self, inbox, seconds)
+function Transport:block(seconds)
+  if self:running() > 0 then
+    self.pool:wait(seconds)
+  else
+    self.runtime.sleep(seconds)
+  end
 end
 
---- Lets others have their turn, where there are others.
-function Transport:rest()
-  waiting.here().rest()
+--- Waits until there is a result, or for so long. It may return early.
+---@param completions table
+---@param seconds number
+function Transport:wait(completions, seconds)
+  loop.here().wait(self, completions, seconds)
 end
 
---- Why this is no place to wait, or nil.
+--- Moves what can be moved, and lets others have their turn, where there are others.
+function Transport:yield()
+  loop.here().wait(self, self.nothing, 0)
+end
+
+--- Why a call cannot wait here, or nil.
 ---@return heymarket.Failure?
-function Transport:problem()
-  return waiting.here().problem()
+function Transport.problem()
+  local _, problem = loop.here().can_wait()
+  return problem
 end
 
 --- Closes all connections. Whoever waits for an answer is told that it will not come.

@@ -5,6 +5,7 @@
 local sandbox_transport = {}
 
 local core = require "heymarket.core"
+local fifo = require "heymarket.util.fifo"
 
 local Clock = {}
 Clock.__index = Clock
@@ -50,14 +51,12 @@ function sandbox_transport.new(sandbox)
 end
 
 --- See heymarket.http.transport.
-function Transport.inbox()
-  return { first = 1, last = 0 }
+function Transport.completions()
+  return fifo.new()
 end
 
 --- Nothing here waits for anything, so every place is good.
 function Transport.problem() end
-
-function Transport.rest() end
 
 -- libcurl's name of what the client sees, whether the request may have arrived, and how a person calls it.
 local BROKEN = {
@@ -104,12 +103,12 @@ end
 
 --- See heymarket.http.transport. The sandbox acts on the request now; the answer comes when its time has come.
 ---@param request table
----@param inbox table
+---@param completions table
 ---@param lines string[] the headers
 ---@return boolean? started
 ---@return string? code libcurl's name of the error
 ---@return string? message
-function Transport:start(request, inbox, lines)
+function Transport:start(request, completions, lines)
   if self.closed then
     return nil, "ABORTED_BY_CALLBACK", "the client was closed"
   end
@@ -136,7 +135,7 @@ function Transport:start(request, inbox, lines)
     result.sent = response.fault == nil or BROKEN[response.fault][2]
   end
   result.elapsed = due - started
-  self.flights[#self.flights + 1] = { due = due, inbox = inbox, result = result }
+  self.flights[#self.flights + 1] = { due = due, completions = completions, result = result }
   return true
 end
 
@@ -162,19 +161,22 @@ function Transport:pump()
   end)
   for _, flight in ipairs(arrived) do
     flight.result.request.ended(flight.result)
-    local inbox = flight.inbox
-    inbox.last = inbox.last + 1
-    inbox[inbox.last] = flight.result
+    flight.completions:push(flight.result)
   end
   return #arrived
 end
 
---- See heymarket.http.transport. Moves the clock to the next arrival, or by so many seconds.
----@param inbox table
----@param seconds number
-function Transport:wait(inbox, seconds)
+--- See heymarket.http.transport.
+function Transport:yield()
   self:pump()
-  if inbox.first <= inbox.last then
+end
+
+--- See heymarket.http.transport. Moves the clock to the next arrival, or by so many seconds.
+---@param completions table
+---@param seconds number
+function Transport:wait(completions, seconds)
+  self:pump()
+  if completions:length() > 0 then
     return
   end
   local now = self.clock:monotonic()
