@@ -1,0 +1,64 @@
+--- util/fifo: the queue, compared with table.insert and table.remove.
+local fake = require "spec.support.fake"
+local fifo = require "heymarket.util.fifo"
+
+describe("a queue", function()
+  it("gives values in the order in which they came", function()
+    local queue, list = fifo.new(), {}
+    local random = fake.random(7)
+    for value = 1, 2000 do
+      if random() < 0.55 then
+        queue:push(value)
+        table.insert(list, value)
+      else
+        assert.are.equal(table.remove(list, 1), queue:shift())
+      end
+      assert.are.equal(#list, queue:length())
+    end
+    assert.is_true(#list > 0)
+  end)
+
+  it("gives nil when it is empty, and goes on afterwards", function()
+    local queue = fifo.new()
+    assert.is_nil(queue:shift())
+    queue:push(false)
+    assert.are.equal(1, queue:length())
+    assert.is_false(queue:shift())
+    assert.is_nil(queue:shift())
+    assert.are.equal(0, queue:length())
+  end)
+
+  it("does not count reserved places, and takes them in any order of pushes and reservations", function()
+    local queue = fifo.new()
+    queue:reserve()
+    queue:reserve()
+    assert.are.equal(0, queue:length())
+    assert.is_nil(queue:shift())
+    queue:push "a"
+    queue:reserve()
+    queue:unreserve()
+    queue:push "b"
+    assert.are.equal("a", queue:shift())
+    queue:push "c"
+    assert.are.equal("b", queue:shift())
+    assert.are.equal("c", queue:shift())
+    assert.is_nil(queue:shift())
+  end)
+
+  it("asks for no memory when it takes a reserved place", function()
+    local queue = fifo.new()
+    for _ = 1, 1000 do
+      queue:reserve()
+    end
+    collectgarbage()
+    collectgarbage "stop"
+    local before = collectgarbage "count"
+    for value = 1, 1000 do
+      queue:push(value)
+    end
+    local grown = collectgarbage "count" - before
+    collectgarbage "restart"
+    assert.is_true(grown < 1, ("%g KiB"):format(grown))
+    assert.are.equal(1000, queue:length())
+  end)
+end)
