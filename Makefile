@@ -1,11 +1,14 @@
 # heymarket: `make help` lists what there is to do.
 
-LUAS = 5.4 jit 5.1 5.2 5.3
+ALL_LUAS = 5.4 jit 5.1 5.2 5.3
+LUAS = $(ALL_LUAS)
 # What `make test` runs; with LUAS given, only these.
 RUNS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),$(LUAS) asan valgrind lint rocks demo fuzz)
-# What the specs start needs Lua 5.4 and, in nginx, LuaJIT, whichever Lua they run under.
-TEST_LUAS = $(LUAS) $(filter-out $(LUAS),5.4 jit)
 SPECS =
+# The Luas to build for these runs. Specs that start nginx, which has LuaJIT, or the command in Lua 5.4 say so by name.
+STARTING_SPECS = $(if $(SPECS),$(shell grep -liE 'nginx|sandbox|lua5\.4|luajit' $(SPECS)),all)
+TEST_LUAS = $(sort $(filter 5.1 5.2 5.3 5.4 jit,$(RUNS)) $(if $(filter asan valgrind,$(RUNS)),5.4) \
+  $(if $(filter demo fuzz,$(RUNS)),5.4 jit) $(if $(filter-out lint rocks,$(RUNS)),$(if $(STARTING_SPECS),5.4 jit)))
 # How long each fuzzer of `make fuzz` runs; FUZZERS="csv json_text" for only these.
 SECONDS = 60
 FUZZERS =
@@ -20,18 +23,26 @@ CC = cc
 CFLAGS = -O2 -g
 WARNINGS = -Wall -Wextra -Wformat=2
 HARDENING = -D_FORTIFY_SOURCE=2 -fstack-protector-strong
-CORE_CFLAGS = -std=c11 -fPIC -fvisibility=hidden $(WARNINGS)
-CORE_LDFLAGS = -shared -Wl,-z,relro,-z,now
+MODULE_CFLAGS = -std=c11 -fPIC -fvisibility=hidden $(WARNINGS)
+MODULE_LDFLAGS = -shared -Wl,-z,relro,-z,now
 SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 # `make V=1` shows each command.
 Q = $(if $(V),,@)
 SAY = @$(if $(V),:,echo)
 
-SOURCES = $(wildcard csrc/*/*.c)
-HEADERS = $(wildcard csrc/*/*.h)
-LIBRARIES = libcurl libsodium
-CORES = $(LUAS:%=build/%/heymarket/core.so)
+# Each module is a shared object with the sources of its folder, the common ones, and the libraries that it needs.
+MODULES = core rows system
+LIBRARIES_core = libcurl libsodium
+LIBRARIES_rows = libsodium
+LIBRARIES_system =
+LIBRARIES = $(sort $(foreach module,$(MODULES),$(LIBRARIES_$(module))))
+COMMON_SOURCES = $(wildcard csrc/*.c)
+sources_of = $(wildcard csrc/$(1)/*.c) $(COMMON_SOURCES)
+libraries_of = $(if $(LIBRARIES_$(1)),$$(shell pkg-config --libs $(LIBRARIES_$(1))))
+SOURCES = $(COMMON_SOURCES) $(foreach module,$(MODULES),$(wildcard csrc/$(module)/*.c))
+HEADERS = $(wildcard csrc/*.h csrc/*/*.h)
+NATIVE = $(foreach lua,$(LUAS),$(MODULES:%=build/$(lua)/heymarket/%.so))
 
 # The pkg-config name and the Debian packages of each Lua.
 pc_of = $(if $(filter jit,$(1)),luajit,lua$(1))
@@ -58,7 +69,7 @@ LINT_NEEDS = lua5.4 gcc=gcc luacheck=lua-check clang=clang clang-format=clang-fo
 FUZZ_NEEDS = lua5.4 luajit=luajit2 liblua5.4-dev clang=clang libclang-rt-dev
 
 .PHONY: help build test demo lint format fuzz soak bench install uninstall clean
-.PHONY: ready cores core-asan fuzzers deps-build deps-run deps-serve deps-test deps-lint deps-rocks deps-fuzz deps-bench
+.PHONY: ready native native-asan fuzzers deps-build deps-run deps-serve deps-test deps-lint deps-rocks deps-fuzz deps-bench
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -66,9 +77,9 @@ help: ## list the targets
 	@echo "make TARGET [LUAS=\"5.4 jit\"]"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
 
-build: ## compile the C core for every Lua, into build/<lua>/, and make build/bin/heymarket
-	@echo "build: the C core for Lua $(LUAS)"
-	@$(MAKE) -j2 cores build/bin/heymarket LUAS="$(LUAS)"
+build: ## compile the C modules for every Lua, into build/<lua>/, and make build/bin/heymarket
+	@echo "build: the C modules for Lua $(LUAS)"
+	@$(MAKE) -j2 native build/bin/heymarket LUAS="$(LUAS)"
 
 test: ## run all checks; a part with RUNS="5.4 asan", SPECS=spec/csv_spec.lua, LUAS=5.4
 	@echo "test: $(RUNS)"
@@ -106,7 +117,7 @@ bench: build deps-run deps-serve deps-bench ## measure signing, importing, and a
 	@bench/run
 	@bench/nginx
 
-install: ## put modules, core and command below PREFIX (LUAS="5.4 5.1" for other Luas; DESTDIR)
+install: ## put modules and command below PREFIX (LUAS="5.4 5.1" for other Luas; DESTDIR)
 	@echo "install: below $(DESTDIR)$(PREFIX) for Lua $(INSTALL_LUAS)"
 	@$(MAKE) build LUAS="$(INSTALL_LUAS)"
 	@sh .ci/install install "$(DESTDIR)" "$(PREFIX)" $(INSTALL_LUAS)
@@ -117,7 +128,7 @@ uninstall: ## remove what install put there
 
 clean: ## remove build/, and what luarocks make leaves in the tree
 	@echo "clean: remove what was built"
-	@rm -rf build heymarket csrc/*/*.o
+	@rm -rf build heymarket csrc/*.o csrc/*/*.o
 
 # What is missing is installed. These run every time: they cost a few milliseconds.
 deps-build:
@@ -140,33 +151,41 @@ deps-rocks:
 
 # All that the checks need, short of running them.
 ready: build
-	@$(MAKE) deps-run deps-test $(if $(filter lint,$(RUNS)),deps-lint) $(if $(filter rocks,$(RUNS)),deps-rocks) \
-	  $(if $(filter asan,$(RUNS)),core-asan) $(if $(filter fuzz,$(RUNS)),fuzzers) LUAS="$(LUAS)"
+	@$(if $(filter lint,$(RUNS)),$(MAKE) deps-lint deps-build LUAS="$(ALL_LUAS)")
+	@$(MAKE) deps-run deps-test $(if $(filter rocks,$(RUNS)),deps-rocks) \
+	  $(if $(filter asan,$(RUNS)),native-asan) $(if $(filter fuzz,$(RUNS)),fuzzers) LUAS="$(LUAS)"
 
-cores: $(CORES)
+native: $(NATIVE)
 
-define core_rules
+# For one Lua: its objects, and its module of this name.
+define object_rules
 build/$(1)/obj/%.o: csrc/%.c $(HEADERS) Makefile | deps-build
 	@mkdir -p $$(@D)
 	$(SAY) "  compile $$@"
-	$(Q)$(CC) $(CORE_CFLAGS) $(HARDENING) $(CFLAGS) $$(shell pkg-config --cflags $(call pc_of,$(1)) $(LIBRARIES)) -c -o $$@ $$<
-build/$(1)/heymarket/core.so: $(SOURCES:csrc/%.c=build/$(1)/obj/%.o)
+	$(Q)$(CC) $(MODULE_CFLAGS) $(HARDENING) $(CFLAGS) $$(shell pkg-config --cflags $(call pc_of,$(1)) $(LIBRARIES)) -c -o $$@ $$<
+endef
+define module_rules
+build/$(1)/heymarket/$(2).so: $(patsubst csrc/%.c,build/$(1)/obj/%.o,$(call sources_of,$(2)))
 	@mkdir -p $$(@D)
 	$(SAY) "  link    $$@"
-	$(Q)$(CC) $(CORE_LDFLAGS) $(LDFLAGS) -o $$@.new $$^ $$(shell pkg-config --libs $(LIBRARIES))
+	$(Q)$(CC) $(MODULE_LDFLAGS) $(LDFLAGS) -o $$@.new $$^ $(call libraries_of,$(2))
 	@mv $$@.new $$@
 endef
-$(foreach lua,$(LUAS),$(eval $(call core_rules,$(lua))))
+$(foreach lua,$(LUAS),$(eval $(call object_rules,$(lua))))
+$(foreach lua,$(LUAS),$(foreach module,$(MODULES),$(eval $(call module_rules,$(lua),$(module)))))
 
 # The sanitizers' build, for Lua 5.4, and the wrapper that starts Lua with their library.
-core-asan: build/asan/heymarket/core.so build/asan/lua5.4
+native-asan: $(MODULES:%=build/asan/heymarket/%.so) build/asan/lua5.4
 
-build/asan/heymarket/core.so: $(SOURCES) $(HEADERS) Makefile | deps-build deps-test
-	@mkdir -p $(@D)
-	$(SAY) "  compile $@"
-	$(Q)$(CC) $(CORE_CFLAGS) $(SANITIZE) $(CORE_LDFLAGS) -o $@.new $(SOURCES) \
-	  $(shell pkg-config --cflags --libs lua5.4 $(LIBRARIES))
-	@mv $@.new $@
+define asan_rules
+build/asan/heymarket/$(1).so: $(call sources_of,$(1)) $(HEADERS) Makefile | deps-build deps-test
+	@mkdir -p $$(@D)
+	$(SAY) "  compile $$@"
+	$(Q)$(CC) $(MODULE_CFLAGS) $(SANITIZE) $(MODULE_LDFLAGS) -o $$@.new $(call sources_of,$(1)) \
+	  $$(shell pkg-config --cflags lua5.4 $(LIBRARIES)) $(call libraries_of,$(1))
+	@mv $$@.new $$@
+endef
+$(foreach module,$(MODULES),$(eval $(call asan_rules,$(module))))
 
 build/asan/lua5.4: .ci/lua-asan spec/support/alone.c Makefile | deps-build
 	@mkdir -p $(@D)
@@ -176,7 +195,7 @@ build/asan/lua5.4: .ci/lua-asan spec/support/alone.c Makefile | deps-build
 	@cp $< $@
 	@chmod +x $@
 
-# The fuzzers that are C programs, each with the whole core under libFuzzer's eyes.
+# The fuzzers that are C programs, each with all C modules under libFuzzer's eyes.
 fuzzers: $(patsubst spec/fuzz/%.c,build/fuzz/%,$(wildcard spec/fuzz/*.c)) | deps-fuzz
 
 build/fuzz/%: spec/fuzz/%.c $(wildcard spec/fuzz/*.h) $(SOURCES) $(HEADERS) Makefile | deps-build deps-fuzz

@@ -25,8 +25,16 @@ build = {
   type = "builtin",
   modules = {
     ["heymarket.core"] = {
-      sources = { "csrc/core/module.c", "csrc/core/pool.c", "csrc/core/request.c", "csrc/core/response_head.c", "csrc/core/signer.c", "csrc/rows/contact.c", "csrc/rows/json_check.c", "csrc/rows/json_string.c", "csrc/system/system.c" },
+      sources = { "csrc/core/module.c", "csrc/core/pool.c", "csrc/core/request.c", "csrc/core/response_head.c", "csrc/core/signer.c", "csrc/lua_compat.c" },
       libraries = { "curl", "sodium" },
+    },
+    ["heymarket.rows"] = {
+      sources = { "csrc/lua_compat.c", "csrc/rows/contact.c", "csrc/rows/hash.c", "csrc/rows/json_check.c", "csrc/rows/json_string.c", "csrc/rows/module.c" },
+      libraries = { "sodium" },
+    },
+    ["heymarket.system"] = {
+      sources = { "csrc/lua_compat.c", "csrc/system/system.c" },
+      libraries = {},
     },
     ["heymarket.bulk"] = "lua/heymarket/bulk/init.lua",
     ["heymarket.bulk.journal"] = "lua/heymarket/bulk/journal.lua",
@@ -58,6 +66,7 @@ build = {
     ["heymarket.messages"] = "lua/heymarket/messages.lua",
     ["heymarket.options"] = "lua/heymarket/options.lua",
     ["heymarket.report"] = "lua/heymarket/report.lua",
+    ["heymarket.runtime"] = "lua/heymarket/runtime.lua",
     ["heymarket.sandbox.contacts"] = "lua/heymarket/sandbox/contacts.lua",
     ["heymarket.sandbox"] = "lua/heymarket/sandbox/init.lua",
     ["heymarket.sandbox.json"] = "lua/heymarket/sandbox/json.lua",

@@ -1,6 +1,6 @@
 local cjson = require("cjson").new()
 local command = require "spec.support.command"
-local core = require "heymarket.core"
+local system = require "heymarket.system"
 
 local ID, KEY, PYTHON = command.ID, command.KEY, command.PYTHON
 local quote, read_file, write_file, output_of = command.quote, command.read_file, command.write_file, command.output_of
@@ -209,7 +209,7 @@ describe("heymarket import", function()
       assert(io.popen(command_line({ "import", "-", "--json" }, {}) .. " > " .. quote(folder .. "/piped"), "w"))
     pipe:write "phone,first\n12345678901,"
     pipe:flush()
-    core.sleep(0.1)
+    system.sleep(0.1)
     pipe:write "Ann\n12345678902,Ben\n"
     pipe:close()
     local made = parsed(read_file(folder .. "/piped"))
@@ -681,7 +681,7 @@ describe("an interrupted import", function()
     local holder = assert(io.open(fifo, "r+"))
     for _, arguments in ipairs { { "import", "-", "--json" }, { "import", "-", "--json", "--dry-run" } } do
       local running = start(arguments, { stdin = fifo })
-      core.sleep(0.5)
+      system.sleep(0.5)
       running.signal "INT"
       local made = running.wait()
       assert.equal(130, made.code)

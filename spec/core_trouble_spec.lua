@@ -2,7 +2,9 @@
 -- signals, variables of the environment, and memory that runs out.
 local core = require "heymarket.core"
 local process = require "spec.support.process"
+local rows = require "heymarket.rows"
 local server = require "spec.support.server"
+local system = require "heymarket.system"
 local transport = require "heymarket.http.transport"
 
 local quote, output_of = process.quote, process.output
@@ -221,7 +223,7 @@ describe("a finalizer in the middle of a call", function()
       local ran, ok, body, given = with_finalizer(function()
         fields.phone = nil
         collect_all()
-      end, core.contact, fields)
+      end, rows.contact, fields)
       assert.is_true(ok)
       -- Without the phone it is none that the core writes.
       assert.are.equal(body and phone, given)
@@ -232,7 +234,7 @@ describe("a finalizer in the middle of a call", function()
 end)
 
 describe("a transport", function()
-  local runtime = { sleep = core.sleep, monotonic = core.monotonic }
+  local runtime = { sleep = system.sleep, monotonic = system.monotonic }
 
   local function request(path, ended)
     return {
@@ -308,7 +310,7 @@ describe("a transport", function()
           {}
         ))
       end
-      core.sleep(0.05)
+      system.sleep(0.05)
       local _, ok, problem = with_finalizer(function()
         carrier:close()
       end, carrier.pump, carrier)
@@ -454,6 +456,7 @@ end
 
 local FETCH = [[
   local core = require "heymarket.core"
+  local system = require "heymarket.system"
   function fetch(method, url, body, options)
     local pool = core.pool(options or {})
     assert(pool:start(method, url, {}, body, 30, 30))
@@ -501,7 +504,7 @@ describe("SIGPIPE", function()
         print "alive"
         io.stdout:flush()
         io.popen("kill -PIPE $PPID"):close()
-        core.sleep(5)
+        system.sleep(5)
         print "not reached"
       ]], "--default-signal=PIPE", {
       ("http://127.0.0.1:%s/"):format(ports.reset),
@@ -521,8 +524,8 @@ describe("memory that runs out", function()
 
   -- Of several failures in a row one may hit Lua 5.2 where nothing is protected, and that ends its interpreter.
   local several = _VERSION ~= "Lua 5.2" and 5 or nil
-  for way, rows in pairs { plain = { 1, several }, tls = { 1 } } do
-    for _, in_a_row in ipairs(rows) do
+  for way, runs in pairs { plain = { 1, several }, tls = { 1 } } do
+    for _, in_a_row in ipairs(runs) do
       it(("never crashes and never lies: over %s, %d failures in a row"):format(way, in_a_row), function()
         local library = compile "fail_malloc"
         local target = way == "plain" and url "/echo" or ("https://127.0.0.1:%s/echo"):format(ports.tls)

@@ -1,7 +1,7 @@
 local command = require "spec.support.command"
-local core = require "heymarket.core"
 local failure = require "heymarket.failure"
 local failures = require "heymarket.cli.failures"
+local system = require "heymarket.system"
 
 local quote, read_file, write_file, output_of = command.quote, command.read_file, command.write_file, command.output_of
 local start, eventually = command.start, command.eventually
@@ -356,7 +356,7 @@ describe("the failures file", function()
       held = held == "" and OWN_HEADER or held:gsub("[^\n]$", "%0\n")
       write_file("failed.csv", held .. "edit " .. round .. "\n")
       local running = start { "import", file, "--failures", failed_path() }
-      core.sleep(core.random() * 0.3)
+      system.sleep(system.random() * 0.3)
       running.signal "KILL"
       running.wait()
     end
@@ -427,7 +427,7 @@ describe("the failures file", function()
 
   it("is an ordinary file where its path only begins like a device's", function()
     local file = write_file("in.csv", "phone\n123\n")
-    for _, path in ipairs { "/dev/../" .. failed_path(), "/dev/shm/heymarket-" .. core.pid() .. ".csv" } do
+    for _, path in ipairs { "/dev/../" .. failed_path(), "/dev/shm/heymarket-" .. system.pid() .. ".csv" } do
       for _ = 1, 2 do
         assert.equal(3, run({ "import", file, "--failures", path }).code)
         assert.equal(1, #failures_of(path))
@@ -559,7 +559,7 @@ describe("the failures file", function()
           if writes then return nil, "No space left on device" end
           return true
         end]],
-      [[require "heymarket.core".sync = function() return nil, "No space left on device" end]],
+      [[require "heymarket.system".sync = function() return nil, "No space left on device" end]],
     } do
       os.remove(failed_path())
       local made = run({ "import", file, "--failures", failed_path() }, { chunk = chunk })

@@ -1,12 +1,12 @@
 -- No error leaves a call, and none costs a report: what hooks, sources and our own functions raise, and a client that
 -- is closed while its call runs.
 
-local core = require "heymarket.core"
 local fake = require "spec.support.fake"
 local heymarket = require "heymarket"
 local process = require "spec.support.process"
 local sandbox = require "heymarket.sandbox"
 local server = require "spec.support.server"
+local system = require "heymarket.system"
 local witness = require "spec.support.witness"
 
 local unpack = rawget(_G, "unpack") or rawget(table, "unpack")
@@ -791,7 +791,7 @@ describe("an error of our own", function()
     if journal then
       local file = io.open(journal, "r+b")
       if file then
-        assert(core.lock(file), "the journal is still locked")
+        assert(system.lock(file), "the journal is still locked")
         file:close()
       end
     end

@@ -2,6 +2,7 @@ local core = require "heymarket.core"
 local heymarket = require "heymarket"
 local instant = require "spec.support.instant"
 local server = require "spec.support.server"
+local system = require "heymarket.system"
 
 local RUN = os.getenv "HEYMARKET_TEST_RUN"
 local OUTCOMES = { "accepted", "rejected", "invalid", "failed", "unknown", "unsent" }
@@ -386,7 +387,7 @@ describe("a stream", function()
     api:default { delay = 0.1, body = "[" .. (" "):rep(1024 * 1024) .. "]" }
     local source = counted(100040, function(i)
       if i % 1000 == 0 then
-        core.sleep(0.025)
+        system.sleep(0.025)
       end
       return i > 40 and { phone = "x" } or contact_of(i)
     end)
@@ -410,12 +411,12 @@ describe("a stream", function()
     local source = counted(math.huge, function()
       return { phone = "x" }
     end)
-    local started = core.monotonic()
+    local started = system.monotonic()
     local report, problem = connect():import(source, { deadline = 0.3, on_item = function() end })
     assert.is_nil(report)
     assert.are.equal("timeout", problem.kind)
     assert_sound(problem.report, source.taken)
-    assert.is_true(core.monotonic() - started >= 0.3)
+    assert.is_true(system.monotonic() - started >= 0.3)
 
     source = counted(math.huge, function()
       return { phone = "x" }

@@ -4,6 +4,7 @@ local heymarket = require "heymarket"
 local memory_api = require "spec.support.memory_api"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
+local system = require "heymarket.system"
 
 local RUN = os.getenv "HEYMARKET_TEST_RUN"
 -- Deaths by kill -9. Under one Lua there are many; HEYMARKET_TEST_KILLS asks for another number.
@@ -569,13 +570,13 @@ describe("a damaged journal", function()
     for i = 5, 25, 10 do
       api.store[phone_of(i)] = i
     end
-    local sync = core.sync
-    core.sync = function(file)
+    local sync = system.sync
+    system.sync = function(file)
       size = #read_file(path)
       return sync(file)
     end
     local report = assert(run(api, contacts(30), { journal = path }))
-    core.sync = sync
+    system.sync = sync
     assert.are.equal(3, report.rejected)
     text, store = read_file(path), api.store
   end)
@@ -643,13 +644,13 @@ describe("a damaged journal", function()
     for i = 5, 25, 10 do
       api.store[phone_of(i)] = i
     end
-    local sync, safe, image = core.sync, nil, nil
-    core.sync = function(file)
+    local sync, safe, image = system.sync, nil, nil
+    system.sync = function(file)
       safe, image = image and #image, read_file(path)
       return sync(file)
     end
     assert(run(api, contacts(30), { journal = path }, { concurrency = 3 }))
-    core.sync = sync
+    system.sync = sync
     assert.is_true(#image > safe + 200)
     for case = 1, 300 do
       local from = math.random(safe + 1, #image)
@@ -887,9 +888,9 @@ describe("a journal and the processes", function()
   it(("survives %d deaths by kill -9 at random moments"):format(KILLS), function()
     math.randomseed(os.time())
     -- How long a life lasts here decides when it is to end.
-    local started = core.monotonic()
+    local started = system.monotonic()
     live_and_die(false, 0, 0)
-    local whole = (core.monotonic() - started) * 0.7
+    local whole = (system.monotonic() - started) * 0.7
     local deaths, lives = 0, 0
     while deaths < KILLS do
       local overwrite = lives % 3 == 2
@@ -905,7 +906,7 @@ describe("a journal and the processes", function()
     local options = { journal = journal, count = 20, batch_size = 5, concurrency = 1 }
     local pipe = assert(io.popen(worker(options) .. " > " .. quote(out) .. " 2>&1", "r"))
     repeat
-      core.sleep(0.01)
+      system.sleep(0.01)
     until #api:ledger().requests > 0
     local before = read_file(journal)
     local second = execute(options)

@@ -1,6 +1,6 @@
-local core = require "heymarket.core"
 local json = require "heymarket.util.json"
 local process = require "spec.support.process"
+local rows = require "heymarket.rows"
 
 local math_type = rawget(math, "type")
 
@@ -392,12 +392,12 @@ end)
 describe("the check in C", function()
   it("refuses arguments that it cannot take", function()
     for _, arguments in ipairs { {}, { "x" }, { {}, 1 }, { "x", -1 }, { "x", 1.5 }, { "x", "y" } } do
-      assert.is_false((pcall(core.json_check, arguments[1], arguments[2])))
+      assert.is_false((pcall(rows.json_check, arguments[1], arguments[2])))
     end
   end)
 
   it("gives a text without marks as it is", function()
     local text = ' [ {"a" : 1 , "b":[true,"\\u0041"]} ] '
-    assert.are.same({ text, 3, 6 }, { core.json_check(text, 100) })
+    assert.are.same({ text, 3, 6 }, { rows.json_check(text, 100) })
   end)
 end)

@@ -1018,7 +1018,7 @@ describe("a client", function()
       local heymarket = require "heymarket"
       local client = assert(heymarket.new { secret_id = "a", secret_key = "b" })
       client:token()
-      local pipe = io.popen("ls -l /proc/" .. require("heymarket.core").pid() .. "/fd | grep -c socket")
+      local pipe = io.popen("ls -l /proc/" .. require("heymarket.system").pid() .. "/fd | grep -c socket")
       print(pipe:read "*l")
     ]]
     assert.are.equal("0\n", out)

@@ -1,17 +1,17 @@
 -- The C core writes ordinary contacts, the rules in Lua write all of them. They are two, and must never differ: where C
 -- writes a contact, the rules write the same bytes; what the rules refuse, C leaves alone.
 
-local core = require "heymarket.core"
+local rows = require "heymarket.rows"
 
 -- The rules without the shortcut.
 local rules
 do
-  local real = package.loaded["heymarket.core"]
+  local real = package.loaded["heymarket.rows"]
   local kept = package.loaded["heymarket.contact"]
-  package.loaded["heymarket.core"] = setmetatable({ contact = function() end }, { __index = real })
+  package.loaded["heymarket.rows"] = setmetatable({ contact = function() end }, { __index = real })
   package.loaded["heymarket.contact"] = nil
   rules = require "heymarket.contact"
-  package.loaded["heymarket.core"], package.loaded["heymarket.contact"] = real, kept
+  package.loaded["heymarket.rows"], package.loaded["heymarket.contact"] = real, kept
 end
 
 -- A generator of our own: math.random is not the same in every Lua, and a failure must come again.
@@ -267,7 +267,7 @@ describe("the shortcut for ordinary contacts", function()
     for _ = 1, 30000 do
       local given, default_country = contact(), country()
       local issues = {}
-      local body, digits = core.contact(given, default_country)
+      local body, digits = rows.contact(given, default_country)
       local wanted, wanted_digits = rules.encode(given, 1, default_country, issues)
       if body then
         written = written + 1
@@ -296,7 +296,7 @@ describe("the shortcut for ordinary contacts", function()
       is_opted_out = false,
       email_suppressions = {},
     }
-    local body, digits = core.contact(given)
+    local body, digits = rows.contact(given)
     assert.equal("12345678900", digits)
     assert.equal(
       '{"phone":"12345678900","avatar":"https://example.com/a.png",'
@@ -310,35 +310,35 @@ describe("the shortcut for ordinary contacts", function()
   it("leaves alone what does not fit its buffer", function()
     for _, size in ipairs { 600, 680, 683, 700, 4000, 4094, 5000, 100000 } do
       local given = { phone = "12345678900", first = ("x"):rep(size), custom = { [1] = ("é"):rep(size) } }
-      local body = core.contact(given)
+      local body = rows.contact(given)
       assert.is_true(body == nil or body == rules.encode(given, 1, nil, {}))
     end
     local small = { phone = "12345678900" }
     for _, name in ipairs { "first", "last", "display_name" } do
       small[name] = ('"'):rep(600)
-      local body = core.contact(small)
+      local body = rows.contact(small)
       assert.is_true(body == nil or body == rules.encode(small, 1, nil, {}))
     end
-    assert.is_nil((core.contact { phone = "12345678900", first = ("x"):rep(100000) }))
+    assert.is_nil((rows.contact { phone = "12345678900", first = ("x"):rep(100000) }))
   end)
 
   it("reads past metatables", function()
     local given = setmetatable({ first = "Ann" }, {
       __index = { phone = "12345678900" },
     })
-    assert.is_nil((core.contact(given)))
+    assert.is_nil((rows.contact(given)))
   end)
 
   it("leaves a contact to the rules where the country is of another type", function()
     for _, odd in ipairs { true, 1, {} } do
-      assert.is_nil((core.contact({ phone = "12345678900" }, odd)))
+      assert.is_nil((rows.contact({ phone = "12345678900" }, odd)))
     end
   end)
 
   it("takes a table and nothing else", function()
     for _, value in ipairs { 1, "x", true } do
       assert.has_error(function()
-        core.contact(value)
+        rows.contact(value)
       end)
     end
   end)

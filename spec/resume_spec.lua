@@ -1,8 +1,8 @@
 -- What a journal knows after a power cut, a stop or a second run, and what becomes of contacts that it speaks of.
-local core = require "heymarket.core"
 local memory_api = require "spec.support.memory_api"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
+local system = require "heymarket.system"
 
 local OUTCOMES = { "accepted", "rejected", "invalid", "failed", "unknown", "unsent" }
 local phone_of, contacts, import = memory_api.phone, memory_api.contacts, memory_api.import
@@ -13,13 +13,13 @@ local originals = {}
 setup(function()
   folder = server.folder()
   for _, name in ipairs { "sync", "sync_directory" } do
-    originals[name] = core[name]
+    originals[name] = system[name]
   end
 end)
 
 after_each(function()
   for name, original in pairs(originals) do
-    core[name] = original
+    system[name] = original
   end
 end)
 
@@ -62,13 +62,13 @@ end
 -- Keeps what the disk holds of a file: what it was when it was last synced.
 local function watch_disk(path)
   local disk = { syncs = 0, text = "" }
-  core.sync = function(file)
+  system.sync = function(file)
     local ok, problem = originals.sync(file)
     disk.syncs = disk.syncs + 1
     disk.text = read_file(path)
     return ok, problem
   end
-  core.sync_directory = function(given)
+  system.sync_directory = function(given)
     disk.directory = given
     disk.requests_before_directory = disk.requests_before_directory or 0
     return originals.sync_directory(given)
@@ -185,8 +185,8 @@ describe("a power cut", function()
     local torn = whole:sub(1, -20)
     write_file(path, torn)
     local disk, sizes = watch_disk(path), {}
-    local sync = core.sync
-    core.sync = function(file)
+    local sync = system.sync
+    system.sync = function(file)
       local ok, problem = sync(file)
       sizes[#sizes + 1] = #disk.text
       return ok, problem
@@ -207,8 +207,8 @@ describe("a power cut", function()
     local path = new_path()
     local disk = watch_disk(path)
     local directory_at_first, size_at_directory
-    local sync_directory = core.sync_directory
-    core.sync_directory = function(given)
+    local sync_directory = system.sync_directory
+    system.sync_directory = function(given)
       size_at_directory = #disk.text
       return sync_directory(given)
     end
@@ -865,7 +865,7 @@ end)
 describe("a long journal", function()
   -- Nothing is to survive here, so the disk is not waited for.
   local function without_disk()
-    core.sync = function()
+    system.sync = function()
       return true
     end
   end

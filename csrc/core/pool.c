@@ -334,7 +334,7 @@ static bool record_waits(int socket) {
 static int (*ssl_pending)(const void *ssl);
 
 static void find_ssl_pending(void) {
-    void *libraries = core_library();
+    void *libraries = compat_own_library();
     if (libraries != NULL) {
         *(void **)&ssl_pending = dlsym(libraries, "SSL_pending");
         dlclose(libraries);
@@ -1149,7 +1149,7 @@ static bool add_header(struct request *request, const char *header) {
 static bool add_headers(lua_State *L, int index, struct request *request) {
     bool good = add_header(request, "Expect:"); /* waiting for "100 Continue" can stall */
     bool typed = false;
-    int count = (int)core_rawlen(L, index);
+    int count = (int)compat_rawlen(L, index);
     for (int i = 1; good && i <= count; i++) {
         lua_rawgeti(L, index, i);
         const char *header = lua_tolstring(L, -1, NULL);
@@ -1334,8 +1334,8 @@ static void read_arguments(lua_State *L, struct arguments *given) {
     }
     given->timeout = (double)check_milliseconds(L, 6) / 1000;
     given->connect_timeout = check_milliseconds(L, 7);
-    given->id = lua_isnoneornil(L, 8) ? 0 : core_checkwhole(L, 8);
-    int count = (int)core_rawlen(L, 4);
+    given->id = lua_isnoneornil(L, 8) ? 0 : compat_checkwhole(L, 8);
+    int count = (int)compat_rawlen(L, 4);
     for (int i = 1; i <= count; i++) {
         lua_rawgeti(L, 4, i);
         luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 4, "headers must be strings");
@@ -1346,7 +1346,7 @@ static void read_arguments(lua_State *L, struct arguments *given) {
 /* Allocates nothing in Lua. */
 static bool check_arguments(lua_State *L, const struct pool *pool, struct arguments *given,
                             struct problem *problem) {
-    int count = (int)core_rawlen(L, 4);
+    int count = (int)compat_rawlen(L, 4);
     for (int i = 1; i <= count; i++) {
         size_t length = 0;
         lua_rawgeti(L, 4, i);
@@ -1527,7 +1527,7 @@ static int pool_take(lua_State *L) {
         lua_pushnil(L);
         return 1;
     }
-    struct holder *holder = core_newobject(L, HOLDER_TYPE, sizeof *holder);
+    struct holder *holder = compat_newobject(L, HOLDER_TYPE, sizeof *holder);
     for (;;) {
         /* The list may be another one by now. */
         struct transfer *transfer = pool->finished.first;
@@ -1663,7 +1663,7 @@ static int pool_new(lua_State *L) {
     }
     luaL_checktype(L, 1, LUA_TTABLE);
     core_setup(L);
-    struct pool *pool = core_newobject(L, TYPE, sizeof *pool);
+    struct pool *pool = compat_newobject(L, TYPE, sizeof *pool);
     pool->max_body = (size_t)number_option(L, "max_body", DEFAULT_MAX_BODY, (double)(SIZE_MAX / 8));
     pool->max_header =
         (size_t)number_option(L, "max_header", DEFAULT_MAX_HEADER, (double)(SIZE_MAX / 8));
@@ -1685,7 +1685,7 @@ void core_open_http(lua_State *L) {
     };
     static const luaL_Reg no_methods[] = {{NULL, NULL}};
     static const luaL_Reg functions[] = {{"pool", pool_new}, {NULL, NULL}};
-    core_newtype(L, TYPE, methods, pool_release);
-    core_newtype(L, HOLDER_TYPE, no_methods, holder_release);
-    core_setfuncs(L, functions);
+    compat_newtype(L, TYPE, methods, pool_release);
+    compat_newtype(L, HOLDER_TYPE, no_methods, holder_release);
+    compat_setfuncs(L, functions);
 }

@@ -170,5 +170,5 @@ static int url_check(lua_State *L) {
 
 void core_open_url(lua_State *L) {
     static const luaL_Reg functions[] = {{"check_url", url_check}, {NULL, NULL}};
-    core_setfuncs(L, functions);
+    compat_setfuncs(L, functions);
 }

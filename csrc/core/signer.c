@@ -135,7 +135,7 @@ static int signer_new(lua_State *L) {
     luaL_argcheck(L, id_length <= SIZE_MAX / 32, 1, "the secret id is too long");
     luaL_argcheck(L, secret_length <= SIZE_MAX / 32, 2, "the secret key is too long");
     core_setup(L);
-    struct signer *signer = core_newobject(L, TYPE, sizeof *signer);
+    struct signer *signer = compat_newobject(L, TYPE, sizeof *signer);
     signer->key = make_key(id, id_length, secret, secret_length);
     if (signer->key == NULL) {
         return luaL_error(L, "not enough memory for a key");
@@ -169,7 +169,7 @@ static void finish(crypto_auth_hmacsha256_state *state, unsigned char *signature
 }
 
 static int signer_sign(lua_State *L) {
-    uint64_t seconds = (uint64_t)core_checkwhole(L, 2);
+    uint64_t seconds = (uint64_t)compat_checkwhole(L, 2);
     const struct key *key = check_key(L);
 
     char digits[20];
@@ -190,7 +190,7 @@ static int signer_sign(lua_State *L) {
     char *token = usual;
     size_t most = key->prefix_length + TAIL_TEXT + 1 + SIGNATURE_TEXT;
     if (most > sizeof usual) {
-        token = core_newuserdata(L, most);
+        token = compat_newuserdata(L, most);
         key = check_key(L); /* a finalizer may have closed it just now */
     }
     memcpy(token, key->prefix, key->prefix_length);
@@ -235,6 +235,6 @@ void core_open_signer(lua_State *L) {
     static const luaL_Reg methods[] = {
         {"sign", signer_sign}, {"verify", signer_verify}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"signer", signer_new}, {NULL, NULL}};
-    core_newtype(L, TYPE, methods, signer_release);
-    core_setfuncs(L, functions);
+    compat_newtype(L, TYPE, methods, signer_release);
+    compat_setfuncs(L, functions);
 }

@@ -2,7 +2,7 @@
  * fields, plain values, nothing wrong with any. For whatever is out of the ordinary, wrong or only
  * rare, `contact` gives nil, and the rules of lua/heymarket/contact/init.lua decide: they are the
  * ones that count, and what is written here must be what they write, byte for byte. */
-#include "../core/core.h"
+#include "rows.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -101,7 +101,7 @@ static bool put_string(struct output *out, const char *text, size_t length, int 
     if (length > MAX_BODY / 6 || !has_room(out, 6 * length + 2)) {
         return false;
     }
-    written = core_write_string(out->data + out->length, text, length, holds, &invalid);
+    written = rows_write_string(out->data + out->length, text, length, holds, &invalid);
     out->length += written;
     return written > 0;
 }
@@ -168,7 +168,7 @@ static bool is_url(const char *text, size_t length) {
 
 /* The whole numbers of an array without holes; -1 where it is something else. */
 static int read_numbers(lua_State *L, int index, long long *numbers, size_t most) {
-    size_t length = core_rawlen(L, index), count = 0;
+    size_t length = compat_rawlen(L, index), count = 0;
     if (length > most) {
         return -1;
     }
@@ -293,13 +293,13 @@ static bool put_field(lua_State *L, struct output *out, enum kind kind, const st
         return put_string(out, value->text, value->length, &holds);
     case LINE:
         return value->type == LUA_TSTRING && put_string(out, value->text, value->length, &holds) &&
-               (holds & CORE_HAS_CONTROL) == 0;
+               (holds & ROWS_HAS_CONTROL) == 0;
     case EMAIL:
         return value->type == LUA_TSTRING && put_string(out, value->text, value->length, &holds) &&
                holds == 0 && is_email(value->text, value->length);
     case AVATAR:
         return value->type == LUA_TSTRING && put_string(out, value->text, value->length, &holds) &&
-               (holds & (CORE_HAS_CONTROL | CORE_HAS_SPACE)) == 0 &&
+               (holds & (ROWS_HAS_CONTROL | ROWS_HAS_SPACE)) == 0 &&
                is_url(value->text, value->length);
     case ASSIGNEE:
         return value->type == LUA_TNUMBER && (value->number > 0 || value->number == -1) &&
@@ -412,7 +412,7 @@ static int contact(lua_State *L) {
     return 2;
 }
 
-void core_open_contact(lua_State *L) {
+void rows_open_contact(lua_State *L) {
     const luaL_Reg functions[] = {{"contact", contact}, {NULL, NULL}};
-    core_setfuncs(L, functions);
+    compat_setfuncs(L, functions);
 }

@@ -8,8 +8,9 @@
  *   ["\u0003"]              for an empty array, which a decoder cannot tell from an empty object
  *
  * lua/heymarket/util/json.lua takes these marks out again. One pass, and no recursion. */
-#include "../core/core.h"
+#include "rows.h"
 
+#include <sodium.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,8 +38,8 @@ struct json {
     uint64_t *names;     /* hashes of the names of all open objects */
     size_t name_count;
     size_t name_capacity;
-    size_t first_name[CORE_JSON_DEPTH]; /* of each level's object */
-    bool is_object[CORE_JSON_DEPTH];
+    size_t first_name[ROWS_JSON_DEPTH]; /* of each level's object */
+    bool is_object[ROWS_JSON_DEPTH];
     size_t depth;
     size_t deepest;
     size_t values;
@@ -208,7 +209,7 @@ static bool read_string(struct json *json, struct bytes *into, bool *escaped, in
         } else if (byte < 0x80) {
             json->at++;
         } else {
-            size_t length = core_utf8_length(json->text + json->at, json->length - json->at);
+            size_t length = rows_utf8_length(json->text + json->at, json->length - json->at);
             if (length == 0) {
                 return fail(json, "bytes that are not UTF-8");
             }
@@ -325,7 +326,7 @@ static bool read_word(struct json *json, const char *word) {
 }
 
 static bool open_level(struct json *json, bool is_object) {
-    if (json->depth == CORE_JSON_DEPTH) {
+    if (json->depth == ROWS_JSON_DEPTH) {
         return fail(json, "too many levels");
     }
     json->at++;
@@ -454,11 +455,11 @@ static int release(lua_State *L) {
 static int json_check(lua_State *L) {
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
-    double most = core_checkwhole(L, 2);
+    double most = compat_checkwhole(L, 2);
     lua_settop(L, 2);
-    core_setup(L);
+    rows_setup_sodium(L);
     /* It owns what the check allocates. Until then there is nothing that an error could leak. */
-    struct json *json = core_newobject(L, TYPE, sizeof *json);
+    struct json *json = compat_newobject(L, TYPE, sizeof *json);
     json->text = (const unsigned char *)text;
     json->length = length;
     json->max_values = (size_t)most;
@@ -481,9 +482,9 @@ static int json_check(lua_State *L) {
     return 3;
 }
 
-void core_open_json(lua_State *L) {
+void rows_open_json(lua_State *L) {
     const luaL_Reg methods[] = {{NULL, NULL}};
     const luaL_Reg functions[] = {{"json_check", json_check}, {NULL, NULL}};
-    core_newtype(L, TYPE, methods, release);
-    core_setfuncs(L, functions);
+    compat_newtype(L, TYPE, methods, release);
+    compat_setfuncs(L, functions);
 }

@@ -2,7 +2,7 @@
  *
  * Every string of every contact passes here once, so one pass does it all: well-formed UTF-8, what
  * sorts of characters it holds, and the quoting. */
-#include "../core/core.h"
+#include "rows.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ static const unsigned char sorts[256] = {
 };
 /* clang-format on */
 
-size_t core_utf8_length(const unsigned char *s, size_t left) {
+size_t rows_utf8_length(const unsigned char *s, size_t left) {
     unsigned char low = 0x80, high = 0xBF;
     size_t length;
     if (s[0] >= 0xC2 && s[0] <= 0xDF) {
@@ -71,7 +71,7 @@ static size_t write_escape(char *out, unsigned char byte) {
     return 6;
 }
 
-size_t core_write_string(char *out, const char *text, size_t length, int *holds, size_t *invalid) {
+size_t rows_write_string(char *out, const char *text, size_t length, int *holds, size_t *invalid) {
     const unsigned char *s = (const unsigned char *)text;
     char *start = out;
     unsigned char seen = 0;
@@ -81,21 +81,21 @@ size_t core_write_string(char *out, const char *text, size_t length, int *holds,
         size_t step = 1;
         switch (sorts[s[i]]) {
         case CONTROL:
-            found |= CORE_HAS_CONTROL | (s[i] >= '\t' && s[i] <= '\r' ? CORE_HAS_SPACE : 0);
+            found |= ROWS_HAS_CONTROL | (s[i] >= '\t' && s[i] <= '\r' ? ROWS_HAS_SPACE : 0);
             /* fall through */
         case ESCAPED:
             out += write_escape(out, s[i]);
             i++;
             continue;
         case HIGH:
-            step = core_utf8_length(s + i, length - i);
+            step = rows_utf8_length(s + i, length - i);
             if (step == 0) {
                 *invalid = i + 1;
                 return 0;
             }
             /* U+0080 to U+009F are control characters as well. */
             if (s[i] == 0xC2 && s[i + 1] < 0xA0) {
-                found |= CORE_HAS_CONTROL;
+                found |= ROWS_HAS_CONTROL;
             }
             break;
         default:
@@ -108,7 +108,7 @@ size_t core_write_string(char *out, const char *text, size_t length, int *holds,
     }
     *out++ = '"';
     *holds =
-        found | (seen & SPACE ? CORE_HAS_SPACE : 0) | (seen & DELIMITER ? CORE_HAS_DELIMITER : 0);
+        found | (seen & SPACE ? ROWS_HAS_SPACE : 0) | (seen & DELIMITER ? ROWS_HAS_DELIMITER : 0);
     return (size_t)(out - start);
 }
 
@@ -125,10 +125,10 @@ static int quote(lua_State *L) {
         return luaL_error(L, "the string is too long");
     }
     if (prefix_length + 6 * length + 2 > sizeof small) {
-        out = core_newuserdata(L, prefix_length + 6 * length + 2);
+        out = compat_newuserdata(L, prefix_length + 6 * length + 2);
     }
     memcpy(out, prefix, prefix_length);
-    written = core_write_string(out + prefix_length, s, length, &holds, &invalid);
+    written = rows_write_string(out + prefix_length, s, length, &holds, &invalid);
     if (written == 0) {
         lua_pushnil(L);
         lua_pushinteger(L, (lua_Integer)invalid);
@@ -206,7 +206,7 @@ static size_t write_visible(char *out, const unsigned char *s, size_t length, en
     bool blank = false;
     for (size_t i = 0; i < length;) {
         char piece[16];
-        size_t step = s[i] < 0x80 ? 1 : core_utf8_length(s + i, length - i);
+        size_t step = s[i] < 0x80 ? 1 : rows_utf8_length(s + i, length - i);
         size_t size = step;
         memcpy(piece, s + i, step);
         bool breaks = form != VALUE && s[i] >= '\t' && s[i] <= '\r';
@@ -249,13 +249,13 @@ static int visible(lua_State *L) {
     }
     size_t size = write_visible(NULL, s, length, form);
     char small[1024];
-    char *out = size <= sizeof small ? small : core_newuserdata(L, size);
+    char *out = size <= sizeof small ? small : compat_newuserdata(L, size);
     write_visible(out, s, length, form);
     lua_pushlstring(L, out, size);
     return 1;
 }
 
-void core_open_text(lua_State *L) {
+void rows_open_text(lua_State *L) {
     const luaL_Reg functions[] = {{"quote", quote}, {"visible", visible}, {NULL, NULL}};
-    core_setfuncs(L, functions);
+    compat_setfuncs(L, functions);
 }

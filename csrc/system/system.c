@@ -1,5 +1,5 @@
 /* Clocks, randomness, terminals, durable and exclusive files, interrupts. */
-#include "../core/core.h"
+#include "../lua_compat.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,18 +24,18 @@ static double seconds_of(clockid_t clock) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static int core_monotonic(lua_State *L) {
+static int system_monotonic(lua_State *L) {
     lua_pushnumber(L, seconds_of(CLOCK_MONOTONIC));
     return 1;
 }
 
-static int core_time(lua_State *L) {
+static int system_time(lua_State *L) {
     lua_pushnumber(L, seconds_of(CLOCK_REALTIME));
     return 1;
 }
 
-/* Not repeated after a signal: the caller wants to look at core.interrupts() then. */
-static int core_sleep(lua_State *L) {
+/* Not repeated after a signal: the caller wants to look at system.interrupts() then. */
+static int system_sleep(lua_State *L) {
     double seconds = luaL_checknumber(L, 1);
     if (seconds > 0) {
         seconds = seconds < 1e9 ? seconds : 1e9;
@@ -45,28 +46,17 @@ static int core_sleep(lua_State *L) {
     return 0;
 }
 
-static int core_random(lua_State *L) {
+static int system_random(lua_State *L) {
     uint64_t bits;
-    core_setup(L);
-    randombytes_buf(&bits, sizeof bits);
+    if (getentropy(&bits, sizeof bits) != 0) {
+        return luaL_error(L, "the system gives no random bytes");
+    }
     lua_pushnumber(L, (double)(bits >> 11) / 9007199254740992.0);
     return 1;
 }
 
-static int core_pid(lua_State *L) {
+static int system_pid(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)getpid());
-    return 1;
-}
-
-static int core_hash(lua_State *L) {
-    size_t length;
-    const char *text = luaL_checklstring(L, 1, &length);
-    unsigned char digest[16];
-    char hex[2 * sizeof digest + 1];
-    core_setup(L);
-    crypto_generichash(digest, sizeof digest, (const unsigned char *)text, length, NULL, 0);
-    sodium_bin2hex(hex, sizeof hex, digest, sizeof digest);
-    lua_pushlstring(L, hex, 2 * sizeof digest);
     return 1;
 }
 
@@ -123,12 +113,12 @@ static int not_regular(lua_State *L) {
     return 3;
 }
 
-static int core_isatty(lua_State *L) {
+static int system_isatty(lua_State *L) {
     lua_pushboolean(L, isatty(fileno(check_file(L, 1))));
     return 1;
 }
 
-static int core_columns(lua_State *L) {
+static int system_columns(lua_State *L) {
     struct winsize size;
     memset(&size, 0, sizeof size);
     if (ioctl(fileno(check_file(L, 1)), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
@@ -139,7 +129,7 @@ static int core_columns(lua_State *L) {
     return 1;
 }
 
-static int core_sync(lua_State *L) {
+static int system_sync(lua_State *L) {
     FILE *file = check_file(L, 1);
 #if defined(__APPLE__)
     bool good = fflush(file) == 0 && fsync(fileno(file)) == 0;
@@ -151,7 +141,7 @@ static int core_sync(lua_State *L) {
 
 /* For a file that holds people's data: it must be a regular file, only its owner can read it from
  * now on, and no program that is started from here gets the open handle. */
-static int core_protect(lua_State *L) {
+static int system_protect(lua_State *L) {
     int file = fileno(check_file(L, 1));
     struct stat state;
     int flags = fcntl(file, F_GETFD);
@@ -170,7 +160,7 @@ static int core_protect(lua_State *L) {
 
 /* Looks whether a path is a regular file, without waiting for a pipe's other end, and makes an
  * empty one for its owner only where there is nothing, also at the end of a symbolic link. */
-static int core_prepare(lua_State *L) {
+static int system_prepare(lua_State *L) {
     const char *path = luaL_checklstring(L, 1, NULL);
     int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
                     S_IRUSR | S_IWUSR);
@@ -194,7 +184,7 @@ static int core_prepare(lua_State *L) {
 
 /* Makes sure that a file which was created is still there after a power cut: its name stands in the
  * directory. Where the path is a link, the directory of the file itself counts. */
-static int core_sync_directory(lua_State *L) {
+static int system_sync_directory(lua_State *L) {
     const char *path = luaL_checklstring(L, 1, NULL);
     char resolved[PATH_MAX];
     if (realpath(path, resolved) == NULL) {
@@ -213,7 +203,7 @@ static int core_sync_directory(lua_State *L) {
 
 /* The size of an open file, in bytes; nil and "replaced" or "gone" where the path is another file
  * by now, or none. */
-static int core_size(lua_State *L) {
+static int system_size(lua_State *L) {
     int file = fileno(check_file(L, 1));
     const char *path = luaL_checklstring(L, 2, NULL);
     struct stat ours, there;
@@ -232,14 +222,14 @@ static int core_size(lua_State *L) {
 }
 
 /* Cuts a file off after so many bytes. */
-static int core_truncate(lua_State *L) {
+static int system_truncate(lua_State *L) {
     FILE *file = check_file(L, 1);
-    double size = core_checkwhole(L, 2);
+    double size = compat_checkwhole(L, 2);
     bool good = fflush(file) == 0 && ftruncate(fileno(file), (off_t)size) == 0;
     return outcome(L, good, errno);
 }
 
-static int core_lock(lua_State *L) {
+static int system_lock(lua_State *L) {
     bool good = flock(fileno(check_file(L, 1)), LOCK_EX | LOCK_NB) == 0;
     return outcome(L, good, errno);
 }
@@ -256,7 +246,7 @@ static const char *kind_of(mode_t mode) {
 /* Which file an open file or a path is, and of what kind: two names of one file, whatever links
  * lead there, have the same identity. Nothing is opened. For a path a third value says whether it
  * is a symbolic link. nil and the reason where there is nothing. */
-static int core_identity(lua_State *L) {
+static int system_identity(lua_State *L) {
     struct stat state;
     bool good, link = false;
     if (lua_type(L, 1) == LUA_TSTRING) {
@@ -304,7 +294,7 @@ static bool copy_bytes(int from, int to) {
 
 /* Copies an open file to a path where nothing is yet, not even a link; only the owner can read the
  * copy, and it is on the disk when this returns. nil, "exists" or "system", and the reason. */
-static int core_copy(lua_State *L) {
+static int system_copy(lua_State *L) {
     FILE *file = check_file(L, 1);
     const char *path = luaL_checklstring(L, 2, NULL);
     if (fflush(file) != 0) {
@@ -331,10 +321,10 @@ static int core_copy(lua_State *L) {
 
 /* The nanoseconds (within its second) of the time when an open file was last changed; with a second
  * argument it sets that time to now, with these nanoseconds. */
-static int core_nanoseconds(lua_State *L) {
+static int system_nanoseconds(lua_State *L) {
     FILE *file = check_file(L, 1);
     if (!lua_isnoneornil(L, 2)) {
-        double wanted = core_checkwhole(L, 2);
+        double wanted = compat_checkwhole(L, 2);
         luaL_argcheck(L, wanted < 1e9, 2, "must be less than a second");
         struct timespec times[2] = {{0, UTIME_OMIT}, {time(NULL), (long)wanted}};
         bool good = fflush(file) == 0 && futimens(fileno(file), times) == 0;
@@ -380,7 +370,7 @@ static void watch(void) {
     sigemptyset(&action.sa_mask); /* and no SA_RESTART: waiting calls shall return */
     interrupts = 0;
     keyboard_interrupts = 0;
-    core_pin();
+    compat_pin();
     for (int i = 0; i < WATCHED; i++) {
         action.sa_handler = watched[i] == SIGPIPE ? SIG_IGN : on_interrupt;
         sigaction(watched[i], &action, &former[i]);
@@ -391,7 +381,7 @@ static void watch(void) {
     watching = true;
 }
 
-static int core_interrupts(lua_State *L) {
+static int system_interrupts(lua_State *L) {
     static const char *const requests[] = {"count", "restore", NULL};
     bool restore = luaL_checkoption(L, 1, "count", requests) == 1;
     if (!restore && !watching) {
@@ -406,28 +396,32 @@ static int core_interrupts(lua_State *L) {
     return 1;
 }
 
-void core_open_system(lua_State *L) {
+EXPORTED int luaopen_heymarket_system(lua_State *L);
+
+int luaopen_heymarket_system(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"monotonic", core_monotonic},
-        {"time", core_time},
-        {"sleep", core_sleep},
-        {"random", core_random},
-        {"pid", core_pid},
-        {"hash", core_hash},
-        {"isatty", core_isatty},
-        {"columns", core_columns},
-        {"sync", core_sync},
-        {"prepare", core_prepare},
-        {"protect", core_protect},
-        {"size", core_size},
-        {"sync_directory", core_sync_directory},
-        {"truncate", core_truncate},
-        {"lock", core_lock},
-        {"identity", core_identity},
-        {"copy", core_copy},
-        {"nanoseconds", core_nanoseconds},
-        {"interrupts", core_interrupts},
+        {"monotonic", system_monotonic},
+        {"time", system_time},
+        {"sleep", system_sleep},
+        {"random", system_random},
+        {"pid", system_pid},
+        {"isatty", system_isatty},
+        {"columns", system_columns},
+        {"sync", system_sync},
+        {"prepare", system_prepare},
+        {"protect", system_protect},
+        {"size", system_size},
+        {"sync_directory", system_sync_directory},
+        {"truncate", system_truncate},
+        {"lock", system_lock},
+        {"identity", system_identity},
+        {"copy", system_copy},
+        {"nanoseconds", system_nanoseconds},
+        {"interrupts", system_interrupts},
         {NULL, NULL},
     };
-    core_setfuncs(L, functions);
+    compat_check_version(L, "heymarket.system");
+    lua_newtable(L);
+    compat_setfuncs(L, functions);
+    return 1;
 }

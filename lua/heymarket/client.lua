@@ -1,7 +1,9 @@
 --- The client: what users call, each call checked, run and turned into a report or a failure.
 local client = {}
 
-local core = require "heymarket.core"
+local runtime = require "heymarket.runtime"
+
+local core = runtime.native "heymarket.core"
 local sender = require "heymarket.http.sender"
 local engine = require "heymarket.bulk"
 local failure = require "heymarket.failure"
@@ -10,18 +12,16 @@ local journal = require "heymarket.bulk.journal"
 local options = require "heymarket.options"
 local pacer = require "heymarket.http.pacer"
 local report = require "heymarket.report"
+local rows = require "heymarket.rows"
 local token = require "heymarket.http.token"
 local transport = require "heymarket.http.transport"
 
-local VERSION = "0.2.0"
 local MAX_ITEMS = 1000 -- of an import's report
 
 ---@class heymarket.Client
 local Client = {}
 Client.__index = Client
 Client.__name = "heymarket.Client"
-
-client.VERSION = VERSION
 
 local function environment(config)
   local given = {}
@@ -78,28 +78,26 @@ local function new_client(config)
     return nil, failure.invalid(issues)
   end
   local seams = settings.runtime or {}
-  local runtime = {
-    monotonic = seams.monotonic or core.monotonic,
-    time = seams.time or core.time,
-    sleep = seams.sleep or core.sleep,
-    random = seams.random or core.random,
-  }
+  local clocks = {}
+  for _, name in ipairs { "monotonic", "time", "sleep", "random" } do
+    clocks[name] = seams[name] or runtime[name]
+  end
   local signer = core.signer(settings.secret_id, settings.secret_key)
-  local agent = "heymarket-lua/" .. VERSION .. " (" .. (rawget(_G, "jit") and "LuaJIT" or _VERSION) .. ")"
-  settings.user_agent = settings.user_agent and agent .. " " .. settings.user_agent or agent
+  local application = settings.user_agent
+  settings.user_agent = application and runtime.USER_AGENT .. " " .. application or runtime.USER_AGENT
   settings.base_url = settings.base_url:gsub("/+$", "")
   -- Whoever prints or stores the client must not find the credentials in it.
-  local account = core.hash(settings.secret_id)
-  local carrier = seams.transport or transport.new(settings, runtime)
+  local account = rows.hash(settings.secret_id)
+  local carrier = seams.transport or transport.new(settings, clocks)
   settings.secret_id, settings.secret_key, settings.proxy, settings.runtime = nil, nil, nil, nil
   return setmetatable({
     spare = failure.spare(), -- for a call that finds no memory at its start
     config = settings,
     account = account,
-    runtime = runtime,
+    runtime = clocks,
     signer = signer,
-    tokens = token.new(signer, settings.token_ttl, runtime.time),
-    pacer = dict and pacer.shared(dict, account, runtime.monotonic, runtime.time) or pacer.new(runtime.monotonic),
+    tokens = token.new(signer, settings.token_ttl, clocks.time),
+    pacer = dict and pacer.shared(dict, account, clocks.monotonic, clocks.time) or pacer.new(clocks.monotonic),
     transport = carrier,
   }, Client)
 end

@@ -1,33 +1,17 @@
 --- heymarket: contacts into Heymarket, and what became of every one of them.
 local heymarket = {}
 
--- A build for another Lua fails in the dynamic loader, in words that help nobody.
-do
-  local found, problem = pcall(require, "heymarket.core")
-  if not found then
-    local this = rawget(_G, "jit") and rawget(_G, "jit").version or _VERSION
-    problem = tostring(problem)
-    if problem:find("undefined symbol", 1, true) or problem:find("was built for", 1, true) then
-      error(
-        ("heymarket: its C core was built for another Lua than this one (%s): build it for this one"):format(this),
-        0
-      )
-    elseif problem:find("module 'heymarket.core' not found", 1, true) then
-      error(
-        ("heymarket: its C core for %s is not installed: build it for this Lua, or set package.cpath"):format(this),
-        0
-      )
-    end
-    error("heymarket: its C core cannot be loaded: " .. problem, 0)
-  end
-end
+local runtime = require "heymarket.runtime"
+
+-- Before any other part needs it: the message of this function is plainer than that of `require`.
+runtime.native "heymarket.rows"
 
 local client = require "heymarket.client"
 local contact = require "heymarket.contact"
 local failure = require "heymarket.failure"
 local options = require "heymarket.options"
 
-heymarket._VERSION = client.VERSION
+heymarket._VERSION = runtime.VERSION
 heymarket.new = client.new
 
 local function checked_contact(fields, given)

@@ -4,9 +4,9 @@
 ---
 --- No contact is accepted where the body is no answer or lists it, and none is in doubt without a cause.
 local capture = require "spec.support.capture"
-local core = require "heymarket.core"
 local fake = require "spec.support.fake"
 local process = require "spec.support.process"
+local system = require "heymarket.system"
 
 local PHONES = { "12345678900", "12345678901", "12345678902" }
 local ROUND = 1000 -- bodies that Python is asked about at once
@@ -14,7 +14,7 @@ local MAX_POOL = 400
 local MAX_BODY = 4096
 
 local seconds = tonumber(arg[1]) or 10
-local seed = tonumber(arg[2]) or math.floor(core.time() * 1000) % 2147483646
+local seed = tonumber(arg[2]) or math.floor(system.time() * 1000) % 2147483646
 local random = fake.random(seed)
 
 -- Pieces that matter to readers of JSON, or of answers.
@@ -186,8 +186,8 @@ local function check(verdict)
 end
 
 local pool = read_corpus()
-local executions, started, found = 0, core.monotonic(), nil
-while not found and core.monotonic() - started < seconds do
+local executions, started, found = 0, system.monotonic(), nil
+while not found and system.monotonic() - started < seconds do
   local bodies, lines = {}, {}
   for i = 1, ROUND do
     local made = pool[random(1, #pool)]
@@ -216,5 +216,5 @@ client:close()
 if found then
   print(found)
 end
-print(("fuzz answer_body: seed %d, %.0f s, %d executions"):format(seed, core.monotonic() - started, executions))
+print(("fuzz answer_body: seed %d, %.0f s, %d executions"):format(seed, system.monotonic() - started, executions))
 os.exit(found and 1 or 0)

@@ -3,18 +3,18 @@
 ---   lua spec/fuzz/csv.lua SECONDS [SEED]
 ---
 --- Every row is a contact or an error, at its place; the cells are Python's; the size of the chunks changes nothing.
-local core = require "heymarket.core"
 local csv = require "heymarket.csv"
 local failure = require "heymarket.failure"
 local fake = require "spec.support.fake"
 local process = require "spec.support.process"
+local system = require "heymarket.system"
 
 local ROUND = 300 -- files that Python is asked about at once
 local MAX_POOL = 300
 local MAX_FILE = 1000 -- bytes
 
 local seconds = tonumber(arg[1]) or 10
-local seed = tonumber(arg[2]) or math.floor(core.time() * 1000) % 2147483646
+local seed = tonumber(arg[2]) or math.floor(system.time() * 1000) % 2147483646
 local random = fake.random(seed)
 
 -- Pieces that matter to readers of CSV.
@@ -296,8 +296,8 @@ local function check(content, said)
 end
 
 local pool = read_corpus()
-local executions, started, found = 0, core.monotonic(), nil
-while not found and core.monotonic() - started < seconds do
+local executions, started, found = 0, system.monotonic(), nil
+while not found and system.monotonic() - started < seconds do
   local files, lines = {}, {}
   for i = 1, ROUND do
     local made = random(1, 2) == 1 and make() or pool[random(1, #pool)]
@@ -322,5 +322,5 @@ end
 if found then
   print(found)
 end
-print(("fuzz csv: seed %d, %.0f s, %d executions"):format(seed, core.monotonic() - started, executions))
+print(("fuzz csv: seed %d, %.0f s, %d executions"):format(seed, system.monotonic() - started, executions))
 os.exit(found and 1 or 0)

@@ -2,7 +2,7 @@
  *
  * It never raises an error; what it gives in place of a text is JSON again, with as many values and
  * levels; and a text that is JSON is none with one byte more, or without its last bracket. */
-#include "../../csrc/core/core.h"
+#include "../../csrc/rows/rows.h"
 #include "demand.h"
 
 #include <lualib.h>
@@ -19,7 +19,7 @@ static lua_State *state(void) {
         L = luaL_newstate();
         demand(L != NULL, "there is memory");
         lua_newtable(L);
-        core_open_json(L);
+        rows_open_json(L);
     }
     return L;
 }

@@ -2,7 +2,7 @@
  *
  * What is written must be the very string when it is read back, by a reader that shares nothing
  * with the writer; and a string is refused exactly where it is not UTF-8. */
-#include "../../csrc/core/core.h"
+#include "../../csrc/rows/rows.h"
 #include "demand.h"
 
 #include <lualib.h>
@@ -84,7 +84,7 @@ static void check_string(const uint8_t *data, size_t size) {
     size_t invalid = 0;
     demand(text != NULL && out != NULL && back != NULL, "there is memory");
     memcpy(text, data, size);
-    size_t written = core_write_string(out, text, size, &holds, &invalid);
+    size_t written = rows_write_string(out, text, size, &holds, &invalid);
     size_t wrong = first_invalid(data, size);
     demand((written == 0) == (wrong > 0), "a string is refused exactly if it is not UTF-8");
     if (written == 0) {
@@ -107,7 +107,7 @@ static lua_State *state(void) {
         L = luaL_newstate();
         demand(L != NULL, "there is memory");
         lua_newtable(L);
-        core_open_contact(L);
+        rows_open_contact(L);
         lua_getfield(L, -1, "contact");
     }
     return L;

@@ -5,9 +5,9 @@ local command = {}
 
 local assert = require "luassert"
 local cjson = require("cjson").new()
-local core = require "heymarket.core"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
+local system = require "heymarket.system"
 
 local ID, KEY = "the-secret-id", "the-secret-key-that-nobody-may-see"
 local PYTHON = "/usr/bin/env python3 "
@@ -94,14 +94,14 @@ function command.start(arguments, options)
     os.execute("kill -" .. name .. " " .. pid)
   end
   function run.wait()
-    local give_up = core.monotonic() + 60
+    local give_up = system.monotonic() + 60
     local code
     repeat
       code = (command.read_file(base .. ".code") or ""):match "^(%d+)\n"
       if not code then
-        core.sleep(0.01)
+        system.sleep(0.01)
       end
-    until code or core.monotonic() > give_up
+    until code or system.monotonic() > give_up
     if not code then
       error "the command did not end"
     end
@@ -120,10 +120,10 @@ end
 
 -- Waits until something is so.
 function command.eventually(is_so)
-  local give_up = core.monotonic() + 30
+  local give_up = system.monotonic() + 30
   while not is_so() do
-    assert(core.monotonic() < give_up, "it did not come about")
-    core.sleep(0.02)
+    assert(system.monotonic() < give_up, "it did not come about")
+    system.sleep(0.02)
   end
 end
 

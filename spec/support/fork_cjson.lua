@@ -39,12 +39,14 @@ local function new()
   return made
 end
 
+local NATIVE = { ["heymarket.core"] = true, ["heymarket.rows"] = true, ["heymarket.system"] = true }
+
 --- Runs a function in which `require "heymarket"` gives the module as it is with that build.
 ---@param act fun()
 function fork.run(act)
   local kept = {}
   for name, module in pairs(package.loaded) do
-    if name == "cjson" or name:find "^heymarket" and name ~= "heymarket.core" then
+    if name == "cjson" or name:find "^heymarket" and not NATIVE[name] then
       kept[name] = module
     end
   end
@@ -54,7 +56,7 @@ function fork.run(act)
   package.loaded.cjson = new()
   local ok, problem = pcall(act)
   for name in pairs(package.loaded) do
-    if name == "cjson" or name:find "^heymarket" and name ~= "heymarket.core" then
+    if name == "cjson" or name:find "^heymarket" and not NATIVE[name] then
       package.loaded[name] = nil
     end
   end

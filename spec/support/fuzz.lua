@@ -6,8 +6,8 @@
 --- run alone with SECONDS 0 and the seed that was printed.
 local fuzz = {}
 
-local core = require "heymarket.core"
 local fake = require "spec.support.fake"
+local system = require "heymarket.system"
 
 local LIMIT = 2 ^ 31
 
@@ -26,7 +26,7 @@ end
 function fuzz.run(name, once, cleanup)
   local seconds = assert(tonumber(arg[1]), "SECONDS is missing")
   local first = arg[2] and assert(tonumber(arg[2]), "SEED is no number") or fresh_seed()
-  local started, executions = core.monotonic(), 0
+  local started, executions = system.monotonic(), 0
   repeat
     local seed = (first + executions) % LIMIT
     local ok, problem = xpcall(once, debug.traceback, fake.random(seed))
@@ -34,8 +34,8 @@ function fuzz.run(name, once, cleanup)
       io.stderr:write(("%s\nagain: spec/fuzz/%s.lua 0 %.0f\n"):format(tostring(problem), name, seed))
     end
     executions = executions + 1
-    if not ok or core.monotonic() - started >= seconds then
-      local spent = core.monotonic() - started
+    if not ok or system.monotonic() - started >= seconds then
+      local spent = system.monotonic() - started
       print(
         ("fuzz %s: seed %.0f, %.1f s, %d executions%s"):format(
           name,

@@ -6,10 +6,10 @@
 local libraries, folder, stride = arg[1], arg[2], tonumber(arg[3])
 package.cpath = libraries .. "/?.so;" .. package.cpath
 
-local core = require "heymarket.core"
 local fake = require "spec.support.fake"
 local heymarket = require "heymarket"
 local limit = require "limit"
+local system = require "heymarket.system"
 
 local COUNT = 24
 -- Lua 5.2 asks for memory at every call that is deeper than those before it: the first of them lead to ours.
@@ -137,7 +137,7 @@ local function run(method, way, n)
     end
     local file = io.open(given.journal, "r+b")
     if file then
-      assert(core.lock(file), "the journal is locked")
+      assert(system.lock(file), "the journal is locked")
       file:close()
     end
   end

@@ -5,6 +5,7 @@ local nginx = {}
 
 local core = require "heymarket.core"
 local process = require "spec.support.process"
+local system = require "heymarket.system"
 
 local Nginx = {}
 Nginx.__index = Nginx
@@ -34,13 +35,13 @@ nginx.paths = ('lua_package_path "%s/?.lua;%s/lua/?.lua;%s/lua/?/init.lua;;";\n'
 ---@param seconds number? patience, 30 unless told
 ---@return any what the condition gave
 function nginx.eventually(what, condition, seconds)
-  local give_up = core.monotonic() + (seconds or 30)
+  local give_up = system.monotonic() + (seconds or 30)
   local value = condition()
   while not value do
-    if core.monotonic() > give_up then
+    if system.monotonic() > give_up then
       error("did not happen: " .. what, 2)
     end
-    core.sleep(0.02)
+    system.sleep(0.02)
     value = condition()
   end
   return value

@@ -6,6 +6,7 @@ local server = {}
 
 local cjson = require("cjson").new()
 local core = require "heymarket.core"
+local system = require "heymarket.system"
 
 local Server = {}
 Server.__index = Server
@@ -71,8 +72,8 @@ function server.spawn(command)
   local path = folder .. "/port"
   local pipe = assert(io.popen("exec " .. command .. " > " .. quote(path), "w"))
   local port
-  local give_up = core.monotonic() + 20
-  while not port and core.monotonic() < give_up do
+  local give_up = system.monotonic() + 20
+  while not port and system.monotonic() < give_up do
     local file = io.open(path, "r")
     local text = file and file:read "*a" or ""
     if file then
@@ -80,7 +81,7 @@ function server.spawn(command)
     end
     port = tonumber(text:match "^(%d+)\n")
     if not port then
-      core.sleep(0.01)
+      system.sleep(0.01)
     end
   end
   server.remove(folder)

@@ -23,9 +23,10 @@
 --- refused.
 local journal = {}
 
-local core = require "heymarket.core"
 local failure = require "heymarket.failure"
 local json = require "heymarket.util.json"
+local rows = require "heymarket.rows"
+local system = require "heymarket.system"
 
 local FORMAT = "heymarket-journal 2 "
 local OLD_FORMAT = "heymarket-journal 1 "
@@ -49,7 +50,7 @@ end
 
 -- The place counts too: the same contacts in another order are another input.
 local function hash(index, body)
-  return core.hash(index .. ":" .. body)
+  return rows.hash(index .. ":" .. body)
 end
 
 -- 52 bits of the hash.
@@ -89,7 +90,7 @@ local function ranges_and_marks(entries)
 end
 
 local function checksum(id, text)
-  return core.hash(id .. text):sub(1, CHECK)
+  return rows.hash(id .. text):sub(1, CHECK)
 end
 
 function Journal:stop(what, problem, reason)
@@ -125,7 +126,7 @@ function Journal:sync()
   if self.problem then
     return nil, self.problem
   end
-  local size, code, words = core.size(self.file, self.path)
+  local size, code, words = system.size(self.file, self.path)
   if size ~= self.size then
     local what = CHANGED[code] or words or ("it has %.0f bytes instead of %.0f"):format(size, self.size)
     return self:stop("the journal was changed while it was in use, so the import stopped", what, "changed")
@@ -133,7 +134,7 @@ function Journal:sync()
     return true
   end
   self.synced = self.monotonic()
-  local ok, problem = core.sync(self.file)
+  local ok, problem = system.sync(self.file)
   if not ok then
     return self:stop("the journal did not reach the disk, so the import stopped", problem)
   end
@@ -663,11 +664,11 @@ end
 -- before anything follows.
 local function make_ready(self, found, options)
   if self.reader:seek "end" > self.size then
-    local cut, problem = core.truncate(self.file, self.size)
+    local cut, problem = system.truncate(self.file, self.size)
     if not cut then
       return self:stop("the journal could not be written", problem)
     end
-    cut, problem = core.sync(self.file)
+    cut, problem = system.sync(self.file)
     if not cut then
       return self:stop("the journal did not reach the disk", problem)
     end
@@ -677,9 +678,9 @@ local function make_ready(self, found, options)
   end
   local ok, problem = self:write_line(FORMAT .. self.id .. " " .. json.encode(options))
   if ok then
-    ok, problem = core.sync(self.file)
+    ok, problem = system.sync(self.file)
     if ok then
-      ok, problem = core.sync_directory(self.path)
+      ok, problem = system.sync_directory(self.path)
     end
     if not ok then
       return self:stop("the journal did not reach the disk", problem)
@@ -706,7 +707,7 @@ function journal.open(path, options, monotonic)
     end
     return nil, failure.is(why) and why or fail(path, what, why, reason)
   end
-  local plain, code, problem = core.prepare(path)
+  local plain, code, problem = system.prepare(path)
   if not plain then
     return refuse("the journal cannot be opened", problem, code == "not_regular" and code or nil)
   end
@@ -724,7 +725,7 @@ function journal.open(path, options, monotonic)
     reader = reader,
     monotonic = monotonic,
     overwrite = options.overwrite,
-    id = core.hash(("%s %.17g %.17g"):format(path, core.time(), core.random())):sub(1, 16),
+    id = rows.hash(("%s %.17g %.17g"):format(path, system.time(), system.random())):sub(1, 16),
     size = 0, -- bytes that the file has, or should have
     on_disk = 0, -- so many of them certainly reached the disk
     uncommitted = false, -- is there a note of contacts about to be sent that may not be on the disk yet?
@@ -742,7 +743,7 @@ function journal.open(path, options, monotonic)
     last = 0, -- how far the input is to be compared before anything is sent
     total = nil, -- number of contacts of the input, where its end was seen
   }, Journal)
-  local locked, locked_by = core.lock(file)
+  local locked, locked_by = system.lock(file)
   if not locked then
     return refuse("another import is using the journal", locked_by, "in_use")
   end
@@ -752,7 +753,7 @@ function journal.open(path, options, monotonic)
   end
   for _, handle in ipairs { file, reader } do
     -- What the server lists is written there: for its owner only.
-    local ours, _, words = core.protect(handle)
+    local ours, _, words = system.protect(handle)
     if not ours then
       return refuse("the journal could not be made private", words)
     end

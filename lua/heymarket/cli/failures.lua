@@ -1,8 +1,9 @@
 --- The failures file of an import: the rows that were not accepted, as CSV that can be mended and imported again.
 local failures = {}
 
-local core = require "heymarket.core"
 local csv = require "heymarket.csv"
+local rows = require "heymarket.rows"
+local system = require "heymarket.system"
 local text = require "heymarket.util.text"
 
 local OWN = { "_row", "_outcome", "_field", "_message" }
@@ -35,14 +36,14 @@ end
 function Checksum:add(bytes)
   self.rest = self.rest .. bytes
   while #self.rest >= BLOCK do
-    self.chain = core.hash(self.chain .. self.rest:sub(1, BLOCK))
+    self.chain = rows.hash(self.chain .. self.rest:sub(1, BLOCK))
     self.rest = self.rest:sub(BLOCK + 1)
   end
 end
 
 -- A whole number below 1e9.
 function Checksum:nanoseconds()
-  return tonumber(core.hash(self.chain .. self.rest):sub(1, 12), 16) % 1000000000
+  return tonumber(rows.hash(self.chain .. self.rest):sub(1, 12), 16) % 1000000000
 end
 
 local function is_as_written(handle)
@@ -53,7 +54,7 @@ local function is_as_written(handle)
     checksum:add(piece)
     piece = handle:read(BLOCK)
   end
-  return core.nanoseconds(handle) == checksum:nanoseconds()
+  return system.nanoseconds(handle) == checksum:nanoseconds()
 end
 
 ---------------------------------------------------------------------------------------------------------------------
@@ -100,8 +101,8 @@ end
 
 -- Is this path a copy of the file, and a file of its own?
 local function is_copy(path, handle)
-  local identity, kind, link = core.identity(path)
-  if kind ~= "file" or link or identity == core.identity(handle) then
+  local identity, kind, link = system.identity(path)
+  if kind ~= "file" or link or identity == system.identity(handle) then
     return false
   end
   local other = io.open(path, "rb")
@@ -133,13 +134,13 @@ end
 ---@param other string|userdata path or open file
 ---@return boolean
 function failures.is_same(path, other)
-  local identity, kind = core.identity(path)
-  return path == other or kind == "file" and identity == core.identity(other)
+  local identity, kind = system.identity(path)
+  return path == other or kind == "file" and identity == system.identity(other)
 end
 
 -- Opens an ordinary file and locks it. Only its owner can read it from here on.
 local function open_ordinary(path)
-  local prepared, _, reason = core.prepare(path)
+  local prepared, _, reason = system.prepare(path)
   if not prepared then
     return nil, ("the failures file %s cannot be opened: %s"):format(path, reason)
   end
@@ -160,12 +161,12 @@ local function open_ordinary(path)
         .. "It stays as it is; choose another name"
     )
   end
-  local locked, why = core.lock(handle)
+  local locked, why = system.lock(handle)
   if not locked and why:find("in use", 1, true) then
     return refuse "the failures file %s is in use by another import"
   end
   local protected
-  protected, _, reason = core.protect(handle)
+  protected, _, reason = system.protect(handle)
   if not protected then
     return refuse("the failures file %s cannot be made readable by its owner only: %s", reason)
   end
@@ -185,11 +186,11 @@ function File:keep()
     if is_copy(copy, self.handle) then
       return true -- kept by a run that ended before it could go on
     end
-    done, code, reason = core.copy(self.handle, copy)
+    done, code, reason = system.copy(self.handle, copy)
   until done or code ~= "exists" or number == MAX_COPIES
   local copy = self.path .. "." .. number
   if done then
-    done, reason = core.sync_directory(copy)
+    done, reason = system.sync_directory(copy)
   end
   if not done then
     return nil, ("it was edited, and could not be kept as %s: %s"):format(copy, reason)
@@ -265,7 +266,7 @@ function File:begin()
     local ready, message = self:keep() -- it may have been edited since it was opened
     self.handle:seek "end" -- between reading and writing
     if ready then
-      ready, message = core.truncate(self.handle, 0)
+      ready, message = system.truncate(self.handle, 0)
     end
     if not ready then
       self.problem = message
@@ -373,8 +374,8 @@ function File:flush()
   if ok and not self.stream then
     self.checksum:add(content)
     -- Where the time cannot be set, the file counts as edited next time.
-    core.nanoseconds(self.handle, self.checksum:nanoseconds())
-    local size, code, reason = core.size(self.handle, self.path)
+    system.nanoseconds(self.handle, self.checksum:nanoseconds())
+    local size, code, reason = system.size(self.handle, self.path)
     ok, message = size ~= nil, GONE[code] or reason
     self.written = self.written + #content
     if ok and size < self.written then
@@ -394,8 +395,8 @@ function File:close()
   self:flush()
   local ok, message = true, nil
   if self.begun and not self.stream and not self.problem then
-    ok, message = core.sync(self.handle)
-    core.nanoseconds(self.handle, self.checksum:nanoseconds())
+    ok, message = system.sync(self.handle)
+    system.nanoseconds(self.handle, self.checksum:nanoseconds())
   end
   local closed, problem = self.handle:close()
   self.handle = nil

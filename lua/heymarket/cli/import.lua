@@ -2,13 +2,13 @@
 local import = {}
 
 local contact = require "heymarket.contact"
-local core = require "heymarket.core"
 local csv = require "heymarket.csv"
 local failure = require "heymarket.failure"
 local failures_file = require "heymarket.cli.failures"
 local progress = require "heymarket.cli.progress"
 local report = require "heymarket.report"
 local summary = require "heymarket.cli.summary"
+local system = require "heymarket.system"
 local text = require "heymarket.util.text"
 
 local MAX_ITEMS = 1000 -- as many as the report of an import keeps
@@ -45,7 +45,7 @@ function Run:stop_reason()
         self.failures.problem
       )
     )
-  elseif core.interrupts() > 0 then
+  elseif system.interrupts() > 0 then
     if not self.told_interrupt and not self.arguments.quiet then
       self:say "stopping: what is on its way is awaited; interrupt again to end at once"
     end
@@ -113,16 +113,16 @@ function Run:make_progress()
   if arguments.quiet or arguments.no_progress then
     return
   end
-  local terminal = core.isatty(io.stderr) and os.getenv "TERM" ~= "dumb"
+  local terminal = system.isatty(io.stderr) and os.getenv "TERM" ~= "dumb"
   local no_colour = os.getenv "NO_COLOR"
   self.progress = progress.new {
     stream = io.stderr,
     terminal = terminal,
     colour = terminal and (no_colour == nil or no_colour == ""),
     columns = function()
-      return core.columns(io.stderr)
+      return system.columns(io.stderr)
     end,
-    monotonic = core.monotonic,
+    monotonic = system.monotonic,
     read = function()
       local bytes, total = self.source:progress()
       return bytes, total, self.source:position() - 1 -- the header is row 1
@@ -166,7 +166,7 @@ end
 
 -- Validates all rows and sends none.
 function Run:rehearse()
-  local books, started = report.new(0), core.monotonic()
+  local books, started = report.new(0), system.monotonic()
   local default_country = self.arguments.options.default_country
   local index = 0
   local ok, raised = pcall(function()
@@ -193,7 +193,8 @@ function Run:rehearse()
       end
     end
   end)
-  local made = books:report({ requests = 0, retries = 0, elapsed = core.monotonic() - started, dry_run = true }, false)
+  local elapsed = system.monotonic() - started
+  local made = books:report({ requests = 0, retries = 0, elapsed = elapsed, dry_run = true }, false)
   if ok then
     return made
   elseif not failure.is(raised) then
@@ -336,7 +337,7 @@ function import.run(arguments, terms)
   for _, outcome in ipairs(report.outcomes) do
     run.counts[outcome] = 0
   end
-  core.interrupts()
+  system.interrupts()
   local client, problem
   if not arguments.dry_run then
     client, problem = terms.client(arguments.config)

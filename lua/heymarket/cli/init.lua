@@ -411,7 +411,7 @@ function cli.main(arguments)
     local given = parser:parse(joined(arguments))
     return commands[given.command](given, parsers[given.command])
   end)
-  require("heymarket.core").interrupts "restore"
+  require("heymarket.system").interrupts "restore"
   if ok then
     return result
   elseif getmetatable(result) == Exit then

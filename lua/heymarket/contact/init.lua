@@ -5,9 +5,9 @@
 --- same bytes.
 local contact = {}
 
-local core = require "heymarket.core"
 local json = require "heymarket.util.json"
 local phone = require "heymarket.contact.phone"
+local rows = require "heymarket.rows"
 local text = require "heymarket.util.text"
 
 local concat, sort = table.concat, table.sort
@@ -15,7 +15,7 @@ local find, gmatch = string.find, string.gmatch
 local integer, narrow, quote = json.integer, json.narrow, json.string
 
 -- Writes a contact in which nothing is out of the ordinary as the rules below would, only faster; nil for any other.
-local ordinary = core.contact
+local ordinary = rows.contact
 
 local FIELDS = {}
 for i, field in ipairs(require "heymarket.contact.fields") do

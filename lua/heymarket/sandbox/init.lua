@@ -5,7 +5,6 @@
 local sandbox = {}
 
 local contact = require "heymarket.contact"
-local core = require "heymarket.core"
 local failure = require "heymarket.failure"
 local options = require "heymarket.options"
 local sandbox_contacts = require "heymarket.sandbox.contacts"
@@ -13,6 +12,7 @@ local sandbox_json = require "heymarket.sandbox.json"
 local sandbox_script = require "heymarket.sandbox.script"
 local sandbox_token = require "heymarket.sandbox.token"
 local sandbox_transport = require "heymarket.sandbox.transport"
+local system = require "heymarket.system"
 local text = require "heymarket.util.text"
 
 local array, is_array, is_object = sandbox_json.array, sandbox_json.is_array, sandbox_json.is_object
@@ -263,12 +263,12 @@ local function http_date(time)
 end
 
 local function word()
-  return ("%04x"):format(math.floor(core.random() * 65536))
+  return ("%04x"):format(math.floor(system.random() * 65536))
 end
 
 -- A random UUID (RFC 9562, version 4).
 local function uuid()
-  local variant = ("%x"):format(8 + math.floor(core.random() * 4))
+  local variant = ("%x"):format(8 + math.floor(system.random() * 4))
   return table.concat({
     word() .. word(),
     word(),

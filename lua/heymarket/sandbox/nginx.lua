@@ -2,7 +2,7 @@
 --- The sandbox inside nginx: sandbox_server writes a configuration whose handlers are here.
 local sandbox_nginx = {}
 
-local core = require "heymarket.core"
+local rows = require "heymarket.rows"
 local sandbox = require "heymarket.sandbox"
 local sandbox_json = require "heymarket.sandbox.json"
 
@@ -230,7 +230,7 @@ end
 -- Compared by hash, so that the time it takes tells nothing of the key.
 local function has_key()
   local given = (ngx.var.http_authorization or ""):match "^[Bb]earer (.+)$"
-  return given ~= nil and core.hash(given) == core.hash(settings.key)
+  return given ~= nil and rows.hash(given) == rows.hash(settings.key)
 end
 
 -- Why this request is not obeyed: a status and a sentence, or nil. Any web page and any user of this machine can send

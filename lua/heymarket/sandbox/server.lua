@@ -7,8 +7,10 @@ local sandbox_server = {}
 local core = require "heymarket.core"
 local failure = require "heymarket.failure"
 local options = require "heymarket.options"
+local rows = require "heymarket.rows"
 local sandbox = require "heymarket.sandbox"
 local sandbox_json = require "heymarket.sandbox.json"
+local system = require "heymarket.system"
 local text = require "heymarket.util.text"
 
 local HOST = "127.0.0.1"
@@ -253,9 +255,9 @@ end
 local function new_key()
   local parts = {}
   for i = 1, 8 do
-    parts[i] = ("%.17g"):format(core.random())
+    parts[i] = ("%.17g"):format(system.random())
   end
-  return core.hash(table.concat(parts, " "))
+  return rows.hash(table.concat(parts, " "))
 end
 
 local function is_free(port)
@@ -264,7 +266,7 @@ end
 
 local function choose_port(tried)
   for _ = 1, 100 do
-    local port = PORT_LOW + math.floor(core.random() * (PORT_HIGH - PORT_LOW))
+    local port = PORT_LOW + math.floor(system.random() * (PORT_HIGH - PORT_LOW))
     if not tried[port] and is_free(port) then
       tried[port] = true
       return port
@@ -332,13 +334,13 @@ function Server:stop()
   self.pid = nil
   if pid and is_alive(pid) then
     os.execute(("kill -TERM %d 2>/dev/null"):format(pid))
-    local patience = core.monotonic() + STOP_SECONDS
+    local patience = system.monotonic() + STOP_SECONDS
     while is_alive(pid) do
-      if core.monotonic() > patience then
+      if system.monotonic() > patience then
         os.execute(("kill -KILL %d 2>/dev/null"):format(pid))
         patience = math.huge
       end
-      core.sleep(LOOK_SECONDS)
+      system.sleep(LOOK_SECONDS)
     end
   end
   if self.folder then
@@ -363,7 +365,7 @@ end
 -- Starts nginx on a port. Returns whether the port was the trouble, where there was any.
 local function launch(server, program, load, paths, settings, port)
   local folder = server.folder
-  settings.nonce = ("%.0f"):format(core.random() * 2 ^ 53)
+  settings.nonce = ("%.0f"):format(system.random() * 2 ^ 53)
   write_file(folder .. "/settings.json", sandbox_json.write(settings))
   write_file(folder .. "/nginx.conf", configuration(load, folder, paths, port))
   local command = ("env -u LUA_PATH -u LUA_CPATH -u LUA_INIT %s -p %s -c %s/nginx.conf"):format(
@@ -374,8 +376,8 @@ local function launch(server, program, load, paths, settings, port)
   local pid = tonumber(output_of(("%s </dev/null >%s/output 2>&1 & echo $!"):format(command, quote(folder))))
   server.pid = pid
   server.base_url = ("http://%s:%d"):format(HOST, port)
-  local patience = core.monotonic() + START_SECONDS
-  while core.monotonic() < patience do
+  local patience = system.monotonic() + START_SECONDS
+  while system.monotonic() < patience do
     local answer, problem = server:admin("GET", "ready")
     if type(answer) == "table" and answer.nonce == settings.nonce then
       server.pid = answer.pid
@@ -383,7 +385,7 @@ local function launch(server, program, load, paths, settings, port)
     elseif not is_alive(pid) or problem ~= "COULDNT_CONNECT" then
       break
     end
-    core.sleep(LOOK_SECONDS)
+    system.sleep(LOOK_SECONDS)
   end
   local message = complaint(folder)
   return nil, missing("nginx did not start: " .. message), message:find("Address already in use", 1, true) ~= nil
@@ -417,7 +419,7 @@ function sandbox_server.start(given)
   if #issues > 0 then
     return nil, failure.invalid(issues)
   end
-  local settings = { options = sandbox.new(given.options).options, owner = core.pid(), key = new_key() }
+  local settings = { options = sandbox.new(given.options).options, owner = system.pid(), key = new_key() }
   local program, load = find_nginx(given.nginx)
   if not program then
     return nil, load
@@ -468,7 +470,7 @@ function sandbox_server.run(given)
   if not server then
     return nil, problem
   end
-  core.interrupts "count"
+  system.interrupts "count"
   io.stdout:write(
     "HEYMARKET_BASE_URL=" .. server.base_url .. "\n",
     "HEYMARKET_SANDBOX_KEY=" .. server.sandbox_key .. "\n",
@@ -476,12 +478,12 @@ function sandbox_server.run(given)
     "HEYMARKET_SECRET_KEY=" .. server.secret_key .. "\n"
   )
   io.stdout:flush()
-  while core.interrupts "count" == 0 and server:is_running() do
-    core.sleep(0.2)
+  while system.interrupts "count" == 0 and server:is_running() do
+    system.sleep(0.2)
   end
-  local ended_by_itself = core.interrupts "count" == 0
+  local ended_by_itself = system.interrupts "count" == 0
   server.stop()
-  core.interrupts "restore"
+  system.interrupts "restore"
   if ended_by_itself then
     return nil, missing "nginx has ended"
   end

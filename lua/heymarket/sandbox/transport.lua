@@ -4,8 +4,8 @@
 --- real one.
 local sandbox_transport = {}
 
-local core = require "heymarket.core"
 local fifo = require "heymarket.util.fifo"
+local system = require "heymarket.system"
 
 local Clock = {}
 Clock.__index = Clock
@@ -19,13 +19,13 @@ end
 --- Seconds of a clock that is never set.
 ---@return number
 function Clock:monotonic()
-  return core.monotonic() + self.ahead
+  return system.monotonic() + self.ahead
 end
 
 --- Unix time in seconds.
 ---@return number
 function Clock:time()
-  return core.time() + self.ahead
+  return system.time() + self.ahead
 end
 
 --- Lets time pass.

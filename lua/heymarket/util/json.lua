@@ -1,11 +1,11 @@
 --- JSON as this API needs it: exact integers both ways, the same bytes from every Lua and every build of lua-cjson.
 local json = {}
 
-local core = require "heymarket.core"
+local rows = require "heymarket.rows"
 
 local byte, find, format, gsub, match, sub =
   string.byte, string.find, string.format, string.gsub, string.match, string.sub
-local quote = core.quote
+local quote = rows.quote
 local tointeger = math.tointeger
 local math_type = math.type
 
@@ -21,7 +21,7 @@ do
     )
   end
   cjson = module.new()
-  cjson.decode_max_depth(100) -- CORE_JSON_DEPTH in csrc/core.h
+  cjson.decode_max_depth(100) -- ROWS_JSON_DEPTH in csrc/rows/rows.h
 end
 
 -- Doubles beyond this cannot tell one whole number from the next: 2^53 itself may stand for 2^53 + 1.
@@ -32,7 +32,7 @@ local EXACT = 2 ^ 53
 ---@param s string
 ---@param prefix string? what stands before it
 ---@return string? written prefix and JSON string; nil when `s` is not well-formed UTF-8
----@return integer what sum of what it holds (CORE_HAS_… in csrc/core.h), or where it stops being UTF-8
+---@return integer what sum of what it holds (ROWS_HAS_… in csrc/rows/rows.h), or where it stops being UTF-8
 function json.string(s, prefix)
   return quote(s, prefix or "")
 end
@@ -79,7 +79,7 @@ function json.narrow(value)
   return type(value) == "number" and tointeger and tointeger(value) or value
 end
 
--- core.json_check has marked what lua-cjson would lose by these first bytes of a string (see csrc/json.c).
+-- rows.json_check has marked what lua-cjson would lose by these first bytes of a string (see csrc/rows/json_check.c).
 local NUMBER, STRING, EMPTY_ARRAY = 1, 2, "\3"
 
 local MAX_VALUES = 500000 -- of one text: so many small tables are tens of megabytes
@@ -158,7 +158,7 @@ json.null = cjson.null
 ---@return {depth: integer, values: integer, fractions: table<table, table<any, string>>}? facts how deep it is nested,
 --- how many values it has, and the text of numbers with a point or an exponent, by table and key
 function json.decode(s)
-  local checked, depth, values = core.json_check(s, MAX_VALUES)
+  local checked, depth, values = rows.json_check(s, MAX_VALUES)
   if not checked then
     return false, format("%s at byte %.0f", depth, values)
   end

@@ -1,10 +1,10 @@
 --- Text: its blanks, made safe for one line of a message, and the known name that is nearest to a misspelt one.
 local text = {}
 
-local core = require "heymarket.core"
+local rows = require "heymarket.rows"
 
 local byte, find, match, sub = string.byte, string.find, string.match, string.sub
-local visible = core.visible
+local visible = rows.visible
 
 local MAX_SHOWN = 60 -- bytes of a name that somebody gave
 local MAX_RAISED = 500 -- bytes of what somebody raised
@@ -170,7 +170,7 @@ end
 function text.character(character)
   if find(character, "^[!-~]$") then
     return '"' .. character .. '"'
-  elseif #character > 4 or not core.quote(character, "") then
+  elseif #character > 4 or not rows.quote(character, "") then
     return ("the byte 0x%02X"):format(byte(character))
   end
   local point = ("U+%04X"):format(code_point(character))

@@ -1,0 +1,77 @@
+/* One Lua API for five Luas, and what every shared object needs of it. Compiled into each of them.
+ */
+#ifndef HEYMARKET_LUA_COMPAT_H
+#define HEYMARKET_LUA_COMPAT_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#if LUA_VERSION_NUM < 501 || LUA_VERSION_NUM > 504
+#error "heymarket is for Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT"
+#endif
+
+#define HIDDEN __attribute__((visibility("hidden")))
+#define EXPORTED __attribute__((visibility("default")))
+
+/* Functions that not every Lua has are weak. A build for another Lua can then be loaded, and
+ * compat_check_version says what is wrong. Otherwise the dynamic linker would only name a symbol.
+ */
+#if LUA_VERSION_NUM >= 504
+#pragma weak lua_newuserdatauv
+#define compat_newuserdata(L, size) lua_newuserdatauv((L), (size), 0)
+#else
+#pragma weak lua_newuserdata
+#define compat_newuserdata(L, size) lua_newuserdata((L), (size))
+#endif
+#if LUA_VERSION_NUM >= 502
+#pragma weak lua_getglobal
+#pragma weak lua_rawlen
+#pragma weak lua_tonumberx
+#pragma weak lua_tointegerx
+#define compat_rawlen(L, index) lua_rawlen((L), (index))
+#else
+#pragma weak lua_objlen
+#pragma weak lua_tonumber
+#define compat_rawlen(L, index) lua_objlen((L), (index))
+#endif
+
+#if LUA_VERSION_NUM >= 503
+#pragma weak lua_isinteger
+#pragma weak lua_rotate
+#pragma weak lua_copy
+#else
+#pragma weak lua_insert
+#pragma weak lua_replace
+#endif
+
+/* Raises an error where this shared object was built for another Lua than the one that runs. */
+HIDDEN void compat_check_version(lua_State *L, const char *module);
+
+/* Sets the functions in the table on top of the stack. */
+HIDDEN void compat_setfuncs(lua_State *L, const luaL_Reg *functions);
+
+/* Makes the metatable of a userdata type: methods by name; `release` is close, __gc and __close. */
+HIDDEN void compat_newtype(lua_State *L, const char *name, const luaL_Reg *methods,
+                           lua_CFunction release);
+
+/* A new userdata of that type. It is zeroed, and zero owns nothing. */
+HIDDEN void *compat_newobject(lua_State *L, const char *name, size_t size);
+
+/* A whole number from 0 to 2^53 - 1 at this index, else an argument error. */
+HIDDEN double compat_checkwhole(lua_State *L, int index);
+
+/* A handle of this shared object: dlsym finds in it what the libraries below it offer. NULL where
+ * the system gives none. */
+HIDDEN void *compat_own_library(void);
+
+/* Keeps this shared object mapped until the process ends. Resolver threads and signal handlers may
+ * outlive the Lua state that loaded it. */
+HIDDEN void compat_pin(void);
+
+#endif
