@@ -5,7 +5,7 @@
 --- Both share the strict check of the text.
 local sandbox_json = {}
 
-local core = require "heymarket.core"
+local rows = require "heymarket.rows"
 local json = require "heymarket.util.json"
 
 -- A private instance: the settings of the application's own cjson stay as they are.
@@ -92,7 +92,7 @@ end
 ---@return boolean ok
 ---@return any value, or what is wrong
 function sandbox_json.read(s)
-  local checked, problem, position = core.json_check(s, MAX_VALUES)
+  local checked, problem, position = rows.json_check(s, MAX_VALUES)
   if not checked then
     return false, ("%s at byte %.0f"):format(problem, position)
   end
