@@ -23,60 +23,12 @@ local Client = {}
 Client.__index = Client
 Client.__name = "heymarket.Client"
 
-local function environment(config)
-  local given = {}
-  for name, value in pairs(config) do
-    given[name] = value
-  end
-  for name, variable in pairs {
-    secret_id = "HEYMARKET_SECRET_ID",
-    secret_key = "HEYMARKET_SECRET_KEY",
-    base_url = "HEYMARKET_BASE_URL",
-  } do
-    local value = os.getenv(variable)
-    if given[name] == nil and value and value ~= "" then
-      given[name] = value
-    end
-  end
-  return given
-end
-
-local function missing(name, variable)
-  return {
-    field = name,
-    message = ("is missing: give it to heymarket.new, or set %s in the environment"):format(variable),
-  }
-end
-
 local function new_client(config)
-  local given = environment(config or {})
-  local settings, issues = options.read("config", given)
-  issues = issues or {}
-  for _, pair in ipairs { { "secret_key", "HEYMARKET_SECRET_KEY" }, { "secret_id", "HEYMARKET_SECRET_ID" } } do
-    if given[pair[1]] == nil then
-      table.insert(issues, 1, missing(pair[1], pair[2]))
-    end
-  end
-  local dict
-  if type(given.shared_dict) == "string" and given.shared_dict ~= "" then
-    local ngx = rawget(_G, "ngx")
-    dict = type(ngx) == "table" and ngx.shared and ngx.shared[given.shared_dict]
-    if not dict then
-      issues[#issues + 1] = {
-        field = "shared_dict",
-        message = "names no lua_shared_dict: declare it in nginx.conf (outside nginx there is none)",
-      }
-    end
-  end
-  if settings and settings.proxy and options.leaves_machine(settings.base_url, settings.proxy) then
-    issues[#issues + 1] = {
-      field = "proxy",
-      message = "is on another machine, and base_url is plain http: the token would cross the network in the open",
-    }
-  end
-  if #issues > 0 then
+  local settings, issues = options.read("config", options.with_environment(config or {}))
+  if not settings then
     return nil, failure.invalid(issues)
   end
+  local dict = settings.shared_dict and rawget(_G, "ngx").shared[settings.shared_dict]
   local seams = settings.runtime or {}
   local clocks = {}
   for _, name in ipairs { "monotonic", "time", "sleep", "random" } do

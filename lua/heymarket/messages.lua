@@ -26,6 +26,35 @@ local CATALOGUE = {
   refused_overwriting = "the server listed {count} {count?contact|contacts} as not created or overwritten, and nothing "
     .. "shows that {count?it exists|they exist}",
 
+  option_base_url = "must be a URL such as https://api.heymarket.com[: {problem}]",
+  option_boolean = "must be true or false",
+  option_control = "must not hold a line break or another control character",
+  option_country = {
+    library = 'must be the digits of a calling code as a string, such as "1", or false',
+    command = "must be the digits of a calling code, such as 1, or none",
+  },
+  option_custom_fields = "must be an array of {id = integer, title = string}",
+  option_map = "must have names of columns as keys and names of fields as values",
+  option_missing = "is missing: give it to heymarket.new, or set {variable} in the environment",
+  option_names = "must be an array of strings",
+  option_one_of = "must be one of {words}",
+  option_proxy = "must be a proxy such as http://127.0.0.1:3128[: {problem}]",
+  option_proxy_leaves_machine = "is on another machine, and {option:base_url} is plain http: the token would cross the "
+    .. "network unprotected",
+  option_rate = {
+    library = "must be a whole number, at least 1[ and at most {high}], or false for no limit",
+    command = "must be a whole number, at least 1[ and at most {high}], or off for no limit",
+  },
+  option_region = 'must be the digits of a calling code, such as "49" for Germany: the region "{region}" cannot be '
+    .. "read yet",
+  option_retry_after = "must be true, false or seconds",
+  option_seconds = "must be a number of seconds from {low} to {high}",
+  option_shared_dict = "names no lua_shared_dict: declare it in nginx.conf (outside nginx there is none)",
+  option_string = "must be a string that is not empty",
+  option_type = "must be a {wanted}, not a {given}",
+  option_unknown = 'is not an option here[; did you mean "{nearest}"?]',
+  option_whole = "must be a whole number[ of {unit}], at least {low}[ and at most {high}]",
+
   -- Contact -----------------------------------------------------------------------------------------------------
 
   -- Loop --------------------------------------------------------------------------------------------------------
@@ -49,7 +78,7 @@ local CATALOGUE = {
 
 -- Floats without the ".0" that Lua 5.3 and later would show.
 local function shown_number(value)
-  return value % 1 == 0 and math.abs(value) < 1e15 and ("%.0f"):format(value) or ("%.14g"):format(value)
+  return value % 1 == 0 and math.abs(value) <= 2 ^ 53 and ("%.0f"):format(value) or ("%.14g"):format(value)
 end
 
 local function shown_value(value, names)

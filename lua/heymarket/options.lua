@@ -1,212 +1,294 @@
---- What a client and a call may be told: names, types, limits and defaults in one table.
+--- The one list of options: of a client, its calls, CSV files, the sandbox and the command; and their one reader.
+---
+--- A new option is one row here. The flags and the help of the command are made from the rows.
 local options = {}
 
-local core = require "heymarket.core"
+local kinds = require "heymarket.option_kinds"
+local spelling = require "heymarket.util.spelling"
 local text = require "heymarket.util.text"
 
-local function is_function(value)
-  if type(value) == "function" then
-    return true
-  end
-  local meta = type(value) == "table" and getmetatable(value)
-  return type(meta) == "table" and type(meta.__call) == "function"
-end
+local boolean, hook, line, names = kinds.boolean, kinds.hook, kinds.line, kinds.names
+local of_type, one_of, rate, seconds, whole = kinds.of_type, kinds.one_of, kinds.rate, kinds.seconds, kinds.whole
 
-local function number(low, high, unit)
-  return function(value)
-    if type(value) ~= "number" or value ~= value or value < low or value > high then
-      return ("must be a number of %s from %s to %s"):format(unit, low, high)
-    end
-  end
-end
+---------------------------------------------------------------------------------------------------------------------
+-- The list. Scopes: `config` is heymarket.new, `call` create_contacts, `contact` heymarket.contact, `csv` csv.open,
+-- `sandbox` sandbox.new, `server` the served sandbox; `command` and `connection` are for flags of the command.
 
-local function whole(low, high)
-  return function(value)
-    if type(value) ~= "number" or value % 1 ~= 0 or value < low or value > high then
-      return ("must be a whole number from %d to %d"):format(low, high)
-    end
-  end
-end
+local YES_OR_NO = "true|false"
+local OPT_IN = "send is_opted_out where it is false; without this it is left out, because it may undo an opt-out that "
+  .. "the person sent by text"
+local FAILURES = "write the rows that were not accepted to this CSV file, as they come and so not in the order of the "
+  .. "input, with _row, _outcome, _field and _message beside their own columns; when corrected, it can be imported as "
+  .. "it is; a file that is no failures file is refused, and one that was edited is kept as FILE.1, FILE.2 and so on"
 
-local function hook(value)
-  if not is_function(value) then
-    return "must be a function, not a " .. type(value)
-  end
-end
-
-local function one_line(value)
-  if type(value) ~= "string" or value == "" then
-    return "must be a string that is not empty"
-  elseif value:find "[%c\127]" then
-    return "must not hold a line break or another control character"
-  end
-end
-
-local function seams(value)
-  if type(value) ~= "table" then
-    return "must be a table with any of monotonic, time, sleep, random and transport"
-  end
-end
-
-local function boolean(value)
-  if type(value) ~= "boolean" then
-    return "must be true or false"
-  end
-end
-
-local function rate(value)
-  local wanted = "must be a whole number from 1 to 1000000, or false for no pacing"
-  if value ~= false and (type(value) ~= "number" or value % 1 ~= 0 or value < 1 or value > 1000000) then
-    return wanted
-  end
-end
-
-local function country(value)
-  if value == false or type(value) == "string" and value:find "^[1-9]%d?%d?%d?$" then
-    return nil
-  elseif type(value) == "string" and value:find "^%a%a$" then
-    local wanted = 'must be the digits of a calling code, such as "49" for Germany: the region "%s" cannot be read yet'
-    return wanted:format(value)
-  end
-  return 'must be the digits of a calling code as a string, such as "1", or false'
-end
-
-local function secret(value)
-  return one_line(value) and "must be a string that is not empty, on one line" or nil
-end
-
--- libcurl's parser decides, for it is libcurl that connects.
-local function base_url(value)
-  if type(value) ~= "string" then
-    return "must be a string such as https://api.heymarket.com"
-  end
-  local secure, _, message = core.check_url(value, "base_url")
-  if secure == nil then
-    return "must be a URL such as https://api.heymarket.com: " .. message
-  end
-end
-
-local function proxy_url(value)
-  local problem = one_line(value)
-  if problem then
-    return problem
-  end
-  local secure, _, message = core.check_url(value, "proxy")
-  if secure == nil then
-    return "must be a proxy such as http://127.0.0.1:3128: " .. message
-  end
-end
-
---- Would plain http to a loopback host leave this machine all the same, by way of the proxy?
----@param url string a base_url that was accepted
----@param proxy string that was accepted
----@return boolean
-function options.leaves_machine(url, proxy)
-  local _, proxy_is_local = core.check_url(proxy, "proxy")
-  return not core.check_url(url, "base_url") and not proxy_is_local
-end
-
--- Which mistakes are told first: the order of this list.
-local KNOWN = {
-  { "secret_id", secret, "config" },
-  { "secret_key", secret, "config" },
-  { "base_url", base_url, "config", "https://api.heymarket.com" },
-  { "timeout", number(0.001, 3600, "seconds"), "config call check", 60 },
-  { "connect_timeout", number(0.001, 3600, "seconds"), "config", 10 },
-  { "max_attempts", whole(1, 100), "config call check", 5 },
-  { "max_retry_after", number(0, 86400, "seconds"), "config", 120 },
-  { "requests_per_minute", rate, "config call check", 500 },
-  { "batch_size", whole(1, 10000), "config call", 100 },
-  { "concurrency", whole(1, 256), "config call", 4 },
-  -- The vendor takes a token for 5 minutes; the last seconds of that are left for the way.
-  { "token_ttl", number(0, 290, "seconds"), "config", 240 },
-  { "default_country", country, "config call contact" },
-  { "ca_file", one_line, "config" },
-  { "proxy", proxy_url, "config" },
-  { "user_agent", one_line, "config" },
-  { "on_event", hook, "config call check" },
-  { "shared_dict", one_line, "config" },
-  { "runtime", seams, "config" },
-  { "overwrite", boolean, "call import", false },
-  { "deadline", number(0.001, 31536000, "seconds"), "call check" },
-  { "on_item", hook, "import" },
-  { "on_progress", hook, "import" },
-  { "max_failures", whole(1, 2 ^ 53), "import" },
-  { "journal", one_line, "import" },
-  { "should_stop", hook, "import" },
+-- A group begins with its scopes. Then, by row: name, kind, default, argument of its flag ("" for a flag without one,
+-- nil for an option without a flag), help. The first mistake in this order is the first that is reported.
+local GROUPS = {
+  {
+    "config",
+    { "secret_id", line, variable = "HEYMARKET_SECRET_ID", required = true },
+    { "secret_key", line, variable = "HEYMARKET_SECRET_KEY", required = true },
+    { "base_url", kinds.base_url, "https://api.heymarket.com", variable = "HEYMARKET_BASE_URL" },
+    { "connect_timeout", seconds(0.001, 3600), 10 },
+    { "max_retry_after", seconds(0, 86400), 120 },
+    -- The vendor takes a token for 5 minutes; its last seconds are left for the request's way to the server.
+    { "token_ttl", seconds(0, 290), 240 },
+    { "user_agent", line },
+    { "shared_dict", kinds.shared_dict },
+    { "runtime", of_type "table" },
+  },
+  {
+    "csv",
+    { "map", kinds.map, nil, "COLUMN=FIELD", "take this column for this field; can be repeated" },
+    { "ignore", names, nil, "COLUMN", "ignore this column; can be repeated; '*' is all whose names are not known" },
+    { "allow_opt_in", boolean, false, "", OPT_IN },
+    { "allow_multiline_rows", boolean, false, "", "let a quoted cell hold lines that look like rows of the file" },
+    { "max_record", kinds.bytes, 1024 * 1024 },
+    { "chunk_size", kinds.bytes, 64 * 1024 },
+  },
+  {
+    "call import",
+    { "overwrite", boolean, false, "", "overwrite contacts that exist; without it they stay as they are" },
+  },
+  {
+    "config call import contact",
+    {
+      "default_country",
+      kinds.country,
+      nil,
+      "CODE",
+      "calling code of the phone numbers that come without one, such as 1; none takes them as they are",
+    },
+  },
+  {
+    "config call import",
+    { "batch_size", whole(1, 10000), 100, "N", "contacts in a request" },
+    { "concurrency", whole(1, 256), 4, "N", "requests in flight at a time" },
+  },
+  {
+    "config call import check",
+    { "requests_per_minute", rate(1e6), 500, "N", "pace; off for none" },
+    { "max_attempts", whole(1, 100), 5, "N", "tries of each request" },
+    { "timeout", seconds(0.001, 3600), 60, "SECONDS", "for one try" },
+    { "on_event", hook },
+  },
+  {
+    "call import check",
+    { "deadline", seconds(0.001, 31536000), nil, "SECONDS", "for the whole import" },
+  },
+  {
+    "import",
+    { "max_failures", whole(1), nil, "N", "stop after so many contacts that were not accepted" },
+    { "journal", line, nil, "FILE", "note what is done, so that the same command goes on after any interruption" },
+    { "on_item", hook },
+    { "on_progress", hook },
+    { "should_stop", hook },
+  },
+  {
+    "command",
+    { "failures", line, nil, "FILE", FAILURES },
+    { "dry_run", boolean, nil, "", "check everything and send nothing; neither credentials nor journal are used" },
+    { "json", boolean, nil, "", "print the report as one JSON object" },
+    { "quiet", boolean, nil, "", "no progress, and nothing on stderr but errors" },
+    { "no_progress", boolean, nil, "", "no progress" },
+  },
+  {
+    "config connection",
+    { "ca_file", line, nil, "FILE", "certificates to trust, in place of the system's" },
+    { "proxy", kinds.proxy, nil, "URL", "go through this HTTP proxy" },
+  },
+  {
+    "server",
+    { "port", whole(0, 65535), 0, "N", "port to listen on (any free one)" },
+    { "host", of_type "string", "127.0.0.1" },
+    { "options", of_type "table" },
+    { "nginx", of_type "string" },
+  },
+  {
+    "sandbox",
+    { "secret_id", line, "sandbox-id" },
+    { "secret_key", line, "sandbox-key" },
+    {
+      "list_existing",
+      boolean,
+      true,
+      YES_OR_NO,
+      "answers list contacts that were left as they are because they exist",
+    },
+    {
+      "bad_contact",
+      one_of("refuse", "list"),
+      "refuse",
+      "refuse|list",
+      "one bad contact turns the request into a 400, or is only listed",
+    },
+    { "refused_phones", names, {}, "PHONE", "refuse this phone although it is well formed; can be repeated" },
+    {
+      "ok",
+      one_of("quoted", "raw", "array", "null", "empty"),
+      "quoted",
+      "WORD",
+      'how "all were taken" looks: quoted, raw, array, null or empty',
+    },
+    { "phone_format", one_of("digits", "plus"), "digits", "digits|plus", "phones in answers" },
+    {
+      "duplicates",
+      one_of("last_wins", "list", "refuse"),
+      "last_wins",
+      "WORD",
+      "a phone that stands twice in a request: last_wins, list or refuse",
+    },
+    {
+      "unknown_field",
+      one_of("refuse", "ignore"),
+      "refuse",
+      "refuse|ignore",
+      "a field that the API does not document",
+    },
+    { "clear_on_null", boolean, false, YES_OR_NO, "null clears what is stored" },
+    { "clear_on_blank", boolean, true, YES_OR_NO, "an empty string or array clears what is stored" },
+    { "resubscribe", boolean, true, YES_OR_NO, "is_opted_out = false subscribes again who had opted out" },
+    { "max_contacts", whole(1), nil, "N", "greatest number of contacts in a request (no limit)" },
+    { "max_bytes", whole(1), nil, "N", "greatest number of bytes in a request (no limit)" },
+    { "too_large", one_of(413, 400), 413, "413|400", "status of a request beyond these limits" },
+    { "max_length", whole(1), nil, "N", "greatest number of bytes in a text field (no limit)" },
+    {
+      "error_shape",
+      one_of("error_code", "code", "nested", "error", "text", "empty"),
+      "error_code",
+      "WORD",
+      "body of an error: error_code, code, nested, error, text or empty",
+    },
+    { "requests_per_minute", rate(), 500, "N|off", "requests beyond this in a minute are answered with 429" },
+    { "retry_after", kinds.retry_after, false, "true|false|N", "a 429 carries Retry-After, or one of so many seconds" },
+    { "clock_skew", seconds(0, 1e10), 0, "SECONDS", "by which the time of a token may be off" },
+    { "clock_offset", seconds(-1e10, 1e10), 0, "SECONDS", "by which the server's clock is ahead" },
+    { "inboxes", one_of("array", "object"), "array", "array|object", "how the list of inboxes looks" },
+    { "tags", names, {}, "NAME", "a tag that exists; can be repeated" },
+    { "custom_fields", kinds.custom_fields },
+    { "keep_requests", whole(1), 1000 },
+  },
 }
 
-local SCOPES = {
-  config = { "config" },
-  call = { "call" },
-  import = { "call", "import" },
-  contact = { "contact" },
-  check = { "check" },
-}
+---@class heymarket.Option a row of the list
+---@field name string
+---@field kind table `type` and `check`
+---@field default any
+---@field argument string? of its flag: "" where the flag has none, nil where there is no flag
+---@field help string? of its flag
+---@field variable string? of the environment
+---@field required boolean?
 
--- By scope: the entries by name, and the names in order.
-local KNOWN_IN, NAMES_IN = {}, {}
-for scope, words in pairs(SCOPES) do
-  local known, names = {}, {}
-  for _, entry in ipairs(KNOWN) do
-    for _, word in ipairs(words) do
-      if not known[entry[1]] and (" " .. entry[3] .. " "):find(" " .. word .. " ", 1, true) then
-        known[entry[1]] = entry
-        names[#names + 1] = entry[1]
-      end
+-- By scope: the rows in order, and by name.
+local IN_ORDER, BY_NAME = {}, {}
+-- By name: the flag or the variable that stands for the option on the command line. A journal notes the account.
+local ON_COMMAND_LINE = { account = "HEYMARKET_SECRET_ID" }
+for _, group in ipairs(GROUPS) do
+  for i = 2, #group do
+    local cells = group[i]
+    local row = { name = cells[1], kind = cells[2], default = cells[3], argument = cells[4], help = cells[5] }
+    row.variable, row.required = cells.variable, cells.required
+    local shown = row.variable or row.argument and "--" .. row.name:gsub("_", "-")
+    ON_COMMAND_LINE[row.name] = ON_COMMAND_LINE[row.name] or shown
+    for scope in group[1]:gmatch "%a+" do
+      IN_ORDER[scope] = IN_ORDER[scope] or {}
+      BY_NAME[scope] = BY_NAME[scope] or {}
+      table.insert(IN_ORDER[scope], row)
+      BY_NAME[scope][row.name] = row
     end
   end
-  KNOWN_IN[scope], NAMES_IN[scope] = known, names
+end
+
+--- The options of a scope, in order.
+---@param scope string
+---@return heymarket.Option[]
+function options.list(scope)
+  return IN_ORDER[scope]
+end
+
+--- The name of an option as its user knows it.
+---@param name string
+---@param names_of "library"|"command"|nil
+---@return string
+function options.shown_name(name, names_of)
+  return names_of == "command" and ON_COMMAND_LINE[name] or name
+end
+
+---------------------------------------------------------------------------------------------------------------------
+-- The reader
+
+local function unknown_names(scope, given, issues)
+  local known, unknown = {}, {}
+  for i, row in ipairs(IN_ORDER[scope]) do
+    known[i] = row.name
+  end
+  for name in pairs(given) do
+    if not BY_NAME[scope][name] then
+      unknown[#unknown + 1] = { field = text.shown(name), nearest = spelling.nearest(name, known) }
+    end
+  end
+  -- pairs has no order; a report needs one.
+  table.sort(unknown, function(a, b)
+    return a.field < b.field
+  end)
+  for _, found in ipairs(unknown) do
+    issues[#issues + 1] = { field = found.field, code = "option_unknown", values = { nearest = found.nearest } }
+  end
 end
 
 --- Checks options and reports all mistakes at once.
----@param scope "config"|"call"|"import"|"contact" where they were given
+---@param scope "config"|"call"|"import"|"check"|"contact"|"csv"|"sandbox"|"server"|"connection" where they were given
 ---@param given table? what the user gave
 ---@param fallback table? where values come from that were not given: the client's config
----@return table? options every known name with its value
+---@return table? values every known name with its value
 ---@return heymarket.Issue[]? issues
 function options.read(scope, given, fallback)
-  local known, list = KNOWN_IN[scope], NAMES_IN[scope]
   local issues, values = {}, {}
   given = given or {}
-  for _, name in ipairs(list) do
-    local entry = known[name]
-    local value = given[name]
+  for _, row in ipairs(IN_ORDER[scope]) do
+    local name, value, code, found = row.name, given[row.name], nil, nil
     if value ~= nil then
-      local problem = entry[2] and entry[2](value)
-      if problem then
-        issues[#issues + 1] = { field = name, message = problem }
-      end
-    elseif fallback and fallback[name] ~= nil then
-      value = fallback[name]
+      code, found = row.kind.check(value, values)
+    elseif row.required then
+      code, found = "option_missing", { variable = row.variable }
     else
-      value = entry[4]
+      value = fallback and fallback[name]
+      if value == nil then
+        value = row.default
+      end
     end
-    values[name] = value
-  end
-  local unknown = {}
-  for name in pairs(given) do
-    if not known[name] then
-      unknown[#unknown + 1] = name
+    if code then
+      issues[#issues + 1] = { field = name, code = code, values = found, is_option = true }
+    else
+      values[name] = value
     end
   end
-  table.sort(unknown, function(a, b)
-    return text.shown(a) < text.shown(b)
-  end)
-  for _, name in ipairs(unknown) do
-    issues[#issues + 1] = {
-      field = text.shown(name),
-      message = "is not an option here" .. text.did_you_mean(name, list),
-    }
-  end
+  unknown_names(scope, given, issues)
   if #issues > 0 then
     return nil, issues
   end
   return values
 end
 
+--- A copy of the config, with values from the environment where it has none.
+---@param config table
+---@return table
+function options.with_environment(config)
+  local given = {}
+  for name, value in pairs(config) do
+    given[name] = value
+  end
+  for _, row in ipairs(IN_ORDER.config) do
+    local value = row.variable and os.getenv(row.variable)
+    if given[row.name] == nil and value and value ~= "" then
+      given[row.name] = value
+    end
+  end
+  return given
+end
+
 --- The country to check phones with where some of the options were refused. One that was refused itself must neither be
---- used nor bring the blame on the phones.
+--- used nor cause issues of the phones.
 ---@param given table what the user gave
 ---@param fallback string|boolean|nil the client's
 ---@return string|boolean|nil
@@ -215,7 +297,7 @@ function options.country(given, fallback)
   if value == nil then
     return fallback
   end
-  return not country(value) and value
+  return not kinds.country.check(value) and value
 end
 
 -- Looked up rather than taken apart, since this runs where an error for want of memory would leave the call.
@@ -233,26 +315,7 @@ function options.expect(value, wanted, where, level)
   end
 end
 
--- Options that the command takes from the environment. A journal calls the secret_id "account".
-local VARIABLES = {
-  base_url = "HEYMARKET_BASE_URL",
-  secret_id = "HEYMARKET_SECRET_ID",
-  secret_key = "HEYMARKET_SECRET_KEY",
-  account = "HEYMARKET_SECRET_ID",
-}
-
---- The name of an option as its user knows it.
----@param name string
----@param names "library"|"command"|nil
----@return string
-function options.shown_name(name, names)
-  if names ~= "command" then
-    return name
-  end
-  return VARIABLES[name] or "--" .. name:gsub("_", "-")
-end
-
 --- Is this value a function, or an object that can be called like one?
-options.is_function = is_function
+options.is_function = kinds.is_function
 
 return options

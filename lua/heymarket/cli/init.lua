@@ -282,7 +282,7 @@ end
 local function check_values(parser, scope, values)
   local _, issues = require("heymarket.options").read(scope, values)
   for _, issue in ipairs(issues or {}) do
-    complain(name_of(issue.field) .. " " .. issue.message)
+    complain(require("heymarket.messages").line(issue, "command"))
   end
   if issues then
     io.stderr:write(parser:get_usage(), "\n")
@@ -295,7 +295,7 @@ local function connection_of(parser, given)
   if config.proxy and config.proxy:find("@", 1, true) then
     parser:error "--proxy must not hold a name or password: other users of this machine can read arguments"
   end
-  check_values(parser, "config", config)
+  check_values(parser, "connection", config)
   return config
 end
 
