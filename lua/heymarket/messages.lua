@@ -67,6 +67,32 @@ local CATALOGUE = {
 
   -- Journal -----------------------------------------------------------------------------------------------------
 
+  journal_damaged = "line {line} of the journal {path} is damaged, although it had reached the disk: somebody changed "
+    .. "the file, or the disk fails; restore the journal, or import what is left with a new one",
+  journal_gone = "the import stopped, because its journal {path} was deleted while it was in use",
+  journal_in_use = "another import is using the journal {path} ({problem})",
+  journal_moved = "the journal {path} was changed while it was in use: a line is not where it was",
+  journal_not_found = "the import stopped, because its journal {path} cannot be found any more: {problem}",
+  journal_not_opened = "cannot open the journal {path}: {problem}",
+  journal_not_private = "cannot make the journal {path} readable by its owner only: {problem}",
+  journal_not_regular = "cannot use {path} as a journal: {problem}",
+  journal_old_version = "the journal {path} was made by heymarket 0.1, whose journals (version 1) hold too little to "
+    .. "resume from; import what is left with a new journal",
+  journal_other_format = "{path} is not a journal of this version of heymarket, and was left as it is",
+  journal_other_input = "this journal was made from another input (it differs at contact {index} or before): use the "
+    .. "same input, or another journal",
+  journal_other_options = "the journal {path} was made with another {options:names}: use the same options, or another "
+    .. "journal",
+  journal_replaced = "the import stopped, because another file stands in the place of its journal {path}",
+  journal_resized = "the import stopped, because its journal {path} was changed while it was in use: it has {size} "
+    .. "bytes instead of {expected}",
+  journal_sync_failed = "the import stopped, because its journal {path} did not reach the disk: {problem}",
+  journal_unreadable = "cannot read the journal {path}: an answer in it is not JSON",
+  journal_write_failed = "the import stopped, because its journal {path} could not be written: {problem}; make room "
+    .. "and run the import again",
+  superseded = "not sent again, because an earlier run had a later contact of the same phone accepted, which this "
+    .. "older one would overwrite",
+
   -- Bulk --------------------------------------------------------------------------------------------------------
 
   -- Client ------------------------------------------------------------------------------------------------------

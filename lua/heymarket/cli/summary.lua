@@ -35,11 +35,10 @@ function summary.reworded(message, name_of)
     return before .. words:gsub("[%w_]+", name_of) .. after
   end
   message = message:gsub("(credentials were not accepted: check )(secret_id, secret_key)( and)", named)
-  message = message:gsub("(it was made with another )([%w_, ]+)(: use the same options)", named)
+  message = message:gsub("(was made with another )([%w_, ]+)(: use the same options)", named)
   message = message:gsub("(contacts that were not accepted %()(max_failures)(%))", named)
   message = message:gsub("(Name its field with %-%-map) %(option map%)", "%1")
   message = message:gsub("(pass it over with %-%-ignore) %(option ignore%)", "%1")
-  message = message:gsub("(make room and )call again", "%1give the same command again")
   return message
 end
 

@@ -1,0 +1,30 @@
+-- The table of answers (spec/answers) over plain HTTP; answers_tls_spec.lua and answers_http2_spec.lua go on with it.
+local answers = require "spec.support.answers"
+local json = require "heymarket.util.json"
+
+local LEAST = 30 -- entries of a class
+
+require "spec.support.answer_cases"({ describe = describe, it = it, setup = setup, teardown = teardown }, { "plain" })
+
+describe("the table of answers", function()
+  for _, name in ipairs(answers.CLASSES) do
+    local class = answers.class(name)
+
+    it("has enough different entries: " .. class.name, function()
+      local names, plays, count, good, doubtful, short = {}, {}, 0, 0, 0, 0
+      for _, entry in ipairs(class.entries) do
+        local play = json.encode { entry.actions, entry.before or {}, entry.idle or {}, #entry.contacts, entry.upload }
+        assert.is_nil(names[entry.name], entry.name .. " comes twice")
+        assert.is_nil(plays[play], entry.name .. " does what another one does")
+        names[entry.name], plays[play] = true, true
+        count = count + 1
+        good = good + (entry.doubt and 0 or 1)
+        doubtful = doubtful + (entry.doubt and 1 or 0)
+        short = short + (entry.short and 1 or 0)
+        assert.is_true(#entry.why > 0)
+      end
+      assert.is_true(count >= LEAST, class.name .. " has " .. count)
+      assert.is_true(good >= 4 and doubtful >= LEAST / 2 and short >= 4)
+    end)
+  end
+end)

@@ -1,0 +1,1348 @@
+local core = require "heymarket.core"
+local rows = require "heymarket.rows"
+local system = require "heymarket.system"
+
+-- The folder of the support files, wherever the tests are started from.
+local here = debug.getinfo(1, "S").source:match "^@(.*)core_spec%.lua$" or "spec/"
+local support = here .. "support/"
+
+local function quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+local function output_of(command)
+  local pipe = assert(io.popen(command, "r"))
+  local text = pipe:read "*a"
+  pipe:close()
+  return text
+end
+
+local function write_file(path, text)
+  local file = assert(io.open(path, "wb"))
+  file:write(text)
+  file:close()
+end
+
+local function hex(text)
+  return (text:gsub(".", function(byte)
+    return ("%02x"):format(byte:byte())
+  end))
+end
+
+-- The interpreter that runs these tests.
+local function interpreter()
+  local first = 0
+  while _G.arg[first - 1] do
+    first = first - 1
+  end
+  return _G.arg[first]
+end
+
+local folder
+
+setup(function()
+  folder = output_of("mktemp -d"):match "%S+"
+end)
+
+teardown(function()
+  os.execute("rm -rf " .. quote(folder))
+end)
+
+local function collect_all()
+  collectgarbage()
+  collectgarbage()
+end
+
+describe("every test of the core", function()
+  it("starts with nothing open", function()
+    collect_all()
+    assert.are.same({ signers = 0, pools = 0, transfers = 0 }, core.open_handles())
+  end)
+end)
+
+describe("a signer", function()
+  after_each(function()
+    collect_all()
+    assert.are.equal(0, core.open_handles().signers)
+  end)
+
+  it("makes the tokens of the known answers", function()
+    local first = core.signer("74f80a77-9b3f-44ac-b3ad-ab68cfb548fa", "cPQku7lnSLbnK88UFOBg1a6Q3t1w1RgK")
+    assert.are.equal(
+      "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiI3NGY4MGE3Ny05YjNmLTQ0YWMtYjNhZC1hYjY4Y2ZiNTQ4ZmEiLCJpYXQiOjE3"
+        .. "MTMyMjU2MDB9.sWLRg-YlFnPpP99prTT_IpgvMALyFmjYtlnfGEeahS0",
+      first:sign(1713225600)
+    )
+    local second = core.signer("YOUR_API_SECRET_ID", "YOUR_API_SECRET_KEY")
+    assert.are.equal(
+      "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJZT1VSX0FQSV9TRUNSRVRfSUQiLCJpYXQiOjE3MTMyMjU2MDB9.VIR4xZTstXIp"
+        .. "U3hHI_ls4wlEnNPrr1i6ZA1w0vp3uUM",
+      second:sign(1713225600)
+    )
+  end)
+
+  it("agrees with openssl for ids and keys of many lengths", function()
+    local lines = {}
+    local function random_text(length, low, high)
+      local bytes = {}
+      for i = 1, length do
+        bytes[i] = string.char(math.random(low, high))
+      end
+      return table.concat(bytes)
+    end
+    local function case(id, key, iat)
+      local signer = core.signer(id, key)
+      local token = signer:sign(iat)
+      local input, signature = token:match "^(.*)%.([^.]*)$"
+      assert.is_true(signer:verify(input, signature))
+      lines[#lines + 1] = ("%s %s %.0f %s\n"):format(hex(id), hex(key), iat, token)
+      signer:close()
+    end
+    for length = 1, 7 do
+      case(random_text(length, 97, 122), random_text(length, 0, 255), 1713225600 + length)
+    end
+    for _, length in ipairs { 30, 31, 32, 33, 61, 62, 63, 64, 65, 127, 128, 129, 299, 300 } do
+      case(random_text(length, 0, 127), random_text(length, 0, 255), math.random(0, 2000000000))
+      case("id", random_text(length, 0, 255), math.random(0, 2000000000))
+      case(random_text(length, 32, 126), "k", math.random(0, 2000000000))
+    end
+    for _ = 1, 40 do
+      case(
+        random_text(math.random(1, 300), 0, 127),
+        random_text(math.random(1, 300), 0, 255),
+        math.random(0, 2000000000)
+      )
+    end
+    for digits = 0, 15 do
+      case("abc", "key", 10 ^ digits)
+    end
+    case("abc", "key", 0)
+    case("abc", "key", 2 ^ 53 - 1)
+    case('quote " and \\ backslash', "key", 5)
+    case("nul \0 and line\nbreak and umlaut \195\164", "nul \0 too", 5)
+    case(("\1"):rep(3000), "key", 5)
+    write_file(folder .. "/tokens", table.concat(lines))
+    local verdict = output_of(("python3 %score_tokens.py < %s/tokens"):format(support, quote(folder)))
+    assert.are.equal(("checked %d\n"):format(#lines), verdict)
+  end)
+
+  it("signs again and again with the same result", function()
+    local signer = core.signer("id", "key")
+    local token = signer:sign(1)
+    for _ = 1, 1000 do
+      assert.are.equal(token, signer:sign(1))
+    end
+    assert.are_not.equal(token, signer:sign(2))
+  end)
+
+  it("takes whole numbers only, and says which argument is wrong", function()
+    local signer = core.signer("id", "key")
+    for _, wrong in ipairs { -1, 1.5, 2 ^ 53, 1 / 0, -1 / 0, 0 / 0, "5", true, {} } do
+      assert.has_error(function()
+        signer:sign(wrong)
+      end)
+    end
+    assert.has_error(function()
+      signer:sign(nil)
+    end)
+    assert.are.equal(signer:sign(5), signer:sign(5.0))
+    assert.has_error(function()
+      core.signer("", "key")
+    end)
+    assert.has_error(function()
+      core.signer("id", "")
+    end)
+    assert.has_error(function()
+      core.signer({}, "key")
+    end)
+  end)
+
+  it("verifies what another made, and nothing that was changed", function()
+    local signer = core.signer("id", "key")
+    local input, signature = signer:sign(1713225600):match "^(.*)%.([^.]*)$"
+    assert.is_true(signer:verify(input, signature))
+    assert.is_true(core.signer("id", "key"):verify(input, signature))
+    assert.is_false(core.signer("id", "yek"):verify(input, signature))
+    assert.is_false(core.signer("i", "d||key"):verify(input, signature))
+    assert.is_false(signer:verify(input .. "A", signature))
+    assert.is_false(signer:verify("", signature))
+    for position = 1, #signature do
+      local other = signature:sub(position, position) == "A" and "B" or "A"
+      local changed = signature:sub(1, position - 1) .. other .. signature:sub(position + 1)
+      assert.is_false(signer:verify(input, changed))
+    end
+    for _, malformed in ipairs {
+      "",
+      signature .. "=",
+      signature .. "A",
+      signature:sub(1, 42),
+      signature:sub(1, 42) .. "\0",
+      ("!"):rep(43),
+      (" "):rep(43),
+      ("A"):rep(10000),
+    } do
+      assert.is_false(signer:verify(input, malformed))
+    end
+  end)
+
+  it("can be closed twice and is of no use afterwards", function()
+    local signer = core.signer("id", "key")
+    assert.are.equal(1, core.open_handles().signers)
+    signer:close()
+    signer:close()
+    assert.are.equal(0, core.open_handles().signers)
+    for _, method in ipairs { "sign", "verify" } do
+      local fine, message = pcall(signer[method], signer, 1, "")
+      assert.is_false(fine)
+      assert.truthy(message:find("this client is closed", 1, true))
+    end
+  end)
+
+  if _VERSION == "Lua 5.4" then
+    it("is closed at the end of its block with <close>", function()
+      local run = assert(load [[
+        local core = ...
+        do
+          local signer <close> = core.signer("id", "key")
+          local pool <close> = core.pool {}
+          assert(core.open_handles().signers == 1 and core.open_handles().pools == 1)
+        end
+        return core.open_handles()
+      ]])
+      assert.are.same({ signers = 0, pools = 0, transfers = 0 }, run(core))
+    end)
+  end
+
+  it("does not give its metatable away", function()
+    local signer = core.signer("id", "key")
+    assert.is_false(getmetatable(signer))
+    assert.has_error(function()
+      core.signer("id", "key").sign(io.stdout, 1)
+    end)
+  end)
+end)
+
+describe("a pool", function()
+  local server, ports, certificate
+  local pool
+
+  setup(function()
+    certificate = folder .. "/certificate.pem"
+    local made = os.execute(
+      (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext "
+        .. "subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout %s/key.pem -out %s 2>/dev/null"
+      ):format(quote(folder), quote(certificate))
+    )
+    assert(made == true or made == 0, "openssl made no certificate")
+    server = assert(
+      io.popen(("exec python3 %score_server.py %s %s/key.pem"):format(support, quote(certificate), quote(folder)), "r")
+    )
+    local line = assert(server:read "*l", "the server did not start")
+    local numbers = {}
+    for number in line:gmatch "%d+" do
+      numbers[#numbers + 1] = number
+    end
+    ports = {}
+    local names = "plain reset full refused tls tls12 eager_tls eager_tls12 eager_plain pid"
+    for name in names:gmatch "%S+" do
+      ports[name] = assert(table.remove(numbers, 1), line)
+    end
+  end)
+
+  teardown(function()
+    os.execute("kill " .. ports.pid)
+    server:close()
+  end)
+
+  before_each(function()
+    pool = core.pool {}
+  end)
+
+  after_each(function()
+    pool:close()
+    collect_all()
+    assert.are.same({ signers = 0, pools = 0, transfers = 0 }, core.open_handles())
+  end)
+
+  local function url(path, port, host)
+    return ("http://%s:%s%s"):format(host or "127.0.0.1", port or ports.plain, path)
+  end
+
+  -- Waits until everything that was started has ended. The bound is for a broken pool, not for a slow machine.
+  local function finish(which)
+    local rounds = 0
+    while which:perform() > 0 do
+      rounds = rounds + 1
+      assert(rounds < 2000000, "the transfer does not end")
+      which:wait(1)
+    end
+  end
+
+  local function fetch(which, method, target, options)
+    options = options or {}
+    local id, code, message = which:start(
+      method,
+      target,
+      options.headers or {},
+      options.body,
+      options.timeout or 30,
+      options.connect_timeout or 30
+    )
+    assert(id, tostring(code) .. ": " .. tostring(message))
+    finish(which)
+    local result = assert(which:take())
+    assert.are.equal(id, result.id)
+    assert.is_nil(which:take())
+    return result
+  end
+
+  local function times_seen(what)
+    local escaped = what:gsub("[^%w/]", function(character)
+      return ("%%%02X"):format(character:byte())
+    end)
+    return tonumber(fetch(core.pool {}, "GET", url("/seen?" .. escaped)).body)
+  end
+
+  it("sends exactly the request it was given", function()
+    local result = fetch(pool, "POST", url "/echo", {
+      headers = { "Authorization: Bearer x", "Content-Type: application/json" },
+      body = '["\0", "\195\164"]',
+    })
+    assert.is_nil(result.code)
+    assert.is_nil(result.message)
+    assert.are.equal(200, result.status)
+    assert.is_true(result.sent)
+    assert.is_true(result.new_connection)
+    assert.are.equal(1.1, result.http_version)
+    assert.is_true(result.elapsed > 0)
+    assert.are.equal(#result.headers + #result.body, result.received)
+    assert.truthy(result.headers:find "^HTTP/1.1 200 OK\r\n")
+    local head, body = result.body:match "^(.-\r\n)\r\n(.*)$"
+    assert.are.equal('["\0", "\195\164"]', body)
+    assert.are.equal(
+      "POST /echo HTTP/1.1\r\nHost: 127.0.0.1:"
+        .. ports.plain
+        .. "\r\nAccept: */*\r\nAuthorization: Bearer x\r\nContent-Type: application/json\r\nContent-Length: "
+        .. #body
+        .. "\r\n",
+      head
+    )
+  end)
+
+  it("never asks before it sends a large body, and adds no content type", function()
+    local body = ("0123456789abcdef"):rep(70000)
+    local result = fetch(pool, "POST", url "/echo", { body = body })
+    assert.are.equal(body, result.body:match "\r\n\r\n(.*)$")
+    assert.is_nil(result.body:lower():find("\r\nexpect:", 1, true))
+    assert.is_nil(result.body:lower():find("\r\ncontent-type:", 1, true))
+    assert.is_nil(result.body:lower():find("\r\naccept-encoding:", 1, true))
+  end)
+
+  it("knows other methods, with and without a body", function()
+    assert.truthy(fetch(pool, "GET", url "/echo").body:find "^GET /echo ")
+    assert.truthy(fetch(pool, "DELETE", url "/echo").body:find "^DELETE /echo ")
+    assert.truthy(fetch(pool, "PUT", url "/echo", { body = "x" }).body:find "^PUT /echo .*\r\n\r\nx$")
+    assert.truthy(fetch(pool, "POST", url "/echo").body:find "^POST /echo .*\r\nContent%-Length: 0\r\n")
+    assert.truthy(fetch(pool, "POST", url "/echo", { body = "" }).body:find "\r\nContent%-Length: 0\r\n")
+  end)
+
+  it("names itself as told", function()
+    local named = core.pool { user_agent = "heymarket/1 (test)" }
+    assert.truthy(fetch(named, "GET", url "/echo").body:find("\r\nUser-Agent: heymarket/1 (test)\r\n", 1, true))
+  end)
+
+  it("reuses a connection, also for a second host name's sake opens another", function()
+    assert.is_true(fetch(pool, "GET", url "/echo").new_connection)
+    assert.is_false(fetch(pool, "GET", url "/echo").new_connection)
+    assert.is_false(fetch(pool, "POST", url "/echo", { body = "x" }).new_connection)
+    assert.is_true(fetch(pool, "GET", url("/echo", nil, "localhost")).new_connection)
+  end)
+
+  it("runs several transfers at once and never blocks in start and perform", function()
+    local ids = {}
+    local before = system.monotonic()
+    for _ = 1, 20 do
+      local id = assert(pool:start("GET", url "/slow", {}, nil, 30, 30))
+      assert.is_nil(ids[id])
+      ids[id] = true
+    end
+    assert.are.equal(20, pool:running())
+    assert.are.equal(20, core.open_handles().transfers)
+    assert.are.equal(20, pool:perform())
+    assert.is_nil(pool:take())
+    finish(pool)
+    assert.is_true(system.monotonic() - before < 20 * 0.3)
+    for _ = 1, 20 do
+      local result = pool:take()
+      assert.are.equal("slow", result.body)
+      assert.is_true(ids[result.id])
+      ids[result.id] = nil
+    end
+    assert.is_nil(pool:take())
+    assert.is_nil(next(ids))
+    assert.are.equal(0, pool:running())
+  end)
+
+  it("cancels what is in flight, and only that", function()
+    local first = pool:start("GET", url "/slow", {}, nil, 30, 30)
+    local second = pool:start("GET", url "/slow", {}, nil, 30, 30)
+    pool:perform()
+    assert.is_true(pool:cancel(first))
+    assert.is_false(pool:cancel(first))
+    assert.is_false(pool:cancel(999))
+    finish(pool)
+    assert.is_false(pool:cancel(second))
+    assert.are.equal(second, pool:take().id)
+    assert.is_nil(pool:take())
+  end)
+
+  it("stops at the cap of the body", function()
+    local small = core.pool { max_body = 10000 }
+    assert.are.equal(10000, #fetch(small, "GET", url "/length/10000").body)
+    for _, path in ipairs { "/length/10001", "/endless" } do
+      local result = fetch(small, "GET", url(path))
+      assert.are.equal("FILESIZE_EXCEEDED", result.code)
+      assert.is_true(#result.body <= 2048)
+      assert.are.equal(200, result.status)
+      assert.is_true(result.received < 10000 + 1000000)
+      assert.is_true(result.sent)
+    end
+    assert.are.equal(5000000, #fetch(pool, "GET", url "/length/5000000").body)
+    assert.are.equal("FILESIZE_EXCEEDED", fetch(pool, "GET", url "/endless").code)
+  end)
+
+  it("stops at the cap of the headers", function()
+    assert.are.equal("ok", fetch(pool, "GET", url "/headers/100000").body)
+    local small = core.pool { max_header = 5000 }
+    assert.are.equal("ok", fetch(small, "GET", url "/headers/4000").body)
+    assert.are.equal("FILESIZE_EXCEEDED", fetch(small, "GET", url "/headers/6000").code)
+    assert.are.equal("FILESIZE_EXCEEDED", fetch(small, "GET", url "/interims").code)
+    assert.are.equal("FILESIZE_EXCEEDED", fetch(small, "GET", url "/long-header/6000").code)
+  end)
+
+  it("gives the headers of the final response only", function()
+    local result = fetch(pool, "GET", url "/interim")
+    assert.are.equal(201, result.status)
+    assert.are.equal("HTTP/1.1 201 Created\r\nContent-Length: 2\r\nX-Right: 1\r\n\r\n", result.headers)
+    result = fetch(pool, "GET", url "/interim-only")
+    assert.truthy(result.code)
+    assert.is_nil(result.status)
+  end)
+
+  it("reads HTTP/1.0, and nothing older", function()
+    local result = fetch(pool, "GET", url "/old")
+    assert.are.equal("old", result.body)
+    assert.are.equal(1.0, result.http_version)
+    result = fetch(pool, "GET", url "/garbage")
+    assert.are.equal("WEIRD_SERVER_REPLY", result.code)
+    assert.is_true(result.sent)
+    assert.is_nil(result.status)
+  end)
+
+  -- What a server sends, byte for byte ("|": in a packet of its own, a moment later), and whether that is an answer.
+  local HEAD = "HTTP/1.1 200 OK\r\n"
+  local CHUNKED = HEAD .. "Transfer-Encoding: chunked\r\n\r\n"
+  local whole = {
+    { "a length", HEAD .. "Content-Length: 2\r\n\r\n[]" },
+    { "a length and a body that comes later", HEAD .. "Content-Length: 2\r\n\r\n|[|]" },
+    { "a head that comes in pieces", "HTTP/1.1 2|00 OK\r|\nContent-Le|ngth: 2\r\n\r|\n[]" },
+    { "a length with zeros in front", HEAD .. "Content-Length: 000000000000002\r\n\r\n[]" },
+    { "a length between blanks", HEAD .. "content-length:\t 2 \t\r\n\r\n[]" },
+    { "no body", HEAD .. "Content-Length: 0\r\n\r\n", "" },
+    { "chunks", CHUNKED .. "1\r\n[\r\n1\r\n]\r\n0\r\n\r\n" },
+    { "chunks that come in pieces", CHUNKED .. "1|\r|\n[\r|\n001\r\n|]|\r\n0\r\n|\r|\n" },
+    { "chunks and another name's case", HEAD .. "TRANSFER-ENCODING: Chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n" },
+    { "no chunk but the last", CHUNKED .. "0\r\n\r\n", "" },
+    { "HTTP/1.0 with a length", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n[]" },
+    { "no reason", "HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\n[]" },
+    { "bytes beyond ASCII in a value", HEAD .. "X-Name: \228\tx\r\nContent-Length: 2\r\n\r\n[]" },
+    { "an encoding that is none", HEAD .. "Content-Encoding: identity\r\nContent-Length: 2\r\n\r\n[]" },
+    { "an interim answer before", "HTTP/1.1 103 Early\r\nLink: x\r\n\r\n" .. HEAD .. "Content-Length: 2\r\n\r\n[]" },
+    { "no content", "HTTP/1.1 204 No Content\r\n\r\n", "" },
+    { "a close that is announced", HEAD .. "Connection: close\r\nContent-Length: 2\r\n\r\n[]" },
+  }
+  local broken = {
+    -- Where the body ends.
+    { "neither length nor chunks", HEAD .. "\r\n[]" },
+    { "an announced close and no length", HEAD .. "Connection: close\r\n\r\n[]" },
+    { "HTTP/1.0 and no length", "HTTP/1.0 200 OK\r\n\r\n[]" },
+    { "a body that is too short", HEAD .. "Content-Length: 3\r\n\r\n[]" },
+    { "a body that is too long", HEAD .. "Content-Length: 2\r\n\r\n[]x" },
+    { "a body that is too long, in two packets", HEAD .. "Content-Length: 2\r\n\r\n|[]x" },
+    { "a body where none is announced", HEAD .. "Content-Length: 0\r\n\r\n[]" },
+    { "a second answer behind the first", (HEAD .. "Content-Length: 2\r\n\r\n[]"):rep(2) },
+    { "an empty length", HEAD .. "Content-Length:\r\n\r\n[]" },
+    { "a length with a sign", HEAD .. "Content-Length: +2\r\n\r\n[]" },
+    { "a negative length", HEAD .. "Content-Length: -2\r\n\r\n[]" },
+    { "a hexadecimal length", HEAD .. "Content-Length: 0x2\r\n\r\n[]" },
+    { "a length with a fraction", HEAD .. "Content-Length: 2.0\r\n\r\n[]" },
+    { "a list of lengths", HEAD .. "Content-Length: 2, 2\r\n\r\n[]" },
+    { "a length with a blank inside", HEAD .. "Content-Length: 2 2\r\n\r\n[]" },
+    { "a length of 16 digits", HEAD .. "Content-Length: 0000000000000002\r\n\r\n[]" },
+    { "two lengths", HEAD .. "Content-Length: 2\r\nContent-Length: 3\r\n\r\n[]" },
+    { "one length twice", HEAD .. "Content-Length: 2\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a length beside chunks", HEAD .. "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n" },
+    {
+      "chunks beside a length",
+      HEAD .. "Transfer-Encoding: chunked\r\nContent-Length: 12\r\n\r\n2\r\n[]\r\n0\r\n\r\n",
+    },
+    { "chunks on HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n" },
+    { "chunks twice", HEAD .. "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n" },
+    { "a list of encodings", HEAD .. "Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n" },
+    { "an encoding beside a length", HEAD .. "Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n[]" },
+    { "an unknown encoding", HEAD .. "Transfer-Encoding: xchunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n" },
+    { "chunks with a quote", HEAD .. 'Transfer-Encoding: "chunked"\r\n\r\n2\r\n[]\r\n0\r\n\r\n' },
+    { "an encoded body", HEAD .. "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n[]" },
+    { "an announced body with 204", "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n[]" },
+    -- Chunks.
+    { "no last chunk", CHUNKED .. "2\r\n[]\r\n" },
+    { "half a last chunk", CHUNKED .. "2\r\n[]\r\n0\r\n" },
+    { "an unfinished last line", CHUNKED .. "2\r\n[]\r\n0\r\n\r" },
+    { "a cut chunk", CHUNKED .. "3\r\n[]" },
+    { "a chunk that is longer than it says", CHUNKED .. "1\r\n[]\r\n0\r\n\r\n" },
+    { "a chunk without its line end", CHUNKED .. "2\r\n[]0\r\n\r\n" },
+    { "a chunk that ends with LF", CHUNKED .. "2\r\n[]\n0\r\n\r\n" },
+    { "a size that ends with LF", CHUNKED .. "2\n[]\r\n0\r\n\r\n" },
+    { "a size with a blank", CHUNKED .. "2 \r\n[]\r\n0\r\n\r\n" },
+    { "a size with a sign", CHUNKED .. "+2\r\n[]\r\n0\r\n\r\n" },
+    { "a size with 0x", CHUNKED .. "0x2\r\n[]\r\n0\r\n\r\n" },
+    { "a size with words behind it", CHUNKED .. "2 bytes\r\n[]\r\n0\r\n\r\n" },
+    { "no size", CHUNKED .. "\r\n[]\r\n0\r\n\r\n" },
+    { "a size of 16 digits", CHUNKED .. "0000000000000002\r\n[]\r\n0\r\n\r\n" },
+    { "a last chunk with LF", CHUNKED .. "2\r\n[]\r\n0\r\n\n" },
+    { "trailers", CHUNKED .. "2\r\n[]\r\n0\r\nX-Late: 1\r\n\r\n" },
+    { "a status among the trailers", CHUNKED .. "2\r\n[]\r\n0\r\nHTTP/1.1 500 no: 1\r\n\r\n" },
+    { "bytes behind the last chunk", CHUNKED .. "2\r\n[]\r\n0\r\n\r\nx" },
+    -- The status line.
+    { "a version as text", "HTTP/2 200 \r\nContent-Length: 2\r\n\r\n[]" },
+    { "another version as text", "HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a third version as text", "HTTP/3 200\r\nContent-Length: 2\r\n\r\n[]" },
+    { "an unknown minor version", "HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a version without a dot", "HTTP/1 200 OK\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a blank in front", " HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a line break in front", "\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]" },
+    { "small letters", "http/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]" },
+    { "two blanks", "HTTP/1.1  200 OK\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a tab", "HTTP/1.1\t200 OK\r\nContent-Length: 2\r\n\r\n[]" },
+    { "no blank behind the status", "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\n[]" },
+    { "two digits", "HTTP/1.1 20 OK\r\nContent-Length: 2\r\n\r\n[]" },
+    { "four digits", "HTTP/1.1 2000 OK\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a digit too few and a sign", "HTTP/1.1 +20 OK\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a status of 099", "HTTP/1.1 099 OK\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a status of 600", "HTTP/1.1 600 OK\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a switch of protocols", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n[]" },
+    { "a status line that ends with LF", "HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\n[]" },
+    { "a control character in the reason", "HTTP/1.1 200 O\1K\r\nContent-Length: 2\r\n\r\n[]" },
+    { "no HTTP", "SSH-2.0-OpenSSH_9.2\r\n" },
+    -- The lines of the head.
+    { "a line that ends with LF", HEAD .. "Content-Length: 2\n\r\n[]" },
+    { "an end of the head that is LF", HEAD .. "Content-Length: 2\r\n\n[]" },
+    { "a CR inside a line", HEAD .. "X-Name: a\rb\r\nContent-Length: 2\r\n\r\n[]" },
+    { "two CRs at the end of a line", HEAD .. "X-Name: a\r\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a NUL", HEAD .. "X-Name: a\0b\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a control character", HEAD .. "X-Name: a\127b\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a line without a colon", HEAD .. "no colon here\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a line without a name", HEAD .. ": x\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a blank before the colon", HEAD .. "Content-Length : 2\r\n\r\n[]" },
+    { "a blank in the name", HEAD .. "X Name: 2\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a first line that is folded", HEAD .. " folded: 1\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a first line that is folded with a tab", HEAD .. "\tfolded: 1\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a folded line", HEAD .. "X-Name: a\r\n b\r\nContent-Length: 2\r\n\r\n[]" },
+    { "a folded length", HEAD .. "Content-Length:\r\n 2\r\n\r\n[]" },
+    { "a head that ends in a line", HEAD .. "Content-Len" },
+    { "a head without its end", HEAD .. "Content-Length: 0\r\n" },
+    { "half the end of a head", HEAD .. "Content-Length: 0\r\n\r" },
+    -- Interim answers.
+    { "an interim answer and no other", "HTTP/1.1 100 Continue\r\n\r\n" },
+    { "half an interim answer", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n" },
+    { "the status line of an interim answer", "HTTP/1.1 100 Continue\r\n" },
+    { "an interim answer with a length", "HTTP/1.1 100 Continue\r\nContent-Length: 2\r\n\r\n[]" },
+    { "an interim answer and half a head", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n" },
+    { "a malformed interim answer", "HTTP/1.1 103 Early\r\nno colon\r\n\r\n" .. HEAD .. "Content-Length: 2\r\n\r\n[]" },
+  }
+
+  local function bytes_path(bytes, goes_on)
+    local parts = {}
+    for part in (bytes .. "|"):gmatch "([^|]*)|" do
+      parts[#parts + 1] = hex(part)
+    end
+    return "/bytes/" .. table.concat(parts, "-") .. (goes_on and "." or "")
+  end
+
+  for _, way in ipairs { "plain", "tls12", "tls" } do
+    local function target(path, port)
+      local host = way == "plain" and "http://127.0.0.1:%s%s" or "https://localhost:%s%s"
+      return host:format(port or ports[way], path)
+    end
+
+    it("takes no answer that came before the request, over a new connection and " .. way, function()
+      for number = 1, 40 do
+        local trusting = core.pool { ca_file = certificate }
+        local body = number % 4 > 0 and ("x"):rep(number * 10) or nil
+        local result = fetch(trusting, body and "POST" or "GET", target("/", ports["eager_" .. way]), { body = body })
+        assert.truthy(result.code, result.status)
+        trusting:close()
+      end
+    end)
+
+    it("takes no answer that nobody asked for, over a kept connection and " .. way, function()
+      local trusting = core.pool { ca_file = certificate }
+      for _, bytes in ipairs {
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+        "HTTP/1.1 408 Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 2",
+        "H",
+        "\r\n",
+        ("x"):rep(100000),
+      } do
+        assert.are.equal("first", fetch(trusting, "POST", target("/then/" .. hex(bytes)), { body = "1" }).body)
+        system.sleep(0.1)
+        -- The caller notices nothing: another connection is taken.
+        local result = fetch(trusting, "POST", target "/echo", { body = "the second" })
+        assert.is_nil(result.code, result.message)
+        assert.truthy(result.body:find "\r\n\r\nthe second$")
+        assert.is_true(result.new_connection)
+        assert.is_false(fetch(trusting, "GET", target "/echo").new_connection)
+      end
+    end)
+
+    it("takes whole and well-formed answers over " .. way, function()
+      local kept = core.pool { ca_file = certificate }
+      for _, case in ipairs(whole) do
+        for _, goes_on in ipairs { true, false } do
+          local trusting = goes_on and kept or core.pool { ca_file = certificate }
+          local result = fetch(trusting, "POST", target(bytes_path(case[2], goes_on)), { body = "x" })
+          assert.is_nil(result.code, case[1] .. ": " .. tostring(result.message))
+          assert.are.equal(case[3] or "[]", result.body, case[1])
+          assert.is_false(result.early, case[1])
+        end
+      end
+    end)
+
+    it("takes no other answer over " .. way, function()
+      local trusting = core.pool { ca_file = certificate }
+      for _, case in ipairs(broken) do
+        for _, status in ipairs { "200", "400" } do
+          local bytes = case[2]:gsub(" 200 ", " " .. status .. " ", 1)
+          local result = fetch(trusting, "POST", target(bytes_path(bytes, false)), { body = "x" })
+          local got = ("%s: status %s, body %s"):format(case[1], tostring(result.status), tostring(result.body))
+          assert.truthy(result.code, got)
+          assert.is_true(#result.message > 0, case[1])
+          assert.is_true(result.sent, case[1])
+          local ours = { BAD_FUNCTION_ARGUMENT = true, UNSUPPORTED_PROTOCOL = true, WRITE_ERROR = true }
+          assert.is_nil(ours[result.code], case[1])
+        end
+      end
+    end)
+  end
+
+  it("gives every result a code or the status of a final answer", function()
+    for _, list in ipairs { whole, broken } do
+      for _, case in ipairs(list) do
+        local result = fetch(pool, "GET", url(bytes_path(case[2], false)))
+        assert.is_true(result.code ~= nil or result.status >= 200 and result.status <= 599, case[1])
+      end
+    end
+  end)
+
+  it("does not follow a redirect", function()
+    local result = fetch(pool, "POST", url "/redirect", { body = "x" })
+    assert.are.equal(302, result.status)
+    assert.truthy(result.headers:find("Location: /echo", 1, true))
+  end)
+
+  it("tells an answer cut short from a whole one", function()
+    local result = fetch(pool, "GET", url "/partial")
+    assert.are.equal("PARTIAL_FILE", result.code)
+    assert.are.equal("only this", result.body)
+    assert.are.equal(200, result.status)
+    assert.is_true(#result.message > 0)
+    assert.are.equal("PARTIAL_FILE", fetch(pool, "GET", url "/cut-chunk").code)
+  end)
+
+  it("keeps the first 2 KiB of a body beside an error", function()
+    local bytes = HEAD .. "Content-Length: 9000\r\n\r\n" .. ("0123456789abcdef"):rep(500)
+    local result = fetch(pool, "GET", url(bytes_path(bytes)))
+    assert.are.equal("PARTIAL_FILE", result.code)
+    assert.are.equal(("0123456789abcdef"):rep(128), result.body)
+    -- Without an error it is whole.
+    assert.are.equal(9000, #fetch(pool, "GET", url "/length/9000").body)
+  end)
+
+  it("gives up a connection after connect_timeout, and waits for an answer longer", function()
+    local hanging = assert(pool:start("GET", url("/echo", ports.full), {}, nil, 30, 0.2))
+    local answered = assert(pool:start("GET", url "/late", {}, nil, 30, 0.2))
+    local order = {}
+    while pool:perform() > 0 or #order < 2 do
+      local result = pool:take()
+      while result do
+        order[#order + 1] = result
+        result = pool:take()
+      end
+      pool:wait(1)
+    end
+    assert.are.equal(hanging, order[1].id)
+    assert.are.equal("OPERATION_TIMEDOUT", order[1].code)
+    assert.is_false(order[1].sent)
+    assert.are.equal(answered, order[2].id)
+    assert.are.equal(200, order[2].status)
+  end)
+
+  it("uses no connection that has been idle for longer than max_age", function()
+    local short, long = core.pool { max_age = 1 }, core.pool { max_age = 60 }
+    fetch(short, "GET", url "/echo")
+    fetch(long, "GET", url "/echo")
+    assert.is_false(fetch(short, "GET", url "/echo").new_connection)
+    system.sleep(2.1)
+    assert.is_true(fetch(short, "GET", url "/echo").new_connection)
+    assert.is_false(fetch(long, "GET", url "/echo").new_connection)
+  end)
+
+  it("refuses plain http through a proxy on another machine", function()
+    for _, proxy in ipairs { "http://proxy.example", "http://evil.example#@127.0.0.1", "http://evil\\@localhost" } do
+      local id, code = core.pool({ proxy = proxy }):start("GET", url "/echo", {}, nil, 1, 1)
+      assert.is_nil(id, proxy)
+      assert.are.equal("UNSUPPORTED_PROTOCOL", code)
+    end
+  end)
+
+  it("says whether the request can have reached the server", function()
+    local result = fetch(pool, "POST", url("/echo", ports.refused), { body = "x" })
+    assert.are.equal("COULDNT_CONNECT", result.code)
+    assert.is_false(result.sent)
+    assert.is_nil(result.status)
+    result = fetch(pool, "POST", url("/echo", ports.full), { body = "x", connect_timeout = 0.3 })
+    assert.are.equal("OPERATION_TIMEDOUT", result.code)
+    assert.is_false(result.sent)
+    result = fetch(pool, "POST", url("/echo", ports.full), { body = "x", timeout = 0.3 })
+    assert.are.equal("OPERATION_TIMEDOUT", result.code)
+    assert.is_false(result.sent)
+    result = fetch(pool, "POST", "https://nowhere.invalid/", { body = "x" })
+    assert.are.equal("COULDNT_RESOLVE_HOST", result.code)
+    assert.is_false(result.sent)
+    result = fetch(pool, "POST", url "/silent", { body = "x", timeout = 0.3 })
+    assert.are.equal("OPERATION_TIMEDOUT", result.code)
+    assert.is_true(result.sent)
+    result = fetch(pool, "POST", url "/nothing", { body = "x" })
+    assert.are.equal("GOT_NOTHING", result.code)
+    assert.is_true(result.sent)
+    result = fetch(pool, "POST", url "/reset", { body = "x" })
+    assert.are.equal("RECV_ERROR", result.code)
+    assert.is_true(result.sent)
+    result = fetch(pool, "POST", url("/echo", ports.reset), { body = "x" })
+    -- The reset can come before or after libcurl sees the connection as made.
+    local sent_at = { RECV_ERROR = true, SEND_ERROR = true, GOT_NOTHING = true, COULDNT_CONNECT = false }
+    assert.are.equal(sent_at[result.code], result.sent, result.code)
+    assert.is_nil(result.status)
+  end)
+
+  it("takes a timeout below a millisecond for a millisecond, not for none", function()
+    assert.are.equal("OPERATION_TIMEDOUT", fetch(pool, "GET", url "/silent", { timeout = 0.00001 }).code)
+  end)
+
+  for _, death in ipairs { "dies", "resets" } do
+    it("never sends a request twice when a kept connection " .. death, function()
+      local path = "/second-" .. death
+      assert.are.equal("first", fetch(pool, "POST", url(path), { body = "1" }).body)
+      assert.are.equal(1, times_seen("POST " .. path))
+      local result = fetch(pool, "POST", url(path), { body = "2" })
+      assert.truthy(({ SEND_ERROR = true, RECV_ERROR = true })[result.code])
+      assert.is_true(result.sent)
+      assert.is_nil(result.status)
+      assert.are.equal(2, times_seen("POST " .. path))
+      -- The pool is as good as before.
+      assert.are.equal("first", fetch(pool, "POST", url(path), { body = "3" }).body)
+    end)
+  end
+
+  it("refuses what would forge a request", function()
+    local function refused(code, method, target, headers)
+      local id, name, message = pool:start(method, target, headers or {}, nil, 1, 1)
+      assert.is_nil(id)
+      assert.are.equal(code, name)
+      return message
+    end
+    for _, poison in ipairs { "\r", "\n", "\0", "\r\nX-Forged: 1" } do
+      local message = refused("BAD_FUNCTION_ARGUMENT", "GET", url "/echo", { "A: b", "X-Name: secret" .. poison })
+      assert.truthy(message:find("X-Name", 1, true))
+      assert.is_nil(message:find("secret", 1, true))
+      message = refused("BAD_FUNCTION_ARGUMENT", "GET", url "/echo", { "A: b", "X-secret" .. poison .. ": value" })
+      assert.truthy(message:find("header number 2", 1, true))
+      refused("BAD_FUNCTION_ARGUMENT", "GET" .. poison, url "/echo")
+      refused("BAD_FUNCTION_ARGUMENT", "GET", url "/echo" .. poison)
+    end
+    refused("BAD_FUNCTION_ARGUMENT", "GET", url "/echo", { "no colon" })
+    refused("BAD_FUNCTION_ARGUMENT", "GET", url "/echo", { ": no name" })
+    refused("BAD_FUNCTION_ARGUMENT", "GET", url "/echo", { "Name with space: x" })
+    refused("BAD_FUNCTION_ARGUMENT", "GET", url "/echo", { "X-Empty: " })
+    refused("BAD_FUNCTION_ARGUMENT", "GET /x", url "/echo")
+    refused("BAD_FUNCTION_ARGUMENT", "", url "/echo")
+    assert.are.equal(0, pool:running())
+  end)
+
+  it("uses plain http for loopback hosts only", function()
+    local function code_of(target)
+      local id, code = pool:start("GET", target, {}, nil, 1, 1)
+      if id then
+        pool:cancel(id)
+      end
+      return code
+    end
+    for _, target in ipairs {
+      "http://example.com/",
+      "http://127.0.0.1.example.com/",
+      "http://128.0.0.1/",
+      "http://localhost.example.com/",
+      "http://[::2]/",
+      "http://0.0.0.0/",
+      "ftp://127.0.0.1/",
+      "file:///etc/passwd",
+      "unknown://127.0.0.1/",
+    } do
+      assert.are.equal("UNSUPPORTED_PROTOCOL", code_of(target), target)
+    end
+    for _, target in ipairs {
+      "http://localhost:1/",
+      "HTTP://LOCALHOST:1/",
+      "http://127.1.2.3:1/",
+      "http://[::1]:1/",
+      "https://127.0.0.1:1/",
+    } do
+      assert.is_nil(code_of(target), target)
+    end
+    for _, target in ipairs {
+      "",
+      "/path",
+      "https://",
+      "https://exa mple.com/",
+      "https://host:port/",
+      "https://user:secret@example.com/",
+      "https://user@example.com/",
+      "http://example.com@127.0.0.1/",
+    } do
+      assert.are.equal("URL_MALFORMAT", code_of(target), target)
+    end
+    local _, _, message = pool:start("GET", "https://user:secret@example.com/", {}, nil, 1, 1)
+    assert.is_nil(message:find("secret", 1, true))
+  end)
+
+  it("trusts no server that it cannot verify", function()
+    local target = ("https://localhost:%s/echo"):format(ports.tls)
+    local result = fetch(pool, "POST", target, { body = "x" })
+    assert.are.equal("PEER_FAILED_VERIFICATION", result.code)
+    assert.is_false(result.sent)
+    assert.is_nil(result.status)
+    local trusting = core.pool { ca_file = certificate }
+    for _ = 1, 2 do
+      result = fetch(trusting, "POST", target, { body = "x" })
+      assert.is_nil(result.code)
+      assert.are.equal(200, result.status)
+      assert.truthy(result.body:find "\r\n\r\nx$")
+    end
+    assert.is_false(result.new_connection)
+    -- The certificate is not for this name.
+    result = fetch(trusting, "POST", ("https://127.0.0.2:%s/echo"):format(ports.tls), { body = "x", timeout = 20 })
+    assert.is_false(result.sent)
+    assert.truthy(({ PEER_FAILED_VERIFICATION = true, COULDNT_CONNECT = true })[result.code])
+    result = fetch(core.pool { ca_file = folder .. "/missing" }, "POST", target, { body = "x" })
+    assert.are.equal("SSL_CACERT_BADFILE", result.code)
+    assert.is_false(result.sent)
+  end)
+
+  it("goes through a proxy as a tunnel, and fails where it is down", function()
+    local behind = core.pool { proxy = "http://127.0.0.1:" .. ports.refused }
+    local result = fetch(behind, "POST", url "/echo", { body = "x" })
+    assert.truthy(({ COULDNT_CONNECT = true, COULDNT_RESOLVE_PROXY = true })[result.code])
+    assert.is_false(result.sent)
+    -- This server answers CONNECT with 404: the request itself must not be sent to it.
+    behind = core.pool { proxy = "http://127.0.0.1:" .. ports.plain }
+    result = fetch(behind, "POST", url("/behind", ports.refused), { headers = { "Authorization: t" }, body = "x" })
+    assert.truthy(result.code)
+    assert.is_false(result.sent)
+    assert.is_nil(result.status)
+    assert.are.equal(0, times_seen "POST /behind")
+    assert.are.equal(1, times_seen("CONNECT 127.0.0.1:" .. ports.refused))
+  end)
+
+  it("shows no password of a proxy that it cannot use", function()
+    for _, proxy in ipairs {
+      "http://user:hush hush@127.0.0.1:1",
+      "http://user:hush@[::1",
+      "gopher://user:hush@127.0.0.1:1",
+    } do
+      local result = fetch(core.pool { proxy = proxy }, "GET", "https://127.0.0.1:1/")
+      assert.is_false(result.sent)
+      assert.is_nil(result.message:find("hush", 1, true), result.message)
+    end
+  end)
+
+  it("trusts no 200 that came before the request was sent, but takes a refusal", function()
+    local body = ("x"):rep(32 * 1024 * 1024)
+    local result = fetch(pool, "POST", url "/early/200", { body = body })
+    assert.are.equal("SEND_ERROR", result.code)
+    assert.is_true(result.sent)
+    result = fetch(pool, "POST", url "/early/413", { body = body })
+    assert.is_nil(result.code)
+    assert.are.equal(413, result.status)
+  end)
+
+  it("waits as long as asked where there is nothing to wait for", function()
+    local before = system.monotonic()
+    pool:wait(0.05)
+    assert.is_true(system.monotonic() - before >= 0.045)
+    fetch(pool, "GET", url "/echo")
+    before = system.monotonic()
+    pool:wait(0.05)
+    assert.is_true(system.monotonic() - before >= 0.045)
+    pool:wait(0)
+    pool:wait(-1)
+  end)
+
+  it("names the argument that is wrong", function()
+    local function message_of(...)
+      local fine, message = pcall(...)
+      assert.is_false(fine)
+      return message
+    end
+    assert.truthy(message_of(core.pool, { max_body = -1 }):find("max_body", 1, true))
+    assert.truthy(message_of(core.pool, { max_header = "x" }):find("max_header", 1, true))
+    assert.truthy(message_of(core.pool, { max_age = 1.5 }):find("max_age", 1, true))
+    assert.truthy(message_of(core.pool, { ca_file = 5 }):find("ca_file", 1, true))
+    assert.truthy(message_of(core.pool, { user_agent = "a\r\nb" }):find("user_agent", 1, true))
+    assert.truthy(message_of(core.pool, { user_agent = "good", proxy = "a\0b" }):find("proxy", 1, true))
+    message_of(core.pool, "text")
+    message_of(pool.start, pool, "GET", url "/echo", "header", nil, 1, 1)
+    message_of(pool.start, pool, "GET", url "/echo", { 5 }, nil, 1, 1)
+    message_of(pool.start, pool, "GET", url "/echo", {}, nil, 0, 1)
+    message_of(pool.start, pool, "GET", url "/echo", {}, nil, 1, 0 / 0)
+    assert.are.equal(0, core.open_handles().transfers)
+  end)
+
+  it("can be closed twice, in the middle of transfers, and is of no use afterwards", function()
+    pool:start("GET", url "/slow", {}, nil, 30, 30)
+    pool:start("GET", "https://nowhere.invalid/", {}, nil, 30, 30)
+    fetch(core.pool {}, "GET", url "/echo")
+    pool:perform()
+    pool:close()
+    pool:close()
+    assert.are.equal(0, core.open_handles().transfers)
+    for _, method in ipairs { "start", "perform", "wait", "take", "cancel", "running" } do
+      local fine, message = pcall(pool[method], pool, 1)
+      assert.is_false(fine)
+      assert.truthy(message:find("this client is closed", 1, true))
+    end
+    assert.is_false(getmetatable(pool))
+  end)
+
+  it("is cleaned up by the collector, in the middle of transfers too", function()
+    do
+      local dropped = core.pool {}
+      dropped:start("GET", url "/slow", {}, nil, 30, 30)
+      dropped:start("GET", url("/echo", ports.refused), {}, nil, 30, 30)
+      dropped:perform()
+    end
+    collect_all()
+    assert.are.equal(0, core.open_handles().transfers)
+  end)
+
+  it("drops in a forked child what belongs to the parent", function()
+    local library = folder .. "/core_fork.so"
+    local compile = ("cc -shared -fPIC -o %s %score_fork.c"):format(quote(library), support)
+    -- On macOS the linker has to be told that the interpreter brings the functions of Lua.
+    local made = os.execute(compile .. " -undefined dynamic_lookup 2>/dev/null || " .. compile)
+    assert(made == true or made == 0, "the test's own module could not be compiled")
+    local process = assert(package.loadlib(library, "luaopen_core_fork"))()
+    assert.is_true(fetch(pool, "GET", url "/echo").new_connection)
+    local other = core.pool {}
+    fetch(other, "GET", url "/echo")
+    fetch(pool, "GET", url "/echo")
+    local id = pool:start("GET", url "/slow", {}, nil, 30, 30)
+    pool:perform()
+    local child = process.fork()
+    if child == 0 then
+      local fine = pcall(function()
+        assert(pool:running() == 0)
+        assert(pool:perform() == 0)
+        assert(pool:take() == nil)
+        assert(pool:cancel(id) == false)
+        pool:wait(0.001)
+        assert(core.open_handles().transfers == 0)
+        local result = fetch(pool, "GET", url "/echo")
+        assert(result.status == 200 and result.new_connection)
+        assert(fetch(pool, "GET", url "/echo").new_connection == false)
+        other:close()
+        pool:close()
+        collect_all()
+        assert(core.open_handles().pools == 0)
+      end)
+      process.exit(fine and 0 or 1)
+    end
+    assert.are.equal(0, process.wait(child))
+    finish(pool)
+    local result = pool:take()
+    assert.are.equal(id, result.id)
+    assert.are.equal("slow", result.body)
+    assert.is_false(fetch(other, "GET", url "/echo").new_connection)
+  end)
+end)
+
+describe("strings that grow when they are written", function()
+  -- A mistake in the room for them overruns a buffer, which the sanitizers' run of this spec shows.
+  it("have room for control characters of any number", function()
+    for _, character in ipairs { "\0", "\1", "\31", '"', "\\" } do
+      local written = #character == 1 and character:find '["\\]' and "\\" .. character
+        or ("\\u00%02x"):format(character:byte())
+      for _, length in ipairs { 1, 84, 85, 86, 169, 170, 171, 500, 512, 600, 682, 683, 700, 1024, 5000 } do
+        local text = character:rep(length)
+        assert.are.equal('"' .. written:rep(length) .. '"', (rows.quote(text, "")))
+        assert.are.equal('x:"' .. written:rep(length) .. '"', (rows.quote(text, "x:")))
+        local body = rows.contact { phone = "12025550123", custom = { [1] = text, [2] = text } }
+        local wanted = '{"phone":"12025550123","custom":{"1":"%s","2":"%s"}}'
+        assert.is_true(not body or body == wanted:format(written:rep(length), written:rep(length)), length)
+      end
+    end
+  end)
+end)
+
+describe("the system calls", function()
+  it("tell the time", function()
+    local first = system.monotonic()
+    system.sleep(0.02)
+    assert.is_true(system.monotonic() - first >= 0.02)
+    system.sleep(0)
+    system.sleep(-1)
+    assert.is_true(math.abs(system.time() - os.time()) < 2)
+  end)
+
+  it("give random numbers from 0 to below 1", function()
+    local sum, seen = 0, {}
+    for _ = 1, 1000 do
+      local number = system.random()
+      assert.is_true(number >= 0 and number < 1)
+      assert.is_nil(seen[number])
+      seen[number] = true
+      sum = sum + number
+    end
+    assert.is_true(sum > 400 and sum < 600)
+  end)
+
+  it("hash as BLAKE2b with 16 bytes", function()
+    local witness =
+      output_of [[python3 -c "import hashlib; h = lambda b: print(hashlib.blake2b(b, digest_size=16).hexdigest());
+h(b''); h(b'abc'); h(bytes(range(256)) * 100)"]]
+    local all = {}
+    for byte = 0, 255 do
+      all[byte + 1] = string.char(byte)
+    end
+    local ours = { rows.hash "", rows.hash "abc", rows.hash(table.concat(all):rep(100)), "" }
+    assert.are.equal(witness, table.concat(ours, "\n"))
+  end)
+
+  it("know the process", function()
+    assert.are.equal(tostring(system.pid()), output_of("echo $PPID"):match "%d+")
+  end)
+
+  it("sync and lock files", function()
+    local path = folder .. "/locked"
+    local first, second = assert(io.open(path, "w")), assert(io.open(path, "r"))
+    assert.is_true(system.lock(first))
+    local done, message = system.lock(second)
+    assert.is_nil(done)
+    assert.are.equal("in use by another process", message)
+    first:write "text"
+    assert.is_true(system.sync(first))
+    assert.are.equal("text", second:read "*a")
+    first:close()
+    assert.is_true(system.lock(second))
+    second:close()
+    for _, name in ipairs { "sync", "lock", "isatty", "columns" } do
+      assert.has_error(function()
+        core[name](second)
+      end)
+      assert.has_error(function()
+        core[name] {}
+      end)
+    end
+    local unwritable = assert(io.open("/dev/full", "w"))
+    unwritable:write "text"
+    done, message = system.sync(unwritable)
+    assert.is_nil(done)
+    assert.is_true(#message > 0)
+    unwritable:close()
+  end)
+
+  local function mode(path)
+    return output_of("stat -c %a " .. quote(path)):match "%d+"
+  end
+
+  it("make a file its owner's, and keep it from programs that are started", function()
+    local path = folder .. "/guarded"
+    write_file(path, "")
+    os.execute("chmod 666 " .. quote(path))
+    local file = assert(io.open(path, "a"))
+    local inherited = "ls -l /proc/self/fd | grep -c " .. quote(path)
+    assert.are.equal("1", output_of(inherited):match "%d+")
+    assert.is_true(system.protect(file))
+    assert.are.equal("600", mode(path))
+    assert.are.equal("0", output_of(inherited):match "%d+")
+    assert.is_true(system.protect(file))
+    file:close()
+    for _, odd in ipairs { "/dev/null", "/dev/full" } do
+      file = assert(io.open(odd, "a"))
+      local done, code, message = system.protect(file)
+      assert.is_nil(done)
+      assert.are.equal("not_regular", code)
+      assert.are.equal("it is not a plain file", message)
+      file:close()
+    end
+    assert.has_error(function()
+      system.protect(file)
+    end)
+  end)
+
+  it("prepare a file for its owner only, and wait for no pipe", function()
+    local made, link = folder .. "/prepared", folder .. "/dangling"
+    os.execute(("umask 0; ln -s %s %s; mkfifo %s"):format(quote(made), quote(link), quote(folder .. "/fifo")))
+    assert.is_true(system.prepare(link))
+    assert.are.equal("600", mode(made))
+    write_file(made, "text")
+    assert.is_true(system.prepare(made))
+    assert.are.equal("4", output_of("stat -c %s " .. quote(made)):match "%d+")
+    for _, odd in ipairs { folder .. "/fifo", folder, "/dev/null" } do
+      local done, code = system.prepare(odd)
+      assert.is_nil(done)
+      assert.are.equal("not_regular", code, odd)
+    end
+    local done, code, message = system.prepare(folder .. "/none/file")
+    assert.is_nil(done)
+    assert.are.equal("system", code)
+    assert.are.equal("No such file or directory", message)
+  end)
+
+  it("sync the directory of a file", function()
+    assert.is_true(system.sync_directory(folder .. "/prepared"))
+    assert.is_true(system.sync_directory(folder .. "/dangling"))
+    local done, message = system.sync_directory(folder .. "/none/file")
+    assert.is_nil(done)
+    assert.are.equal("No such file or directory", message)
+  end)
+
+  it("know the size of a file, and that its path is another one by now", function()
+    local path = folder .. "/sized"
+    local file = assert(io.open(path, "w"))
+    file:setvbuf "no"
+    file:write "12345"
+    assert.are.equal(5, system.size(file, path))
+    assert.is_true(system.truncate(file, 3))
+    assert.are.equal(3, system.size(file, path))
+    os.remove(path)
+    local size, code = system.size(file, path)
+    assert.is_nil(size)
+    assert.are.equal("gone", code)
+    write_file(path, "123")
+    size, code = system.size(file, path)
+    assert.is_nil(size)
+    assert.are.equal("replaced", code)
+    file:close()
+    file = assert(io.open(path, "r"))
+    local done, message = system.truncate(file, 1)
+    assert.is_nil(done)
+    assert.is_true(#message > 0)
+    file:close()
+  end)
+
+  it("know one file by all its names, and what else there may be", function()
+    local path, hard, soft, loop = folder .. "/one", folder .. "/hard", folder .. "/soft", folder .. "/loop"
+    write_file(path, "text")
+    os.execute(("ln %s %s; ln -s %s %s; ln -s %s %s"):format(path, hard, path, soft, loop, loop))
+    local identity, kind, link = system.identity(path)
+    assert.are.same({ "file", false }, { kind, link })
+    assert.are.same({ identity, "file", false }, { system.identity(hard) })
+    assert.are.same({ identity, "file", true }, { system.identity(soft) })
+    local file = assert(io.open(soft))
+    assert.are.same({ identity, "file", false }, { system.identity(file) })
+    file:close()
+    assert.are.equal("directory", select(2, system.identity(folder)))
+    assert.are.equal("pipe", select(2, system.identity(folder .. "/fifo")))
+    assert.are.equal("device", select(2, system.identity "/dev/null"))
+    assert.is_false(identity == system.identity(folder))
+    for _, absent in ipairs { folder .. "/nothing", loop } do
+      local none, message = system.identity(absent)
+      assert.is_nil(none)
+      assert.is_true(#message > 0)
+    end
+  end)
+
+  it("copy a file to where nothing is, for its owner only", function()
+    local path, copy = folder .. "/original", folder .. "/the-copy"
+    local content = ("0123456789abcdef"):rep(20000) .. "end"
+    write_file(path, content)
+    local file = assert(io.open(path, "a+"))
+    file:write "\nmore"
+    assert.is_true(system.copy(file, copy))
+    local copied = assert(io.open(copy))
+    assert.are.equal(content .. "\nmore", copied:read "*a")
+    copied:close()
+    assert.are.equal("600", mode(copy))
+    os.execute(("ln -s %s/none-yet %s/bad-link"):format(folder, folder))
+    for _, there in ipairs { copy, folder, folder .. "/fifo", folder .. "/bad-link" } do
+      local done, code = system.copy(file, there)
+      assert.is_nil(done)
+      assert.are.equal("exists", code, there)
+    end
+    assert.is_nil(io.open(folder .. "/none-yet"))
+    local done, code, message = system.copy(file, folder .. "/none/copy")
+    assert.is_nil(done)
+    assert.are.same({ "system", "No such file or directory" }, { code, message })
+    file:close()
+    -- Half a copy is not left behind.
+    file = assert(io.open(folder))
+    done, code = system.copy(file, folder .. "/half")
+    assert.is_nil(done)
+    assert.are.equal("system", code)
+    assert.is_nil(io.open(folder .. "/half"))
+    file:close()
+  end)
+
+  it("tell and set the nanoseconds of a file's time of change", function()
+    local path = folder .. "/stamped"
+    local file = assert(io.open(path, "w"))
+    for _, wanted in ipairs { 0, 1, 123456789, 999999999 } do
+      file:write "x"
+      assert.is_true(system.nanoseconds(file, wanted))
+      assert.are.equal(wanted, system.nanoseconds(file))
+      local program = "import os,sys,time; s = os.stat(sys.argv[1]).st_mtime_ns; "
+        .. "print(s % 10**9, abs(s // 10**9 - time.time()) < 60)"
+      assert.are.equal(
+        ("%d True\n"):format(wanted),
+        output_of(("/usr/bin/env python3 -c %s %s"):format(quote(program), quote(path)))
+      )
+    end
+    assert.has_error(function()
+      system.nanoseconds(file, 1000000000)
+    end)
+    assert.has_error(function()
+      system.nanoseconds(file, -1)
+    end)
+    file:close()
+    assert.has_error(function()
+      system.nanoseconds(file)
+    end)
+  end)
+
+  it("see that a file is no terminal", function()
+    local file = assert(io.open(folder .. "/plain", "w"))
+    assert.is_false(system.isatty(file))
+    assert.is_nil(system.columns(file))
+    file:close()
+  end)
+
+  local function run(script, before)
+    write_file(folder .. "/script.lua", script)
+    return output_of(
+      ("LUA_PATH=%s LUA_CPATH=%s %s %s %s/script.lua 2>&1; echo exit $?"):format(
+        quote(package.path),
+        quote(package.cpath),
+        before or "",
+        interpreter(),
+        quote(folder)
+      )
+    )
+  end
+
+  it("see a terminal", function()
+    write_file(
+      folder .. "/terminal.lua",
+      'local system = require "heymarket.system"\nprint(system.isatty(io.stdout), system.columns(io.stdout))\n'
+    )
+    local text = output_of(
+      ("LUA_PATH=%s LUA_CPATH=%s python3 %score_terminal.py %s %s/terminal.lua"):format(
+        quote(package.path),
+        quote(package.cpath),
+        support,
+        interpreter(),
+        quote(folder)
+      )
+    )
+    assert.truthy(text:find "true%s+77")
+  end)
+
+  it("count interrupts, restore the former handlers, and let the second Ctrl-C end the process", function()
+    local text = run [[
+      local system = require "heymarket.system"
+      local function kill(signal)
+        io.popen(("kill -%s %d"):format(signal, system.pid())):close()
+        system.sleep(0.01)
+      end
+      print(system.interrupts())
+      kill "TERM"
+      kill "TERM"
+      print(system.interrupts())
+      kill "INT"
+      print(system.interrupts())
+      print(system.interrupts "restore", system.interrupts "restore")
+      print(system.interrupts())
+      kill "INT"
+      print(system.interrupts())
+      io.stdout:flush()
+      kill "INT"
+      print "not reached"
+    ]]
+    assert.are.equal("0\n2\n3\n3\t3\n0\n1\nexit 130\n", text)
+    text = run [[
+      local system = require "heymarket.system"
+      system.interrupts()
+      system.interrupts "restore"
+      io.popen(("kill -TERM %d"):format(system.pid())):close()
+      print "not reached"
+    ]]
+    assert.truthy(text:find "exit 143\n$")
+    assert.is_nil(text:find("not reached", 1, true))
+  end)
+
+  it("watch for the end of the terminal, unless that is ignored already", function()
+    local script = [[
+      local system = require "heymarket.system"
+      system.interrupts()
+      io.popen(("kill -HUP %d"):format(system.pid())):close()
+      system.sleep(0.01)
+      print(system.interrupts())
+      system.interrupts "restore"
+      io.stdout:flush()
+      io.popen(("kill -HUP %d"):format(system.pid())):close()
+      print "still there"
+    ]]
+    local text = run(script, "env --default-signal=HUP")
+    assert.truthy(text:find "^1\n")
+    assert.truthy(text:find "exit 129\n$")
+    assert.is_nil(text:find("still", 1, true))
+    assert.are.equal("0\nstill there\nexit 0\n", run(script, "env --ignore-signal=HUP"))
+  end)
+
+  it("wake a sleep and a wait when a signal comes", function()
+    local text = run [[
+      local core = require "heymarket.core"
+      local system = require "heymarket.system"
+      system.interrupts()
+      local function killed_soon()
+        return io.popen(("sleep 0.2; kill -TERM %d"):format(system.pid()))
+      end
+      local before = system.monotonic()
+      local killer = killed_soon()
+      system.sleep(100)
+      killer:close()
+      local pool = core.pool {}
+      killer = killed_soon()
+      pool:wait(100)
+      killer:close()
+      assert(pool:start("GET", "http://127.0.0.1:1/", {}, nil, 1, 1))
+      repeat until pool:perform() == 0
+      killer = killed_soon()
+      pool:wait(100)
+      killer:close()
+      print(system.monotonic() - before < 90, system.interrupts())
+    ]]
+    assert.are.equal("true\t3\nexit 0\n", text)
+  end)
+end)

@@ -1,0 +1,90 @@
+local cjson = require("cjson").new()
+local nginx = require "spec.support.nginx"
+local process = require "spec.support.process"
+
+-- Every spec runs inside nginx as well, but for these, and why.
+local NOT_INSIDE = {
+  ["spec/cli_spec.lua"] = "is about the command: terminals, signals, exit codes",
+  ["spec/core_spec.lua"] = "is about the C core alone: forks, signals, blocking waits",
+  ["spec/readme_spec.lua"] = "starts programs",
+  ["spec/answers_nginx_spec.lua"] = "starts nginx itself",
+  ["spec/nginx_spec.lua"] = "starts nginx itself",
+  ["spec/nginx_inside_spec.lua"] = "starts nginx itself",
+  ["spec/examples_nginx_spec.lua"] = "starts nginx itself",
+}
+
+-- Single tests of the others that are about a process.
+local LEFT_OUT = {
+  ["spec/options_spec.lua"] = { "opens nothing before its first call" }, -- a worker has sockets of its own
+  -- A worker looks at its sockets by the millisecond. By then this reset has come, and to libcurl there never was a
+  -- connection: "certainly not delivered", which is as true as the "maybe" that these two expect.
+  ["spec/fault_spec.lua"] = {
+    "leaves none over https, where the handshake comes first: reset_on_accept",
+    "is tried again: reset_on_accept",
+  },
+}
+
+local SECONDS = 500
+
+local function escaped(text)
+  return (text:gsub("[^%w]", function(char)
+    return ("%%%02X"):format(char:byte())
+  end))
+end
+
+-- An nginx in whose worker a spec file can run: LuaJIT, with the modules of Lua 5.1 for busted.
+local function start()
+  local root = nginx.root
+  local environment = {
+    LUA_PATH = ("%s/lua/?.lua;%s/lua/?/init.lua;;"):format(root, root),
+    LUA_CPATH = root .. "/build/jit/?.so;;",
+    HEYMARKET_TEST_LUAJIT = process.output("command -v luajit || command -v luajit2"):match "[^\n]+",
+    HEYMARKET_TEST_RUN = "nginx",
+  }
+  return nginx.start(nginx.load_modules .. [[
+worker_processes 1;
+pid @FOLDER@/nginx.pid;
+error_log @FOLDER@/error.log warn;
+env PATH; env HOME; env TMPDIR; env LUA_PATH; env LUA_CPATH; env HEYMARKET_TEST_LUAJIT; env HEYMARKET_TEST_RUN;
+events { }
+http {
+  access_log off;
+]] .. nginx.paths .. [[
+  server {
+    listen 127.0.0.1:@PORT@;
+    location = /_there { return 204; }
+    location = /run { content_by_lua_block { require("spec.nginx.inside").run() } }
+  }
+}
+]], { environment = environment })
+end
+
+-- What runs inside is LuaJIT whichever Lua started it: once is enough for all but one of them.
+local RUN = os.getenv "HEYMARKET_TEST_RUN"
+local ALL = RUN == nil or RUN == "jit"
+
+describe("inside nginx", function()
+  if nginx.missing then
+    it("specs hold", function()
+      pending(nginx.missing)
+    end)
+    return
+  end
+  for file in process.output("ls spec/*_spec.lua"):gmatch "[^\n]+" do
+    if not NOT_INSIDE[file] and (ALL or file == "spec/answer_spec.lua") then
+      it(file .. " holds", function()
+        local target = start()
+        local left_out = LEFT_OUT[file] and cjson.encode(LEFT_OUT[file]) or "[]"
+        local status, body = target:get("/run?file=" .. file .. "&left_out=" .. escaped(left_out), "-m " .. SECONDS)
+        local log = target:log()
+        target:stop()
+        assert.are.equal(200, status, log)
+        local totals = cjson.decode(body)
+        assert.are.equal(0, totals.failed, table.concat(totals.problems, "\n"))
+        assert.is_true(totals.passed > 0)
+        assert.is_true(totals.waits_as_nginx)
+        assert.are.equal(0, totals.transfers)
+      end)
+    end
+  end
+end)
