@@ -5,6 +5,6 @@ max_line_length = 120
 files["lua/heymarket/util/json.lua"] = { read_globals = { math = { fields = { "type", "tointeger" }, other_fields = true } } }
 files["lua/heymarket/loop/nginx.lua"] = { std = "min+ngx_lua" }
 files["spec"] = { std = "min+busted" }
-files["spec/nginx"] = { std = "min+busted+ngx_lua" }
+files["spec/live/nginx"] = { std = "min+busted+ngx_lua" }
 files["bench"] = { std = "max" }
 exclude_files = { "build", "node_modules", "bench/node_modules" }

@@ -25,7 +25,7 @@ build = {
   type = "builtin",
   modules = {
     ["heymarket.core"] = {
-      sources = { "csrc/core/module.c", "csrc/core/pool.c", "csrc/core/request.c", "csrc/core/response_head.c", "csrc/core/signer.c", "csrc/lua_compat.c" },
+      sources = { "csrc/core/callbacks.c", "csrc/core/curl_names.c", "csrc/core/easy_options.c", "csrc/core/hold.c", "csrc/core/module.c", "csrc/core/multi.c", "csrc/core/pool.c", "csrc/core/pool_start.c", "csrc/core/request.c", "csrc/core/response_head.c", "csrc/core/result.c", "csrc/core/setup.c", "csrc/core/signer.c", "csrc/core/sigpipe.c", "csrc/core/sockets.c", "csrc/core/transfer.c", "csrc/core/verdict.c", "csrc/lua_compat.c" },
       libraries = { "curl", "sodium" },
     },
     ["heymarket.rows"] = {
@@ -33,7 +33,7 @@ build = {
       libraries = { "sodium" },
     },
     ["heymarket.system"] = {
-      sources = { "csrc/lua_compat.c", "csrc/system/system.c" },
+      sources = { "csrc/lua_compat.c", "csrc/system/clock.c", "csrc/system/files.c", "csrc/system/module.c", "csrc/system/signals.c", "csrc/system/terminal.c" },
       libraries = {},
     },
     ["heymarket.bulk"] = "lua/heymarket/bulk/init.lua",

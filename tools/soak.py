@@ -38,10 +38,10 @@ OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Server:
-    """spec/support/faultserver.py, which ends with its standard input."""
+    """spec/support/fault_server.py, which ends with its standard input."""
 
     def __init__(self):
-        command = [sys.executable, str(TOP / "spec/support/faultserver.py")]
+        command = [sys.executable, str(TOP / "spec/support/fault_server.py")]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.url = "http://127.0.0.1:%d" % int(self.process.stdout.readline())
 

@@ -148,6 +148,45 @@ bool check_url(const char *text, size_t length, enum url_purpose purpose, struct
     return problem->code == NULL;
 }
 
+bool clean_text(const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '\r' || text[i] == '\n' || text[i] == '\0') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Length of the leading token, in the sense of HTTP. */
+size_t token_length(const char *text) {
+    return strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                        "!#$%&'*+-.^_`|~");
+}
+
+bool check_header(const char *header, size_t length, int index, struct problem *problem) {
+    size_t name = token_length(header);
+    const char *mistake = NULL;
+    if (!clean_text(header, length)) {
+        mistake = "holds a line break or a NUL byte";
+    } else if (name == 0 || header[name] != ':') {
+        mistake = "is not of the form \"Name: value\"";
+    } else if (strspn(header + name + 1, " \t") == length - name - 1) {
+        mistake = "has no value";
+    }
+    if (mistake == NULL) {
+        return true;
+    }
+    problem->code = "BAD_FUNCTION_ARGUMENT";
+    /* Never the value: it may be a secret. Text without a colon may be a bare value, too. */
+    if (name > 0 && name <= 64 && header[name] == ':') {
+        snprintf(problem->message, sizeof problem->message, "the header %.*s %s", (int)name, header,
+                 mistake);
+    } else {
+        snprintf(problem->message, sizeof problem->message, "header number %d %s", index, mistake);
+    }
+    return false;
+}
+
 /* check_url(text, "base_url" | "proxy") -> secure, loopback | nil, code, message */
 static int url_check(lua_State *L) {
     static const char *const purposes[] = {"base_url", "proxy", NULL};

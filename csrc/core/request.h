@@ -28,4 +28,11 @@ HIDDEN void set_problem(struct problem *problem, const char *code, const char *m
 HIDDEN bool check_url(const char *text, size_t length, enum url_purpose purpose,
                       struct url_facts *facts, struct problem *problem);
 
+HIDDEN bool clean_text(const char *text, size_t length);
+
+/* Length of the leading token, in the sense of HTTP. */
+HIDDEN size_t token_length(const char *text);
+
+HIDDEN bool check_header(const char *header, size_t length, int index, struct problem *problem);
+
 #endif

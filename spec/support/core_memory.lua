@@ -1,4 +1,5 @@
--- Run by spec/core_trouble_spec.lua with fail_malloc preloaded: makes each allocation of two requests fail in turn.
+-- spec/live/core_trouble_spec.lua runs it with fail_malloc preloaded. It makes each allocation of two requests fail in
+-- turn.
 -- Arguments: the library, the URL, the certificate, the number of allocations that fail in a row.
 local library, url, certificate, in_a_row = arg[1], arg[2], arg[3], tonumber(arg[4])
 local core = require "heymarket.core"

@@ -1,4 +1,4 @@
-"""A server that misbehaves in exact ways, on raw sockets, for spec/core_spec.lua.
+"""A server that misbehaves in exact ways, on raw sockets, for spec/live/core_spec.lua.
 
 usage: core_server.py [certificate key]
 

@@ -237,7 +237,7 @@ function Nginx:crowd(path, count)
   local out = output("mktemp"):match "%S+"
   local pipe = assert(
     io.popen(
-      ("exec /usr/bin/env python3 spec/nginx/crowd.py %d %s %d > %s"):format(self.port, quote(path), count, out),
+      ("exec /usr/bin/env python3 spec/live/nginx/crowd.py %d %s %d > %s"):format(self.port, quote(path), count, out),
       "w"
     )
   )

@@ -1,4 +1,4 @@
---- faultserver.py as a Lua object: start it, script it, read its ledger, stop it.
+--- fault_server.py as a Lua object: start it, script it, read its ledger, stop it.
 ---
 --- It ends with the pipe that started it, so that it cannot outlive the tests however they end. Control calls go
 --- through the core's pool directly: nothing of the layer that retries and paces stands between a test and its witness.
@@ -95,7 +95,7 @@ end
 --- Starts a fault server.
 ---@param tls {certificate: string, key: string}? for https
 function server.start(tls)
-  local command = "/usr/bin/env python3 spec/support/faultserver.py"
+  local command = "/usr/bin/env python3 spec/support/fault_server.py"
   if tls then
     command = command .. " --tls " .. quote(tls.certificate) .. " " .. quote(tls.key)
   end
@@ -155,7 +155,7 @@ function Server:reset()
   return self:control("POST", "reset")
 end
 
---- What happened since the last reset; see faultserver.py.
+--- What happened since the last reset; see fault_server.py.
 ---@return table
 function Server:ledger()
   return self:control("GET", "ledger")

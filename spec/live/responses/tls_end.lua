@@ -1,5 +1,5 @@
 --- How an encrypted connection ends, and what comes of the answer before it. `play` is what the server does;
---- spec/support/answerserver.py explains the words. `before` comes before the handshake.
+--- spec/support/response_server.py explains the words. `before` comes before the handshake.
 
 local WHOLE = "the answer was whole before the end"
 local NONE = "the end of a connection, however it is said, does not show that the answer was whole"

@@ -1,10 +1,11 @@
--- The table of answers (spec/answers) over plain HTTP; answers_tls_spec.lua and answers_http2_spec.lua go on with it.
-local answers = require "spec.support.answers"
+-- The table of responses (spec/live/responses) over plain HTTP. responses_tls_spec.lua plays it over TLS and
+-- responses_http2_spec.lua over HTTP/2.
+local answers = require "spec.support.responses"
 local json = require "heymarket.util.json"
 
 local LEAST = 30 -- entries of a class
 
-require "spec.support.answer_cases"({ describe = describe, it = it, setup = setup, teardown = teardown }, { "plain" })
+require "spec.support.response_cases"({ describe = describe, it = it, setup = setup, teardown = teardown }, { "plain" })
 
 describe("the table of answers", function()
   for _, name in ipairs(answers.CLASSES) do

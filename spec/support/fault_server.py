@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """An HTTP server that injects faults at the socket and keeps a ledger, for the specs.
 
-    faultserver.py [--tls CERT KEY]
+    fault_server.py [--tls CERT KEY]
 
 Listens on 127.0.0.1, prints its port on one line, and ends when stdin does, or on SIGTERM. Plays
 POST /v1/batch/contacts and GET /v1/inboxes. Control is JSON over plain HTTP on the same port, with --tls too:

@@ -1,6 +1,6 @@
 --- Fuzzer: bodies of answers, damaged at random, against what Python reads in them.
 ---
----   lua spec/fuzz/answer_body.lua SECONDS [SEED]
+---   lua spec/fuzz/response_body.lua SECONDS [SEED]
 ---
 --- No contact is accepted where the body is no answer or lists it, and none is in doubt without a cause.
 local capture = require "spec.support.capture"
@@ -79,8 +79,8 @@ local PIECES = {
 
 local function read_corpus()
   local pool = {}
-  for name in process.output("ls spec/fuzz/corpus/answer_body"):gmatch "[^\n]+" do
-    local file = assert(io.open("spec/fuzz/corpus/answer_body/" .. name, "rb"))
+  for name in process.output("ls spec/fuzz/corpus/response_body"):gmatch "[^\n]+" do
+    local file = assert(io.open("spec/fuzz/corpus/response_body/" .. name, "rb"))
     pool[#pool + 1] = file:read "*a"
     file:close()
   end
@@ -196,7 +196,7 @@ while not found and system.monotonic() - started < seconds do
     end
     bodies[i], lines[i] = made, hex_of(made)
   end
-  local verdicts = process.python("answer_witness.py", table.concat(lines, "\n") .. "\n")
+  local verdicts = process.python("response_witness.py", table.concat(lines, "\n") .. "\n")
   assert(#verdicts == ROUND, "Python did not answer")
   for i, verdict in ipairs(verdicts) do
     body = bodies[i]
@@ -216,5 +216,5 @@ client:close()
 if found then
   print(found)
 end
-print(("fuzz answer_body: seed %d, %.0f s, %d executions"):format(seed, system.monotonic() - started, executions))
+print(("fuzz response_body: seed %d, %.0f s, %d executions"):format(seed, system.monotonic() - started, executions))
 os.exit(found and 1 or 0)

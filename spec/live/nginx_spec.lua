@@ -24,29 +24,29 @@ end
 local LOCATIONS = [[
     location = /_there { return 204; }
     location = /static { return 200 "static"; }
-    location = /create { content_by_lua_block { require("spec.nginx.app").create() } }
-    location = /rewrite { rewrite_by_lua_block { require("spec.nginx.app").create() } }
+    location = /create { content_by_lua_block { require("spec.live.nginx.app").create() } }
+    location = /rewrite { rewrite_by_lua_block { require("spec.live.nginx.app").create() } }
     location = /access {
-      access_by_lua_block { require("spec.nginx.app").create() }
+      access_by_lua_block { require("spec.live.nginx.app").create() }
       content_by_lua_block { ngx.say "not reached" }
     }
-    location = /coroutine { content_by_lua_block { require("spec.nginx.app").in_coroutine() } }
-    location = /threads { content_by_lua_block { require("spec.nginx.app").in_threads() } }
-    location = /breaking { content_by_lua_block { require("spec.nginx.app").breaking() } }
-    location = /long { content_by_lua_block { require("spec.nginx.app").long() } }
-    location = /how_long { content_by_lua_block { require("spec.nginx.app").how_long() } }
-    location = /kill_thread { content_by_lua_block { require("spec.nginx.app").kill_thread() } }
-    location = /timer { content_by_lua_block { require("spec.nginx.app").in_timer() } }
-    location = /import { content_by_lua_block { require("spec.nginx.app").import() } }
-    location = /of_timer { content_by_lua_block { require("spec.nginx.app").of_timer() } }
-    location = /worker_thread { content_by_lua_block { require("spec.nginx.app").in_worker_thread() } }
-    location = /handles { content_by_lua_block { require("spec.nginx.app").handles() } }
-    location = /opened { content_by_lua_block { require("spec.nginx.app").opened() } }
-    location = /tried { content_by_lua_block { require("spec.nginx.app").tried() } }
+    location = /coroutine { content_by_lua_block { require("spec.live.nginx.app").in_coroutine() } }
+    location = /threads { content_by_lua_block { require("spec.live.nginx.app").in_threads() } }
+    location = /breaking { content_by_lua_block { require("spec.live.nginx.app").breaking() } }
+    location = /long { content_by_lua_block { require("spec.live.nginx.app").long() } }
+    location = /how_long { content_by_lua_block { require("spec.live.nginx.app").how_long() } }
+    location = /kill_thread { content_by_lua_block { require("spec.live.nginx.app").kill_thread() } }
+    location = /timer { content_by_lua_block { require("spec.live.nginx.app").in_timer() } }
+    location = /import { content_by_lua_block { require("spec.live.nginx.app").import() } }
+    location = /of_timer { content_by_lua_block { require("spec.live.nginx.app").of_timer() } }
+    location = /worker_thread { content_by_lua_block { require("spec.live.nginx.app").in_worker_thread() } }
+    location = /handles { content_by_lua_block { require("spec.live.nginx.app").handles() } }
+    location = /opened { content_by_lua_block { require("spec.live.nginx.app").opened() } }
+    location = /tried { content_by_lua_block { require("spec.live.nginx.app").tried() } }
     location = /filters {
-      header_filter_by_lua_block { require("spec.nginx.app").try("header_filter") }
-      body_filter_by_lua_block { require("spec.nginx.app").try("body_filter") }
-      log_by_lua_block { require("spec.nginx.app").try("log") }
+      header_filter_by_lua_block { require("spec.live.nginx.app").try("header_filter") }
+      body_filter_by_lua_block { require("spec.live.nginx.app").try("body_filter") }
+      log_by_lua_block { require("spec.live.nginx.app").try("log") }
       content_by_lua_block { ngx.say "filtered" }
     }
 ]]
@@ -67,11 +67,11 @@ http {
   lua_shared_dict results 1m;
   lua_shared_dict pace 1m;
   init_by_lua_block {
-    local app = require "spec.nginx.app"
+    local app = require "spec.live.nginx.app"
     app.base_url = "]] .. upstream .. [["
     app.open { secret_id = "sandbox-id", secret_key = "sandbox-key", base_url = app.base_url, ]] .. config .. [[ }
   }
-  init_worker_by_lua_block { require("spec.nginx.app").try("init_worker") ]] .. (options.init_worker or "") .. [[ }
+  init_worker_by_lua_block { require("spec.live.nginx.app").try("init_worker") ]] .. (options.init_worker or "") .. [[ }
   server {
     listen 127.0.0.1:@PORT@ backlog=2048;
 ]] .. LOCATIONS .. "  }\n}\n")
@@ -90,10 +90,10 @@ http {
   server {
     listen 127.0.0.1:@PORT@ backlog=2048;
     location = /_there { return 204; }
-    location = /held { content_by_lua_block { require("spec.nginx.gate").held() } }
-    location = /open { content_by_lua_block { require("spec.nginx.gate").open() } }
-    location = /close { content_by_lua_block { require("spec.nginx.gate").close() } }
-    location / { content_by_lua_block { require("spec.nginx.gate").answer() } }
+    location = /held { content_by_lua_block { require("spec.live.nginx.gate").held() } }
+    location = /open { content_by_lua_block { require("spec.live.nginx.gate").open() } }
+    location = /close { content_by_lua_block { require("spec.live.nginx.gate").close() } }
+    location / { content_by_lua_block { require("spec.live.nginx.gate").answer() } }
   }
 }
 ]])
@@ -504,7 +504,7 @@ describe("many handlers at once", function()
       workers = 1,
       config = UNPACED,
       http = "lua_max_running_timers 1;\n",
-      init_worker = 'require("spec.nginx.app").occupy()',
+      init_worker = 'require("spec.live.nginx.app").occupy()',
     })
     local crowd = app:crowd("/create?phone=1909555%d", 30)
     wait_until_held(gate, 30)

@@ -3,7 +3,7 @@ local rows = require "heymarket.rows"
 local system = require "heymarket.system"
 
 -- The folder of the support files, wherever the tests are started from.
-local here = debug.getinfo(1, "S").source:match "^@(.*)core_spec%.lua$" or "spec/"
+local here = debug.getinfo(1, "S").source:match "^@(.*)live/core_spec%.lua$" or "spec/"
 local support = here .. "support/"
 
 local function quote(text)

@@ -1,12 +1,12 @@
---- What each answer of the table (spec/answers) proves. One spec file for each sort of transport runs it: the table
---- is long, and on each new connection the client waits a moment for an answer that comes before its request.
+--- What each answer of the table (spec/live/responses) proves. One spec file for each sort of transport runs it: the
+--- table is long, and on each new connection the client waits a moment for an answer that comes before its request.
 ---
 --- Each answer meets create_contacts while the server stores nothing, so that "accepted" would be a lie where the
 --- answer proves nothing, and import while the server stores everything, so that "failed" would be one. The retry that
 --- follows and client:check() depend on the answer alone: they are tried over some transports only (ROLES). The whole
 --- table runs under Lua 5.4 and LuaJIT; under 5.1 to 5.3, the sanitizers and inside nginx only the answers that are
 --- marked `short`.
-local answers = require "spec.support.answers"
+local answers = require "spec.support.responses"
 local assert = require "luassert"
 local heymarket = require "heymarket"
 local server = require "spec.support.server"

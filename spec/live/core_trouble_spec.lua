@@ -10,7 +10,7 @@ local transport = require "heymarket.http.transport"
 local quote, output_of = process.quote, process.output
 
 local RUN = os.getenv "HEYMARKET_TEST_RUN"
-local here = debug.getinfo(1, "S").source:match "^@(.*)core_trouble_spec%.lua$" or "spec/"
+local here = debug.getinfo(1, "S").source:match "^@(.*)live/core_trouble_spec%.lua$" or "spec/"
 local support = here .. "support/"
 
 local folder, pipe, ports, forks

@@ -1,4 +1,5 @@
---- The table of answers in spec/answers, made ready for spec/support/answerserver.py; and that server as a Lua object.
+--- The table of responses in spec/live/responses, made ready for spec/support/response_server.py; and that server as a
+--- Lua object.
 local answers = {}
 
 local cjson = require("cjson").new()
@@ -8,7 +9,7 @@ local server = require "spec.support.server"
 
 cjson.encode_sparse_array(true, 1)
 
---- The classes of the table, in files of spec/answers.
+--- The classes of the table, in files of spec/live/responses.
 answers.CLASSES = { "status_line", "head", "length", "chunks", "trailers", "early", "json", "tls_end", "http2" }
 
 --- The phones of a request's contacts; @A@ in an answer stands for the first.
@@ -139,7 +140,7 @@ end
 ---@param name string
 ---@return table class `name`, `listeners` and `entries`
 function answers.class(name)
-  local class = dofile("spec/answers/" .. name .. ".lua")
+  local class = dofile("spec/live/responses/" .. name .. ".lua")
   class.listeners = class.listeners or OVER_HTTP1
   for _, entry in ipairs(class.entries) do
     prepared(class, entry)
@@ -178,7 +179,7 @@ Server.__index = Server
 function answers.start(certificate)
   local made = setmetatable({}, Server)
   made.pipe, made.port = server.spawn(
-    ("/usr/bin/env python3 spec/support/answerserver.py %s %s"):format(
+    ("/usr/bin/env python3 spec/support/response_server.py %s %s"):format(
       process.quote(certificate.certificate),
       process.quote(certificate.key)
     )

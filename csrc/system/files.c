@@ -1,75 +1,16 @@
-/* Clocks, randomness, terminals, durable and exclusive files, interrupts. */
-#include "../lua_compat.h"
+/* Files that are durable, exclusive and only for their owner. */
+#include "system.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h> /* dirname */
+#include <libgen.h>
 #include <limits.h>
-#include <lualib.h> /* LUA_FILEHANDLE on Lua 5.1 */
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-static double seconds_of(clockid_t clock) {
-    struct timespec now = {0, 0};
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static int system_monotonic(lua_State *L) {
-    lua_pushnumber(L, seconds_of(CLOCK_MONOTONIC));
-    return 1;
-}
-
-static int system_time(lua_State *L) {
-    lua_pushnumber(L, seconds_of(CLOCK_REALTIME));
-    return 1;
-}
-
-/* Not repeated after a signal: the caller wants to look at system.interrupts() then. */
-static int system_sleep(lua_State *L) {
-    double seconds = luaL_checknumber(L, 1);
-    if (seconds > 0) {
-        seconds = seconds < 1e9 ? seconds : 1e9;
-        struct timespec length = {(time_t)seconds, 0};
-        length.tv_nsec = (long)((seconds - (double)length.tv_sec) * 1e9);
-        nanosleep(&length, NULL);
-    }
-    return 0;
-}
-
-static int system_random(lua_State *L) {
-    uint64_t bits;
-    if (getentropy(&bits, sizeof bits) != 0) {
-        return luaL_error(L, "the system gives no random bytes");
-    }
-    lua_pushnumber(L, (double)(bits >> 11) / 9007199254740992.0);
-    return 1;
-}
-
-static int system_pid(lua_State *L) {
-    lua_pushinteger(L, (lua_Integer)getpid());
-    return 1;
-}
-
-static FILE *check_file(lua_State *L, int index) {
-#if LUA_VERSION_NUM >= 502
-    luaL_Stream *stream = luaL_checkudata(L, index, LUA_FILEHANDLE);
-    FILE *file = stream->closef != NULL ? stream->f : NULL;
-#else
-    FILE *file = *(FILE **)luaL_checkudata(L, index, LUA_FILEHANDLE);
-#endif
-    luaL_argcheck(L, file != NULL, index, "the file is closed");
-    return file;
-}
 
 static void push_reason(lua_State *L, int reason) {
     char text[128];
@@ -113,24 +54,8 @@ static int not_regular(lua_State *L) {
     return 3;
 }
 
-static int system_isatty(lua_State *L) {
-    lua_pushboolean(L, isatty(fileno(check_file(L, 1))));
-    return 1;
-}
-
-static int system_columns(lua_State *L) {
-    struct winsize size;
-    memset(&size, 0, sizeof size);
-    if (ioctl(fileno(check_file(L, 1)), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
-        lua_pushinteger(L, size.ws_col);
-    } else {
-        lua_pushnil(L);
-    }
-    return 1;
-}
-
 static int system_sync(lua_State *L) {
-    FILE *file = check_file(L, 1);
+    FILE *file = system_check_file(L, 1);
 #if defined(__APPLE__)
     bool good = fflush(file) == 0 && fsync(fileno(file)) == 0;
 #else
@@ -142,7 +67,7 @@ static int system_sync(lua_State *L) {
 /* For a file that holds people's data: it must be a regular file, only its owner can read it from
  * now on, and no program that is started from here gets the open handle. */
 static int system_protect(lua_State *L) {
-    int file = fileno(check_file(L, 1));
+    int file = fileno(system_check_file(L, 1));
     struct stat state;
     int flags = fcntl(file, F_GETFD);
     if (flags < 0 || fcntl(file, F_SETFD, flags | FD_CLOEXEC) < 0 || fstat(file, &state) != 0) {
@@ -204,7 +129,7 @@ static int system_sync_directory(lua_State *L) {
 /* The size of an open file, in bytes; nil and "replaced" or "gone" where the path is another file
  * by now, or none. */
 static int system_size(lua_State *L) {
-    int file = fileno(check_file(L, 1));
+    int file = fileno(system_check_file(L, 1));
     const char *path = luaL_checklstring(L, 2, NULL);
     struct stat ours, there;
     if (fstat(file, &ours) != 0) {
@@ -223,14 +148,14 @@ static int system_size(lua_State *L) {
 
 /* Cuts a file off after so many bytes. */
 static int system_truncate(lua_State *L) {
-    FILE *file = check_file(L, 1);
+    FILE *file = system_check_file(L, 1);
     double size = compat_checkwhole(L, 2);
     bool good = fflush(file) == 0 && ftruncate(fileno(file), (off_t)size) == 0;
     return outcome(L, good, errno);
 }
 
 static int system_lock(lua_State *L) {
-    bool good = flock(fileno(check_file(L, 1)), LOCK_EX | LOCK_NB) == 0;
+    bool good = flock(fileno(system_check_file(L, 1)), LOCK_EX | LOCK_NB) == 0;
     return outcome(L, good, errno);
 }
 
@@ -255,7 +180,7 @@ static int system_identity(lua_State *L) {
         link = good && S_ISLNK(state.st_mode);
         good = link ? stat(path, &state) == 0 : good;
     } else {
-        good = fstat(fileno(check_file(L, 1)), &state) == 0;
+        good = fstat(fileno(system_check_file(L, 1)), &state) == 0;
     }
     if (!good) {
         return outcome(L, false, errno);
@@ -295,7 +220,7 @@ static bool copy_bytes(int from, int to) {
 /* Copies an open file to a path where nothing is yet, not even a link; only the owner can read the
  * copy, and it is on the disk when this returns. nil, "exists" or "system", and the reason. */
 static int system_copy(lua_State *L) {
-    FILE *file = check_file(L, 1);
+    FILE *file = system_check_file(L, 1);
     const char *path = luaL_checklstring(L, 2, NULL);
     if (fflush(file) != 0) {
         return refused(L, "system", errno);
@@ -322,7 +247,7 @@ static int system_copy(lua_State *L) {
 /* The nanoseconds (within its second) of the time when an open file was last changed; with a second
  * argument it sets that time to now, with these nanoseconds. */
 static int system_nanoseconds(lua_State *L) {
-    FILE *file = check_file(L, 1);
+    FILE *file = system_check_file(L, 1);
     if (!lua_isnoneornil(L, 2)) {
         double wanted = compat_checkwhole(L, 2);
         luaL_argcheck(L, wanted < 1e9, 2, "must be less than a second");
@@ -342,71 +267,8 @@ static int system_nanoseconds(lua_State *L) {
     return 1;
 }
 
-/* Whoever wants to end in order must not be ended by a reader that went away: SIGPIPE is ignored
- * meanwhile, and writing fails instead. */
-enum { WATCHED = 4 };
-static const int watched[WATCHED] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
-static struct sigaction former[WATCHED];
-static bool watching;
-static volatile sig_atomic_t interrupts;
-static volatile sig_atomic_t keyboard_interrupts;
-
-static void on_interrupt(int number) {
-    int saved = errno;
-    interrupts++;
-    if (number == SIGINT && ++keyboard_interrupts >= 2) {
-        struct sigaction end;
-        memset(&end, 0, sizeof end);
-        end.sa_handler = SIG_DFL;
-        sigaction(SIGINT, &end, NULL);
-        raise(SIGINT); /* takes effect as soon as this handler returns */
-    }
-    errno = saved;
-}
-
-static void watch(void) {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    sigemptyset(&action.sa_mask); /* and no SA_RESTART: waiting calls shall return */
-    interrupts = 0;
-    keyboard_interrupts = 0;
-    compat_pin();
-    for (int i = 0; i < WATCHED; i++) {
-        action.sa_handler = watched[i] == SIGPIPE ? SIG_IGN : on_interrupt;
-        sigaction(watched[i], &action, &former[i]);
-        if (watched[i] == SIGHUP && former[i].sa_handler == SIG_IGN) {
-            sigaction(SIGHUP, &former[i], NULL); /* nohup: the terminal may go, this goes on */
-        }
-    }
-    watching = true;
-}
-
-static int system_interrupts(lua_State *L) {
-    static const char *const requests[] = {"count", "restore", NULL};
-    bool restore = luaL_checkoption(L, 1, "count", requests) == 1;
-    if (!restore && !watching) {
-        watch();
-    } else if (restore && watching) {
-        for (int i = 0; i < WATCHED; i++) {
-            sigaction(watched[i], &former[i], NULL);
-        }
-        watching = false;
-    }
-    lua_pushinteger(L, interrupts);
-    return 1;
-}
-
-EXPORTED int luaopen_heymarket_system(lua_State *L);
-
-int luaopen_heymarket_system(lua_State *L) {
+void system_open_files(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"monotonic", system_monotonic},
-        {"time", system_time},
-        {"sleep", system_sleep},
-        {"random", system_random},
-        {"pid", system_pid},
-        {"isatty", system_isatty},
-        {"columns", system_columns},
         {"sync", system_sync},
         {"prepare", system_prepare},
         {"protect", system_protect},
@@ -417,11 +279,7 @@ int luaopen_heymarket_system(lua_State *L) {
         {"identity", system_identity},
         {"copy", system_copy},
         {"nanoseconds", system_nanoseconds},
-        {"interrupts", system_interrupts},
         {NULL, NULL},
     };
-    compat_check_version(L, "heymarket.system");
-    lua_newtable(L);
     compat_setfuncs(L, functions);
-    return 1;
 }

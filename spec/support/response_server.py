@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A server that plays scripted answers byte by byte and keeps a ledger, for the table of answers in spec/answers.
+"""A server that plays scripted answers byte by byte and keeps a ledger, for the table of answers in spec/live/responses.
 
-    answerserver.py CERT KEY
+    response_server.py CERT KEY
 
 Listens on 127.0.0.1, prints the port of its control calls on one line, and ends when stdin does, or on SIGTERM.
 Control is JSON over HTTP:

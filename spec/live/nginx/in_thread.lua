@@ -1,4 +1,4 @@
---- What spec/nginx/app.lua runs in a VM of ngx.run_worker_thread.
+--- What spec/live/nginx/app.lua runs in a VM of ngx.run_worker_thread.
 local in_thread = {}
 
 --- Creates a contact; may block.

@@ -1,5 +1,5 @@
 -- luacheck: std min+ngx_lua, globals ngx
---- What the nginx of spec/nginx_spec.lua runs: one function per location.
+--- What the nginx of spec/live/nginx_spec.lua runs: one function per location.
 local app = {}
 
 local cjson = require("cjson").new()
@@ -214,7 +214,8 @@ end
 
 --- Creates a contact in a VM of ngx.run_worker_thread, where there is an `ngx` that cannot wait.
 function app.in_worker_thread()
-  local ok, value = ngx.run_worker_thread("pool", "spec.nginx.in_thread", "create", app.base_url, ngx.var.arg_phone)
+  local module = "spec.live.nginx.in_thread"
+  local ok, value = ngx.run_worker_thread("pool", module, "create", app.base_url, ngx.var.arg_phone)
   say { ok = ok, value = value }
 end
 

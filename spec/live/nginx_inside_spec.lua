@@ -4,21 +4,21 @@ local process = require "spec.support.process"
 
 -- Every spec runs inside nginx as well, but for these, and why.
 local NOT_INSIDE = {
-  ["spec/cli_spec.lua"] = "is about the command: terminals, signals, exit codes",
-  ["spec/core_spec.lua"] = "is about the C core alone: forks, signals, blocking waits",
-  ["spec/readme_spec.lua"] = "starts programs",
-  ["spec/answers_nginx_spec.lua"] = "starts nginx itself",
-  ["spec/nginx_spec.lua"] = "starts nginx itself",
-  ["spec/nginx_inside_spec.lua"] = "starts nginx itself",
-  ["spec/examples_nginx_spec.lua"] = "starts nginx itself",
+  ["spec/live/cli_spec.lua"] = "is about the command: terminals, signals, exit codes",
+  ["spec/live/core_spec.lua"] = "is about the C core alone: forks, signals, blocking waits",
+  ["spec/live/readme_spec.lua"] = "starts programs",
+  ["spec/live/responses_nginx_spec.lua"] = "starts nginx itself",
+  ["spec/live/nginx_spec.lua"] = "starts nginx itself",
+  ["spec/live/nginx_inside_spec.lua"] = "starts nginx itself",
+  ["spec/live/examples_nginx_spec.lua"] = "starts nginx itself",
 }
 
 -- Single tests of the others that are about a process.
 local LEFT_OUT = {
-  ["spec/options_spec.lua"] = { "opens nothing before its first call" }, -- a worker has sockets of its own
+  ["spec/behaviour/options_spec.lua"] = { "opens nothing before its first call" }, -- a worker has sockets of its own
   -- A worker looks at its sockets by the millisecond. By then this reset has come, and to libcurl there never was a
   -- connection: "certainly not delivered", which is as true as the "maybe" that these two expect.
-  ["spec/fault_spec.lua"] = {
+  ["spec/live/fault_spec.lua"] = {
     "leaves none over https, where the handshake comes first: reset_on_accept",
     "is tried again: reset_on_accept",
   },
@@ -53,7 +53,7 @@ http {
   server {
     listen 127.0.0.1:@PORT@;
     location = /_there { return 204; }
-    location = /run { content_by_lua_block { require("spec.nginx.inside").run() } }
+    location = /run { content_by_lua_block { require("spec.live.nginx.inside").run() } }
   }
 }
 ]], { environment = environment })
@@ -70,8 +70,8 @@ describe("inside nginx", function()
     end)
     return
   end
-  for file in process.output("ls spec/*_spec.lua"):gmatch "[^\n]+" do
-    if not NOT_INSIDE[file] and (ALL or file == "spec/answer_spec.lua") then
+  for file in process.output("ls spec/*_spec.lua spec/*/*_spec.lua"):gmatch "[^\n]+" do
+    if not NOT_INSIDE[file] and (ALL or file == "spec/live/response_spec.lua") then
       it(file .. " holds", function()
         local target = start()
         local left_out = LEFT_OUT[file] and cjson.encode(LEFT_OUT[file]) or "[]"

@@ -1,0 +1,51 @@
+/* Clocks, waiting, and random numbers. */
+#include "system.h"
+
+#include <stdint.h>
+#include <sys/random.h>
+#include <time.h>
+
+static double seconds_of(clockid_t clock) {
+    struct timespec now = {0, 0};
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static int system_monotonic(lua_State *L) {
+    lua_pushnumber(L, seconds_of(CLOCK_MONOTONIC));
+    return 1;
+}
+
+static int system_time(lua_State *L) {
+    lua_pushnumber(L, seconds_of(CLOCK_REALTIME));
+    return 1;
+}
+
+/* Not repeated after a signal: the caller wants to look at system.interrupts() then. */
+static int system_sleep(lua_State *L) {
+    double seconds = luaL_checknumber(L, 1);
+    if (seconds > 0) {
+        seconds = seconds < 1e9 ? seconds : 1e9;
+        struct timespec length = {(time_t)seconds, 0};
+        length.tv_nsec = (long)((seconds - (double)length.tv_sec) * 1e9);
+        nanosleep(&length, NULL);
+    }
+    return 0;
+}
+
+static int system_random(lua_State *L) {
+    uint64_t bits;
+    if (getentropy(&bits, sizeof bits) != 0) {
+        return luaL_error(L, "the system gives no random bytes");
+    }
+    lua_pushnumber(L, (double)(bits >> 11) / 9007199254740992.0);
+    return 1;
+}
+
+void system_open_clock(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"monotonic", system_monotonic}, {"time", system_time}, {"sleep", system_sleep},
+        {"random", system_random},       {NULL, NULL},
+    };
+    compat_setfuncs(L, functions);
+}

@@ -1,0 +1,31 @@
+/* What a terminal is like. */
+#include "system.h"
+
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static int system_isatty(lua_State *L) {
+    lua_pushboolean(L, isatty(fileno(system_check_file(L, 1))));
+    return 1;
+}
+
+static int system_columns(lua_State *L) {
+    struct winsize size;
+    memset(&size, 0, sizeof size);
+    if (ioctl(fileno(system_check_file(L, 1)), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+        lua_pushinteger(L, size.ws_col);
+    } else {
+        lua_pushnil(L);
+    }
+    return 1;
+}
+
+void system_open_terminal(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"isatty", system_isatty},
+        {"columns", system_columns},
+        {NULL, NULL},
+    };
+    compat_setfuncs(L, functions);
+}

@@ -1,5 +1,0 @@
--- The table of answers (spec/answers) over HTTP/2: its frames, and the bodies.
-require "spec.support.answer_cases"(
-  { describe = describe, it = it, setup = setup, teardown = teardown },
-  { "h2_tls12", "h2_tls13" }
-)
