@@ -373,7 +373,7 @@ describe("a disk", function()
     local log = assert(open(path))
     local sync = system.sync
     system.sync = function()
-      return nil, "Input/output error"
+      return nil, "system", "Input/output error"
     end
     assert(log:append "a 1")
     local ok, code, values = log:sync()
@@ -390,7 +390,7 @@ describe("a disk", function()
   it("whose directory does not take the new file refuses the log", function()
     local sync_directory = system.sync_directory
     system.sync_directory = function()
-      return nil, "Input/output error"
+      return nil, "system", "Input/output error"
     end
     local log, code = open(new_path())
     system.sync_directory = sync_directory

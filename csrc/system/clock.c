@@ -11,17 +11,19 @@ static double seconds_of(clockid_t clock) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* Seconds since some moment in the past; they never go back. */
 static int system_monotonic(lua_State *L) {
     lua_pushnumber(L, seconds_of(CLOCK_MONOTONIC));
     return 1;
 }
 
+/* Seconds since 1970. */
 static int system_time(lua_State *L) {
     lua_pushnumber(L, seconds_of(CLOCK_REALTIME));
     return 1;
 }
 
-/* Not repeated after a signal: the caller wants to look at system.interrupts() then. */
+/* A signal ends the wait: the caller looks at system.interrupts() then. */
 static int system_sleep(lua_State *L) {
     double seconds = luaL_checknumber(L, 1);
     if (seconds > 0) {
@@ -33,6 +35,7 @@ static int system_sleep(lua_State *L) {
     return 0;
 }
 
+/* A number from 0 up to and without 1: the 53 bits that a double holds. */
 static int system_random(lua_State *L) {
     uint64_t bits;
     if (getentropy(&bits, sizeof bits) != 0) {

@@ -1,4 +1,8 @@
-/* Files that are durable, exclusive and only for their owner. */
+/* Files that are durable, locked, and only for their owner.
+ *
+ * What fails gives nil, a code, and the system's own words for its reason. The code is "system", or
+ * a reason that callers tell apart: "in_use", "exists", "gone", "not_owner". A file that is not the
+ * expected one gives nil and "not_regular" or "replaced". */
 #include "system.h"
 
 #include <errno.h>
@@ -12,56 +16,34 @@
 #include <time.h>
 #include <unistd.h>
 
-static void push_reason(lua_State *L, int reason) {
-    char text[128];
-    text[0] = '\0';
-    if (reason == EWOULDBLOCK) {
-        lua_pushstring(L, "in use by another process");
-    } else {
-        /* strerror alone may share its text between threads. */
-#if defined(__GLIBC__)
-        lua_pushstring(L, strerror_r(reason, text, sizeof text));
-#else
-        strerror_r(reason, text, sizeof text);
-        lua_pushstring(L, text);
-#endif
-    }
+enum { OWNER_ONLY = S_IRUSR | S_IWUSR };
+
+static int push_true(lua_State *L) {
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
-/* true, or nil and the reason of the system call that just failed. */
-static int outcome(lua_State *L, bool good, int reason) {
-    if (good) {
-        lua_pushboolean(L, 1);
-        return 1;
-    }
+static int push_code(lua_State *L, const char *code) {
     lua_pushnil(L);
-    push_reason(L, reason);
+    lua_pushstring(L, code);
     return 2;
 }
 
-/* nil, a code for programs, and the reason of the system call that just failed. */
-static int refused(lua_State *L, const char *code, int reason) {
-    lua_pushnil(L);
-    lua_pushstring(L, code);
-    push_reason(L, reason);
+/* nil, a code, and the reason of the system call that failed. In glibc since 2.32 and in musl each
+ * thread has its own text from strerror. */
+static int push_failure(lua_State *L, const char *code, int reason) {
+    push_code(L, code);
+    lua_pushstring(L, strerror(reason));
     return 3;
 }
 
-static int not_regular(lua_State *L) {
-    lua_pushnil(L);
-    lua_pushstring(L, "not_regular");
-    lua_pushstring(L, "it is not a plain file");
-    return 3;
+static int push_outcome(lua_State *L, bool ok) {
+    return ok ? push_true(L) : push_failure(L, "system", errno);
 }
 
 static int system_sync(lua_State *L) {
     FILE *file = system_check_file(L, 1);
-#if defined(__APPLE__)
-    bool good = fflush(file) == 0 && fsync(fileno(file)) == 0;
-#else
-    bool good = fflush(file) == 0 && fdatasync(fileno(file)) == 0;
-#endif
-    return outcome(L, good, errno);
+    return push_outcome(L, fflush(file) == 0 && fdatasync(fileno(file)) == 0);
 }
 
 /* For a file that holds people's data: it must be a regular file, only its owner can read it from
@@ -71,92 +53,81 @@ static int system_protect(lua_State *L) {
     struct stat state;
     int flags = fcntl(file, F_GETFD);
     if (flags < 0 || fcntl(file, F_SETFD, flags | FD_CLOEXEC) < 0 || fstat(file, &state) != 0) {
-        return refused(L, "system", errno);
+        return push_failure(L, "system", errno);
     } else if (!S_ISREG(state.st_mode)) {
-        return not_regular(L);
-    } else if ((state.st_mode & 07777) != (S_IRUSR | S_IWUSR) &&
-               fchmod(file, S_IRUSR | S_IWUSR) != 0) {
-        int reason = errno;
-        return refused(L, reason == EPERM ? "not_owner" : "system", reason);
+        return push_code(L, "not_regular");
+    } else if ((state.st_mode & 07777) != OWNER_ONLY && fchmod(file, OWNER_ONLY) != 0) {
+        return push_failure(L, errno == EPERM ? "not_owner" : "system", errno);
     }
-    lua_pushboolean(L, 1);
-    return 1;
+    return push_true(L);
 }
 
 /* Looks whether a path is a regular file, without waiting for a pipe's other end, and makes an
  * empty one for its owner only where there is nothing, also at the end of a symbolic link. */
 static int system_prepare(lua_State *L) {
-    const char *path = luaL_checklstring(L, 1, NULL);
-    int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY,
-                    S_IRUSR | S_IWUSR);
-    int reason = errno;
-    if (file < 0) {
-        bool odd = reason == ENXIO || reason == EISDIR || reason == ENODEV;
-        return odd ? not_regular(L) : refused(L, "system", reason);
+    const char *path = luaL_checkstring(L, 1);
+    int file =
+        open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, OWNER_ONLY);
+    if (file < 0 && (errno == ENXIO || errno == EISDIR || errno == ENODEV)) {
+        return push_code(L, "not_regular");
+    } else if (file < 0) {
+        return push_failure(L, "system", errno);
     }
     struct stat state;
-    bool known = fstat(file, &state) == 0;
-    reason = errno;
+    int reason = fstat(file, &state) == 0 ? 0 : errno;
     close(file);
-    if (!known) {
-        return refused(L, "system", reason);
-    } else if (!S_ISREG(state.st_mode)) {
-        return not_regular(L);
-    }
-    lua_pushboolean(L, 1);
-    return 1;
+    return reason != 0              ? push_failure(L, "system", reason)
+           : S_ISREG(state.st_mode) ? push_true(L)
+                                    : push_code(L, "not_regular");
 }
 
-/* Makes sure that a file which was created is still there after a power cut: its name stands in the
- * directory. Where the path is a link, the directory of the file itself counts. */
+/* Makes sure that a new file is still there after a power cut: its name stands in the directory.
+ * Where the path is a link, the directory of the file itself counts. */
 static int system_sync_directory(lua_State *L) {
-    const char *path = luaL_checklstring(L, 1, NULL);
     char resolved[PATH_MAX];
-    if (realpath(path, resolved) == NULL) {
-        return outcome(L, false, errno);
-    }
-    int directory = open(dirname(resolved), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int directory = realpath(luaL_checkstring(L, 1), resolved) != NULL
+                        ? open(dirname(resolved), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                        : -1;
     if (directory < 0) {
-        return outcome(L, false, errno);
+        return push_failure(L, "system", errno);
     }
     /* Some file systems cannot sync a directory, and say so. */
-    bool good = fsync(directory) == 0 || errno == EINVAL || errno == ENOTSUP;
+    bool ok = fsync(directory) == 0 || errno == EINVAL || errno == ENOTSUP;
     int reason = errno;
     close(directory);
-    return outcome(L, good, reason);
+    return ok ? push_true(L) : push_failure(L, "system", reason);
 }
 
-/* The size of an open file, in bytes; nil and "replaced" or "gone" where the path is another file
- * by now, or none. */
+/* size(file, path) -> the size of an open file in bytes. "replaced" or "gone" where the path is
+ * another file by now, or none. */
 static int system_size(lua_State *L) {
     int file = fileno(system_check_file(L, 1));
-    const char *path = luaL_checklstring(L, 2, NULL);
+    const char *path = luaL_checkstring(L, 2);
     struct stat ours, there;
     if (fstat(file, &ours) != 0) {
-        return refused(L, "system", errno);
+        return push_failure(L, "system", errno);
     } else if (stat(path, &there) != 0) {
-        int reason = errno;
-        return refused(L, reason == ENOENT || reason == ENOTDIR ? "gone" : "system", reason);
+        return push_failure(L, errno == ENOENT || errno == ENOTDIR ? "gone" : "system", errno);
     } else if (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino) {
-        lua_pushnil(L);
-        lua_pushstring(L, "replaced");
-        return 2;
+        return push_code(L, "replaced");
     }
     lua_pushnumber(L, (lua_Number)ours.st_size);
     return 1;
 }
 
-/* Cuts a file off after so many bytes. */
+/* truncate(file, size): cuts a file off after so many bytes. */
 static int system_truncate(lua_State *L) {
     FILE *file = system_check_file(L, 1);
-    double size = compat_checkwhole(L, 2);
-    bool good = fflush(file) == 0 && ftruncate(fileno(file), (off_t)size) == 0;
-    return outcome(L, good, errno);
+    off_t size = (off_t)compat_checkwhole(L, 2);
+    return push_outcome(L, fflush(file) == 0 && ftruncate(fileno(file), size) == 0);
 }
 
+/* Locks a file for this open handle, without waiting. */
 static int system_lock(lua_State *L) {
-    bool good = flock(fileno(system_check_file(L, 1)), LOCK_EX | LOCK_NB) == 0;
-    return outcome(L, good, errno);
+    if (flock(fileno(system_check_file(L, 1)), LOCK_EX | LOCK_NB) == 0) {
+        return push_true(L);
+    }
+    return push_failure(L, errno == EWOULDBLOCK ? "in_use" : "system", errno);
 }
 
 static const char *kind_of(mode_t mode) {
@@ -170,20 +141,20 @@ static const char *kind_of(mode_t mode) {
 
 /* Which file an open file or a path is, and of what kind: two names of one file, whatever links
  * lead there, have the same identity. Nothing is opened. For a path a third value says whether it
- * is a symbolic link. nil and the reason where there is nothing. */
+ * is a symbolic link. */
 static int system_identity(lua_State *L) {
     struct stat state;
-    bool good, link = false;
+    bool found, link = false;
     if (lua_type(L, 1) == LUA_TSTRING) {
-        const char *path = luaL_checklstring(L, 1, NULL);
-        good = lstat(path, &state) == 0;
-        link = good && S_ISLNK(state.st_mode);
-        good = link ? stat(path, &state) == 0 : good;
+        const char *path = lua_tostring(L, 1);
+        found = lstat(path, &state) == 0;
+        link = found && S_ISLNK(state.st_mode);
+        found = link ? stat(path, &state) == 0 : found;
     } else {
-        good = fstat(fileno(system_check_file(L, 1)), &state) == 0;
+        found = fstat(fileno(system_check_file(L, 1)), &state) == 0;
     }
-    if (!good) {
-        return outcome(L, false, errno);
+    if (!found) {
+        return push_failure(L, "system", errno);
     }
     char identity[48];
     snprintf(identity, sizeof identity, "%llx:%llx", (unsigned long long)state.st_dev,
@@ -194,76 +165,69 @@ static int system_identity(lua_State *L) {
     return 3;
 }
 
+static bool write_all(int file, const char *bytes, size_t length) {
+    while (length > 0) {
+        ssize_t written = write(file, bytes, length);
+        if (written < 0 && errno != EINTR) {
+            return false;
+        }
+        bytes += written > 0 ? written : 0;
+        length -= written > 0 ? (size_t)written : 0;
+    }
+    return true;
+}
+
 /* Copies all that a descriptor can read from its start. */
 static bool copy_bytes(int from, int to) {
     char buffer[65536];
-    off_t at = 0;
-    for (;;) {
-        ssize_t size = pread(from, buffer, sizeof buffer, at);
-        if (size <= 0) {
-            if (size < 0 && errno == EINTR) {
-                continue;
-            }
-            return size == 0;
+    ssize_t size;
+    for (off_t at = 0; (size = pread(from, buffer, sizeof buffer, at)) != 0;) {
+        if (size > 0 ? !write_all(to, buffer, (size_t)size) : errno != EINTR) {
+            return false;
         }
-        for (ssize_t done = 0; done < size;) {
-            ssize_t written = write(to, buffer + done, (size_t)(size - done));
-            if (written < 0 && errno != EINTR) {
-                return false;
-            }
-            done += written > 0 ? written : 0;
-        }
-        at += size;
+        at += size > 0 ? size : 0;
     }
+    return true;
 }
 
 /* Copies an open file to a path where nothing is yet, not even a link; only the owner can read the
- * copy, and it is on the disk when this returns. nil, "exists" or "system", and the reason. */
+ * copy, and it is on the disk when this returns. "exists" where there is something. */
 static int system_copy(lua_State *L) {
     FILE *file = system_check_file(L, 1);
-    const char *path = luaL_checklstring(L, 2, NULL);
-    if (fflush(file) != 0) {
-        return refused(L, "system", errno);
-    }
-    int copy = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, S_IRUSR | S_IWUSR);
+    const char *path = luaL_checkstring(L, 2);
+    int copy = fflush(file) == 0
+                   ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, OWNER_ONLY)
+                   : -1;
     if (copy < 0) {
-        int reason = errno;
-        return refused(L, reason == EEXIST ? "exists" : "system", reason);
+        return push_failure(L, errno == EEXIST ? "exists" : "system", errno);
     }
-    bool good = copy_bytes(fileno(file), copy) && fsync(copy) == 0;
+    bool ok = copy_bytes(fileno(file), copy) && fsync(copy) == 0;
     int reason = errno;
-    if (close(copy) != 0 && good) {
-        good = false;
+    if (close(copy) != 0 && ok) {
+        ok = false;
         reason = errno;
     }
-    if (!good) {
-        unlink(path); /* what was made here is half a copy */
-        return refused(L, "system", reason);
+    if (!ok) {
+        unlink(path); /* half a copy is of no use */
+        return push_failure(L, "system", reason);
     }
-    lua_pushboolean(L, 1);
-    return 1;
+    return push_true(L);
 }
 
 /* The nanoseconds (within its second) of the time when an open file was last changed; with a second
  * argument it sets that time to now, with these nanoseconds. */
 static int system_nanoseconds(lua_State *L) {
     FILE *file = system_check_file(L, 1);
+    struct stat state;
     if (!lua_isnoneornil(L, 2)) {
         double wanted = compat_checkwhole(L, 2);
         luaL_argcheck(L, wanted < 1e9, 2, "must be less than a second");
         struct timespec times[2] = {{0, UTIME_OMIT}, {time(NULL), (long)wanted}};
-        bool good = fflush(file) == 0 && futimens(fileno(file), times) == 0;
-        return outcome(L, good, errno);
+        return push_outcome(L, fflush(file) == 0 && futimens(fileno(file), times) == 0);
+    } else if (fflush(file) != 0 || fstat(fileno(file), &state) != 0) {
+        return push_failure(L, "system", errno);
     }
-    struct stat state;
-    if (fflush(file) != 0 || fstat(fileno(file), &state) != 0) {
-        return outcome(L, false, errno);
-    }
-#if defined(__APPLE__)
-    lua_pushinteger(L, (lua_Integer)state.st_mtimespec.tv_nsec);
-#else
     lua_pushinteger(L, (lua_Integer)state.st_mtim.tv_nsec);
-#endif
     return 1;
 }
 

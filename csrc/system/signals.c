@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <string.h>
 #include <unistd.h>
 
 static int system_pid(lua_State *L) {
@@ -11,8 +10,8 @@ static int system_pid(lua_State *L) {
     return 1;
 }
 
-/* Whoever wants to end in order must not be ended by a reader that went away: SIGPIPE is ignored
- * meanwhile, and writing fails instead. */
+/* A reader that goes away must not end this process before it has reported: while the others are
+ * counted, SIGPIPE is ignored, and writing fails instead. */
 enum { WATCHED = 4 };
 static const int watched[WATCHED] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 static struct sigaction former[WATCHED];
@@ -20,13 +19,12 @@ static bool watching;
 static volatile sig_atomic_t interrupts;
 static volatile sig_atomic_t keyboard_interrupts;
 
+/* The second interrupt from the keyboard ends the process at once. */
 static void on_interrupt(int number) {
     int saved = errno;
     interrupts++;
     if (number == SIGINT && ++keyboard_interrupts >= 2) {
-        struct sigaction end;
-        memset(&end, 0, sizeof end);
-        end.sa_handler = SIG_DFL;
+        struct sigaction end = {.sa_handler = SIG_DFL};
         sigaction(SIGINT, &end, NULL);
         raise(SIGINT); /* takes effect as soon as this handler returns */
     }
@@ -34,32 +32,32 @@ static void on_interrupt(int number) {
 }
 
 static void watch(void) {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    sigemptyset(&action.sa_mask); /* and no SA_RESTART: waiting calls shall return */
-    interrupts = 0;
-    keyboard_interrupts = 0;
+    struct sigaction action = {0}; /* without SA_RESTART: calls that wait return */
+    interrupts = keyboard_interrupts = 0;
     compat_pin();
     for (int i = 0; i < WATCHED; i++) {
         action.sa_handler = watched[i] == SIGPIPE ? SIG_IGN : on_interrupt;
         sigaction(watched[i], &action, &former[i]);
         if (watched[i] == SIGHUP && former[i].sa_handler == SIG_IGN) {
-            sigaction(SIGHUP, &former[i], NULL); /* nohup: the terminal may go, this goes on */
+            sigaction(SIGHUP, &former[i], NULL); /* nohup: the process outlives its terminal */
         }
     }
-    watching = true;
 }
 
+static void restore(void) {
+    for (int i = 0; i < WATCHED; i++) {
+        sigaction(watched[i], &former[i], NULL);
+    }
+}
+
+/* interrupts(["count" | "restore"]) -> how many signals came since the first call. "restore" ends
+ * the counting and brings the former handlers back. */
 static int system_interrupts(lua_State *L) {
     static const char *const requests[] = {"count", "restore", NULL};
-    bool restore = luaL_checkoption(L, 1, "count", requests) == 1;
-    if (!restore && !watching) {
-        watch();
-    } else if (restore && watching) {
-        for (int i = 0; i < WATCHED; i++) {
-            sigaction(watched[i], &former[i], NULL);
-        }
-        watching = false;
+    bool count = luaL_checkoption(L, 1, "count", requests) == 0;
+    if (count != watching) {
+        (count ? watch : restore)();
+        watching = count;
     }
     lua_pushinteger(L, interrupts);
     return 1;

@@ -1,7 +1,6 @@
 /* What a terminal is like. */
 #include "system.h"
 
-#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -10,9 +9,9 @@ static int system_isatty(lua_State *L) {
     return 1;
 }
 
+/* columns(file) -> the width of a terminal, nil where the file is none */
 static int system_columns(lua_State *L) {
-    struct winsize size;
-    memset(&size, 0, sizeof size);
+    struct winsize size = {0};
     if (ioctl(fileno(system_check_file(L, 1)), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
         lua_pushinteger(L, size.ws_col);
     } else {

@@ -70,12 +70,12 @@ local CATALOGUE = {
   journal_damaged = "line {line} of the journal {path} is damaged, although it had reached the disk: somebody changed "
     .. "the file, or the disk fails; restore the journal, or import what is left with a new one",
   journal_gone = "the import stopped, because its journal {path} was deleted while it was in use",
-  journal_in_use = "another import is using the journal {path} ({problem})",
+  journal_in_use = "another import is using the journal {path}",
   journal_moved = "the journal {path} was changed while it was in use: a line is not where it was",
   journal_not_found = "the import stopped, because its journal {path} cannot be found any more: {problem}",
   journal_not_opened = "cannot open the journal {path}: {problem}",
   journal_not_private = "cannot make the journal {path} readable by its owner only: {problem}",
-  journal_not_regular = "cannot use {path} as a journal: {problem}",
+  journal_not_regular = "cannot use {path} as a journal: it is not a plain file",
   journal_old_version = "the journal {path} was made by heymarket 0.1, whose journals (version 1) hold too little to "
     .. "resume from; import what is left with a new journal",
   journal_other_format = "{path} is not a journal of this version of heymarket, and was left as it is",

@@ -559,7 +559,7 @@ describe("the failures file", function()
           if writes then return nil, "No space left on device" end
           return true
         end]],
-      [[require "heymarket.system".sync = function() return nil, "No space left on device" end]],
+      [[require "heymarket.system".sync = function() return nil, "system", "No space left on device" end]],
     } do
       os.remove(failed_path())
       local made = run({ "import", file, "--failures", failed_path() }, { chunk = chunk })

@@ -5,7 +5,8 @@ local process = require "spec.support.process"
 -- Every spec runs inside nginx as well, but for these, and why.
 local NOT_INSIDE = {
   ["spec/live/cli_spec.lua"] = "is about the command: terminals, signals, exit codes",
-  ["spec/live/core_spec.lua"] = "is about the C core alone: forks, signals, blocking waits",
+  ["spec/live/core_spec.lua"] = "is about the C core alone: forks, blocking waits",
+  ["spec/live/system_spec.lua"] = "is about a process: terminals, signals, blocking waits",
   ["spec/live/readme_spec.lua"] = "starts programs",
   ["spec/live/responses_nginx_spec.lua"] = "starts nginx itself",
   ["spec/live/nginx_spec.lua"] = "starts nginx itself",

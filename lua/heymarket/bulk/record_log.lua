@@ -86,7 +86,7 @@ function RecordLog:sync()
     return true
   end
   self.synced_at = self.clock()
-  local synced, problem = system.sync(self.file)
+  local synced, _, problem = system.sync(self.file)
   if not synced then
     return self:fail("sync_failed", { problem = problem })
   end
@@ -310,11 +310,11 @@ function RecordLog:repair_tail()
   if self.reader:seek "end" <= self.size then
     return true
   end
-  local cut, problem = system.truncate(self.file, self.size)
+  local cut, _, problem = system.truncate(self.file, self.size)
   if not cut then
     return self:fail("write_failed", { problem = problem })
   end
-  cut, problem = system.sync(self.file)
+  cut, _, problem = system.sync(self.file)
   if not cut then
     return self:fail("sync_failed", { problem = problem })
   end
@@ -327,9 +327,9 @@ function RecordLog:write_header(header)
   if not ok then
     return nil, code, values
   end
-  local synced, problem = system.sync(self.file)
+  local synced, _, problem = system.sync(self.file)
   if synced then
-    synced, problem = system.sync_directory(self.path)
+    synced, _, problem = system.sync_directory(self.path)
   end
   if not synced then
     return self:fail("sync_failed", { problem = problem })
@@ -344,9 +344,9 @@ function RecordLog:start(settings)
   if not ok then
     return nil, code, values
   end
-  local locked, holder = system.lock(self.file)
+  local locked, lock_code, problem = system.lock(self.file)
   if not locked then
-    return nil, "in_use", { problem = holder }
+    return nil, lock_code == "in_use" and lock_code or "not_opened", { problem = problem }
   end
   local found
   found, code, values = self:read_header(settings)

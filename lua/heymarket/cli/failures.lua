@@ -140,8 +140,9 @@ end
 
 -- Opens an ordinary file and locks it. Only its owner can read it from here on.
 local function open_ordinary(path)
-  local prepared, _, reason = system.prepare(path)
+  local prepared, code, reason = system.prepare(path)
   if not prepared then
+    reason = code == "not_regular" and "it is not a plain file" or reason
     return nil, ("the failures file %s cannot be opened: %s"):format(path, reason)
   end
   -- For reading and writing, since opening a pipe for both does not wait for its other end.
@@ -161,14 +162,14 @@ local function open_ordinary(path)
         .. "It stays as it is; choose another name"
     )
   end
-  local locked, why = system.lock(handle)
-  if not locked and why:find("in use", 1, true) then
+  local locked
+  locked, code = system.lock(handle)
+  if not locked and code == "in_use" then
     return refuse "the failures file %s is in use by another import"
   end
-  local protected
-  protected, _, reason = system.protect(handle)
+  local protected, _, problem = system.protect(handle)
   if not protected then
-    return refuse("the failures file %s cannot be made readable by its owner only: %s", reason)
+    return refuse("the failures file %s cannot be made readable by its owner only: %s", problem)
   end
   return handle
 end
@@ -190,7 +191,8 @@ function File:keep()
   until done or code ~= "exists" or number == MAX_COPIES
   local copy = self.path .. "." .. number
   if done then
-    done, reason = system.sync_directory(copy)
+    local _
+    done, _, reason = system.sync_directory(copy)
   end
   if not done then
     return nil, ("it was edited, and could not be kept as %s: %s"):format(copy, reason)
@@ -266,7 +268,8 @@ function File:begin()
     local ready, message = self:keep() -- it may have been edited since it was opened
     self.handle:seek "end" -- between reading and writing
     if ready then
-      ready, message = system.truncate(self.handle, 0)
+      local _
+      ready, _, message = system.truncate(self.handle, 0)
     end
     if not ready then
       self.problem = message
@@ -393,9 +396,9 @@ function File:close()
     return
   end
   self:flush()
-  local ok, message = true, nil
+  local ok, _, message = true, nil, nil
   if self.begun and not self.stream and not self.problem then
-    ok, message = system.sync(self.handle)
+    ok, _, message = system.sync(self.handle)
     system.nanoseconds(self.handle, self.checksum:nanoseconds())
   end
   local closed, problem = self.handle:close()
