@@ -4,7 +4,7 @@ local client = {}
 local runtime = require "heymarket.runtime"
 
 local core = runtime.native "heymarket.core"
-local sender = require "heymarket.http.sender"
+local endpoints = require "heymarket.api.endpoints"
 local engine = require "heymarket.bulk"
 local failure = require "heymarket.failure"
 local intake = require "heymarket.bulk.source"
@@ -13,6 +13,7 @@ local options = require "heymarket.options"
 local pacer = require "heymarket.http.pacer"
 local report = require "heymarket.report"
 local rows = require "heymarket.rows"
+local sender = require "heymarket.http.sender"
 local token = require "heymarket.http.token"
 local transport = require "heymarket.http.transport"
 
@@ -104,6 +105,56 @@ local function prepare(self, scope, given)
     return nil, problem
   end
   return options.read(scope, given, self.config)
+end
+
+-- Makes the sender of one call.
+local function new_sender(self, settings, before_send)
+  local config, clocks = self.config, self.runtime
+  return sender.new {
+    tokens = self.tokens,
+    pacer = self.pacer,
+    transport = self.transport,
+    monotonic = clocks.monotonic,
+    time = clocks.time,
+    random = clocks.random,
+    base_url = config.base_url,
+    connect_timeout = config.connect_timeout,
+    max_retry_after = config.max_retry_after,
+    timeout = settings.timeout,
+    max_attempts = settings.max_attempts,
+    concurrency = settings.concurrency,
+    requests_per_minute = settings.requests_per_minute,
+    deadline = settings.deadline,
+    should_stop = settings.should_stop,
+    emit = settings.on_event,
+    is_closed = function()
+      return self.closed
+    end,
+    before_send = before_send,
+  }
+end
+
+---@class heymarket.Context what the flows of create_contacts and import are given of the client
+---@field new_sender fun(settings: table, before_send: function?): table makes the sender of the call
+---@field monotonic fun():number clock in seconds
+---@field yield fun() lets others have their turn, during long work without waiting
+---@field base_url string
+---@field account string what the journal knows the account by
+---@field spare heymarket.Failure for the case that memory runs out
+
+local function context_of(self, call)
+  return {
+    new_sender = function(settings, before_send)
+      return new_sender(self, settings, before_send)
+    end,
+    monotonic = self.runtime.monotonic,
+    yield = function()
+      self.transport:yield()
+    end,
+    base_url = self.config.base_url,
+    account = self.account,
+    spare = call.spare,
+  }
 end
 
 -- A copy of the failure that ended a call, with the report of what was done.
@@ -231,7 +282,7 @@ local function create_contacts(self, call, contacts, given)
     return nil, problem
   end
   local index = 0
-  local running = engine.new(self, settings, report.new(math.huge), nil, call.spare)
+  local running = engine.new(context_of(self, call), settings, report.new(math.huge), nil, call.spare)
   running.taken = size
   call.running = running
   running.source = function()
@@ -288,7 +339,7 @@ local function import(self, call, source, given)
     end
     call.notes = notes
   end
-  local running = engine.new(self, settings, report.new(MAX_ITEMS), notes, call.spare)
+  local running = engine.new(context_of(self, call), settings, report.new(MAX_ITEMS), notes, call.spare)
   running.taken = whole or 0
   call.running = running
   running.source = intake.source(read, whole, settings, running, notes)
@@ -330,13 +381,13 @@ local function check(self, _, given)
     return nil, failure.is(issues) and issues or failure.invalid(issues)
   end
   settings.concurrency = 1
-  local calls = sender.new(self, settings)
-  calls:add { method = "GET", path = "/v1/inboxes", contacts = 0 }
-  local outcome = calls:next()
-  if outcome.refused then
+  local requests = new_sender(self, settings)
+  requests:add { endpoint = endpoints.inboxes, items = 0 }
+  local outcome = requests:next()
+  if outcome.value then
     return true
   end
-  return nil, outcome.failure or calls.stopped
+  return nil, outcome.failure or requests:stop_reason()
 end
 
 --- Are these credentials good? Writes nothing.

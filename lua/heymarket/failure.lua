@@ -170,6 +170,19 @@ function failure.with(original, facts)
   return setmetatable(made, Failure)
 end
 
+--- A copy with another message, such as one that has the original as one of its values.
+---@param original heymarket.Failure
+---@param code string of the message, see heymarket.messages
+---@param values table<string, any>?
+---@param facts table? further fields to set
+---@return heymarket.Failure
+function failure.reworded(original, code, values, facts)
+  local made = failure.with(original, facts or {})
+  made.message_code, made.values = code, safe_values(values)
+  made.message = one_line(messages.text(code, made.values))
+  return made
+end
+
 --- Is this value a failure of this module?
 ---@param value any
 ---@return boolean

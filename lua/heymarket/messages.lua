@@ -59,9 +59,56 @@ local CATALOGUE = {
 
   -- Loop --------------------------------------------------------------------------------------------------------
 
+  nginx_cannot_wait = "nginx cannot wait in the {phase} phase: make the call in rewrite, access, content or a timer; "
+    .. "from here, ngx.timer.at(0, …) starts one",
+
   -- HTTP --------------------------------------------------------------------------------------------------------
 
+  advise_address = "check {option:base_url}",
+  advise_certificate = "check the certificate of {option:base_url}, or give the right {option:ca_file}",
+  advise_ca_file = "check {option:ca_file}",
+  advise_client_certificate = "check the certificate",
+  advise_cipher = "the server offers no acceptable cipher",
+  advise_user_agent = "check {option:user_agent} and {option:base_url}",
+  bad_data = "the server refused the data[: {words}]",
+  connection_broke = "the connection broke before the response was complete[: {words}][; {advice}]",
+  connection_timeout = "connection timed out",
+  consecutive_failures = "stopped after {count} tries in a row without a usable response; the last: {last}",
+  client_closed = "the client was closed during the call",
+  deadline_passed = "the deadline of {seconds} s has passed",
+  denied = "the credentials are valid but give no access to this: check the rights of the API key's team[: {words}]",
+  no_time_for_retry = "the deadline of {seconds} s leaves no time for another try; the last: {last}",
+  rate_limited = "too many requests[: {words}]",
+  redirected = "the server redirects, which this API does not do: check {option:base_url}[: {words}]",
+  request_timeout = "the server gave up waiting for the request[: {words}]",
+  response_breaks_http2 = "the response breaks the rules of HTTP/2",
+  response_encoded = "the response is encoded in a way that was not asked for",
+  response_headers_too_large = "the headers of the response are larger than this client takes",
+  response_is_page = "the response is a web page, not one of this API: check {option:base_url} and {option:proxy}",
+  response_malformed = "the response is not one whole and well-formed HTTP response to this request[: {words}]",
+  response_not_http = "the response is not HTTP",
+  response_timeout = "no response came in time",
+  response_too_large = "the response is larger than this client takes",
+  server = "the server failed[: {words}]",
+  should_stop_raised = "should_stop raised an error: {raised}",
+  stopped_on_request = "stopped on request",
+  too_large = "the request is too large for the server[: {words}]",
+  unauthorized = "the credentials were not accepted: check {option:secret_id}, {option:secret_key} and this machine's "
+    .. "clock[: {words}]",
+  unexpected_status = "the server responded with status {status}, which this API does not give[: {words}]",
+  unreachable = "the server was not reached[: {words}][; {advice}]",
+
   -- API ---------------------------------------------------------------------------------------------------------
+
+  not_json = "the response is not JSON: {why}",
+  not_a_batch_response = 'the response is neither an array of contacts nor "ok"',
+  not_a_list = "the response is no list of {what}: check {option:base_url}",
+  not_an_object = "the response is no object with {what}: check {option:base_url}",
+  pages_repeat = "the server gave the same page of {what} again, so the list cannot be read to its end",
+  shows_token = "the response shows the token that was sent, so its contents are not used",
+  too_many_pages = "the list of {what} has more than {pages} pages",
+  unmatched_contacts = "the response lists {count} {count?contact|contacts} that {count?matches|match} no phone of the "
+    .. "request, so nobody knows which were refused",
 
   -- CSV ---------------------------------------------------------------------------------------------------------
 

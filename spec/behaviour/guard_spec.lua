@@ -630,8 +630,15 @@ end
 describe("an error of our own", function()
   -- Every function of the module, once for each place where it is called from outside its file.
   local MODULES = {
-    "heymarket.http.response",
+    "heymarket.api.batch_contacts",
+    "heymarket.api.endpoints",
     "heymarket.contact",
+    "heymarket.http.date",
+    "heymarket.http.events",
+    "heymarket.http.in_flight",
+    "heymarket.http.response",
+    "heymarket.http.stop",
+    "heymarket.http.try",
     "heymarket.http.sender",
     "heymarket.bulk",
     "heymarket.failure",
@@ -672,6 +679,7 @@ describe("an error of our own", function()
     last_report = true,
     count_open = true,
     statistics = true,
+    hook_error = true,
   }
 
   -- Names and tables of all functions that can be made to raise: those in the modules, and the methods of the objects
@@ -698,8 +706,21 @@ describe("an error of our own", function()
     end
     local engine = require "heymarket.bulk"
     local report = require "heymarket.report"
-    local made = engine.new(client, { concurrency = 1, batch_size = 1, overwrite = false }, report.new(1))
-    for _, object in ipairs { made, made.sender, made.books } do
+    local clocks = world.runtime
+    local requests = require("heymarket.http.sender").new {
+      transport = world,
+      monotonic = clocks.monotonic,
+      is_closed = function() end,
+    }
+    local context = {
+      monotonic = clocks.monotonic,
+      new_sender = function()
+        return requests
+      end,
+    }
+    local made = engine.new(context, { concurrency = 1, batch_size = 1, overwrite = false }, report.new(1))
+    local objects = { made, requests, made.books, requests.events, requests.in_flight, requests.stops, requests.tries }
+    for _, object in ipairs(objects) do
       add(getmetatable(object).__index, "object")
     end
     return list

@@ -286,7 +286,7 @@ describe("what a server writes back of the token", function()
     local failure = check(function(token)
       return { code = "RECV_ERROR", message = "lost " .. token:sub(1, -2), sent = true }
     end)
-    assert.are.equal("the connection broke before the answer was complete", failure.message)
+    assert.are.equal("the connection broke before the response was complete", failure.message)
   end)
 
   it("leaves alone what is no token", function()

@@ -3,7 +3,7 @@ local core = require "heymarket.core"
 local faces = require "spec.support.sandbox_faces"
 local heymarket = require "heymarket"
 local process = require "spec.support.process"
-local retry = require "heymarket.http.retry"
+local http_date = require "heymarket.http.date"
 local sandbox_server = require "heymarket.sandbox.server"
 local system = require "heymarket.system"
 
@@ -172,7 +172,7 @@ for _, name in ipairs(faces.names) do
         assert.truthy(id:find "^%x%x%x%x%x%x%x%x%-%x%x%x%x%-4%x%x%x%-[89ab]%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$")
         assert.is_nil(seen[id])
         seen[id] = true
-        assert.truthy(math.abs(retry.http_date(answer.headers.date) - system.time()) < 30)
+        assert.truthy(math.abs(http_date.parse(answer.headers.date) - system.time()) < 30)
       end
     end)
 

@@ -3,7 +3,8 @@
 --- create_contacts and import differ in where the entries come from and in what becomes of the books; the rest is here.
 local engine = {}
 
-local sender = require "heymarket.http.sender"
+local batch_contacts = require "heymarket.api.batch_contacts"
+local endpoints = require "heymarket.api.endpoints"
 local failure = require "heymarket.failure"
 local text = require "heymarket.util.text"
 
@@ -51,28 +52,26 @@ local function shift(queue)
 end
 
 --- Makes the engine of one call.
----@param client table
+---@param context table see client.lua
 ---@param options table of the call
 ---@param books table see report.lua
 ---@param journal table? see journal.lua
 ---@param spare heymarket.Failure see failure.spare
 ---@return table engine its `source`, a function that gives the next entry (and raises to stop the call), is to be set
-function engine.new(client, options, books, journal, spare)
-  local calls = sender.new(client, options)
-  if journal then
-    -- What is about to be sent is noted on the disk before it is on the wire.
-    calls.before_start = function()
-      return journal:commit()
-    end
+function engine.new(context, options, books, journal, spare)
+  -- What is about to be sent is noted on the disk before it is on the wire.
+  local before_send = journal and function()
+    return journal:commit()
   end
+  local calls = context.new_sender(options, before_send)
   return setmetatable({
-    client = client,
+    monotonic = context.monotonic,
     options = options,
     books = books,
     journal = journal,
     sender = calls,
-    path = "/v1/batch/contacts?overwrite=" .. tostring(options.overwrite),
-    started = client.runtime.monotonic(),
+    query = "overwrite=" .. tostring(options.overwrite),
+    started = context.monotonic(),
     batch_size = options.batch_size,
     max_bytes = MAX_BYTES,
     spare = spare,
@@ -99,7 +98,7 @@ function Engine:report(with_items)
     requests = requests,
     retries = retries,
     hook_error = hook_error,
-    elapsed = self.client.runtime.monotonic() - self.started,
+    elapsed = self.monotonic() - self.started,
   }, with_items)
 end
 
@@ -111,13 +110,6 @@ function Engine:guard(name, hook, ...)
     return false
   end
   return true
-end
-
--- Has a listed contact the id of one that the account holds? A server may write an empty id for a contact that it did
--- not create.
-local function has_id(remote)
-  local id = type(remote) == "table" and remote.id
-  return type(id) == "number" and id > 0 or type(id) == "string" and id:find "[^0]" ~= nil
 end
 
 -- Counts the outcome of a contact, once.
@@ -132,7 +124,7 @@ function Engine:book(entry, outcome, facts)
   item.index, item.position, item.contact, item.row = entry.index, entry.position, entry.contact, entry.row
   item.outcome = outcome
   if outcome == "rejected" then
-    item.reason = not self.options.overwrite and has_id(item.remote) and "exists" or "refused"
+    item.reason = not self.options.overwrite and batch_contacts.has_id(item.remote) and "exists" or "refused"
   end
   local on_item = self.options.on_item
   if not on_item or self.on_item_raised then
@@ -171,7 +163,7 @@ function Engine:tell_outcomes(request, counts, problem)
         type = "outcome",
         outcome = outcome,
         contacts = count,
-        method = request and request.method,
+        method = request and endpoints.batch_contacts.method,
         url = request and request.url,
         attempt = request and request.attempts,
         failure = problem,
@@ -364,10 +356,10 @@ function Engine:send(batch)
     bodies[i] = entry.body
     entry.request = batch
   end
-  batch.method = "POST"
-  batch.path = self.path
+  batch.endpoint = endpoints.batch_contacts
+  batch.query = self.query
   batch.body = "[" .. concat(bodies, ",") .. "]"
-  batch.contacts = #bodies
+  batch.items = #bodies
   self.sender:add(batch)
 end
 
@@ -489,42 +481,6 @@ function Engine:note(ok, problem)
   end
 end
 
--- Finds the contacts that an answer lists, by their phones. Where it lists one that is not in the request, nobody knows
--- which one was meant, and the failure says so.
-local function match(batch, refused)
-  local remotes, truncated = {}, {}
-  if refused[1] == nil then
-    return remotes, truncated
-  end
-  local known, strangers = {}, 0
-  for _, entry in ipairs(batch.entries) do
-    known[entry.phone] = true
-  end
-  for _, listed in ipairs(refused) do
-    local phone = listed.phone
-    if phone and known[phone] then
-      -- An account may hold two contacts of one phone. One that has an id shows that it exists.
-      if not remotes[phone] or not has_id(remotes[phone]) then
-        remotes[phone], truncated[phone] = listed.remote, listed.truncated
-      end
-    else
-      strangers = strangers + 1
-    end
-  end
-  if strangers == 0 then
-    return remotes, truncated
-  end
-  return remotes,
-    truncated,
-    failure.new(
-      "unexpected",
-      ("the answer lists %d contacts that match no phone of the request, so nobody knows which were refused"):format(
-        strangers
-      ),
-      { status = 200, delivered = "maybe", attempts = batch.attempts }
-    )
-end
-
 function Engine:settle_answer(batch, refused)
   self.answered = true
   local family = batch.family
@@ -535,7 +491,15 @@ function Engine:settle_answer(batch, refused)
       self.batch_size = math.min(self.batch_size, family.size)
     end
   end
-  local remotes, truncated, problem = match(batch, refused)
+  local remotes, truncated, unmatched = batch_contacts.match(refused, batch.entries)
+  local problem = unmatched > 0
+      and failure.make(
+        "unexpected",
+        "unmatched_contacts",
+        { count = unmatched },
+        { status = 200, delivered = "maybe", attempts = batch.attempts }
+      )
+    or nil
   if self.journal then
     self:note(self.journal:answered(batch.entries, remotes, problem, batch.possibly_sent, truncated))
   end
@@ -595,7 +559,7 @@ function Engine:book_open()
     counts[outcome] = counts[outcome] + 1
     self:book(entry, outcome, { failure = why })
   end
-  self:tell_outcomes({ method = "POST" }, counts, self.sender:stop_reason())
+  self:tell_outcomes({}, counts, self.sender:stop_reason())
 end
 
 -- What was read but never sent when the call stopped.
@@ -617,7 +581,7 @@ function Engine:book_unsent()
         rest[#rest + 1] = entry
       end
     end
-    self:book_batch { entries = rest, method = "POST" }
+    self:book_batch { entries = rest }
   end
 end
 
@@ -644,8 +608,8 @@ function Engine:go()
     local outcome = sending:next()
     if not outcome then
       break
-    elseif outcome.refused then
-      self:settle_answer(outcome.request, outcome.refused)
+    elseif outcome.value then
+      self:settle_answer(outcome.request, outcome.value)
     else
       self:settle_failure(outcome.request, outcome.failure)
     end
@@ -696,7 +660,7 @@ end
 ---@return heymarket.Report
 function Engine:last_report()
   self:count_open()
-  local ok, now = pcall(self.client.runtime.monotonic)
+  local ok, now = pcall(self.monotonic)
   local requests, retries = self.sender:statistics()
   return self.books:last_report(requests, retries, ok and now - self.started or 0)
 end

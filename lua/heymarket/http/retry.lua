@@ -1,79 +1,104 @@
---- When to try again: backoff, Retry-After and HTTP dates.
+--- Decides what follows a failed try: another try, the end of its request, or the end of the whole call.
+---
+--- All here are pure functions of a failure, the state of its request and the time.
 local retry = {}
 
+local failure = require "heymarket.failure"
+
 local BASE, CAP = 0.5, 30 -- seconds
--- The API counts requests by the minute, so a 429 needs more patience than a dropped connection.
+-- The API counts requests by the minute, so a 429 needs more patience than a broken connection.
 local BASE_RATE_LIMITED = 1
+-- After so many failed tries in a row, of whichever requests, the server counts as down.
+local MAX_CONSECUTIVE_FAILURES = 10
 
-local MONTHS = {}
-for number, name in ("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"):gmatch "()(%a+)" do
-  MONTHS[name] = (number + 3) / 4
-end
-
--- Days since 1970-01-01 of a date in the Gregorian calendar; os.time would read it in the local time zone.
-local function days(year, month, day)
-  if month <= 2 then
-    year, month = year - 1, month + 12
-  end
-  return 365 * year
-    + math.floor(year / 4)
-    - math.floor(year / 100)
-    + math.floor(year / 400)
-    + math.floor((153 * (month - 3) + 2) / 5)
-    + day
-    - 1
-    - 719468
-end
-
---- Reads a date of HTTP (RFC 9110, section 5.6.7: the preferred form and the two old ones).
----@param value string? such as "Sun, 06 Nov 1994 08:49:37 GMT"
----@return number? seconds Unix time
-function retry.http_date(value)
-  value = value or ""
-  local day, month, year, h, m, s = value:match "^%a+,? (%d%d)[ %-](%a%a%a)[ %-](%d+) (%d%d):(%d%d):(%d%d) GMT$"
-  if not day then
-    month, day, h, m, s, year = value:match "^%a+ (%a%a%a) ([%d ]%d) (%d%d):(%d%d):(%d%d) (%d+)$"
-  end
-  month, year = MONTHS[month], year and #year <= 4 and tonumber(year)
-  if not month or not year then
-    return nil
-  elseif year < 100 then
-    year = year + (year < 70 and 2000 or 1900)
-  end
-  day, h, m, s = tonumber(day), tonumber(h), tonumber(m), tonumber(s)
-  local next_month = month < 12 and days(year, month + 1, 1) or days(year + 1, 1, 1)
-  if day < 1 or days(year, month, day) >= next_month or h > 23 or m > 59 or s > 60 then
-    return nil
-  end
-  return days(year, month, day) * 86400 + h * 3600 + m * 60 + s
-end
-
-local LONGEST = 2 ^ 31 -- seconds: a lifetime. More digits could make an infinite number, which JSON does not have.
-
---- Reads Retry-After: seconds or a date (RFC 9110, section 10.2.3).
----@param value string?
----@param now number Unix time, by the server's clock where the answer tells it
----@return number? seconds from now, 0 or more
-function retry.after(value, now)
-  if not value then
-    return nil
-  end
-  local seconds = value:match "^%d+$" or value:match "^%d+%.%d*$"
-  if seconds then
-    return math.min(tonumber(seconds), LONGEST)
-  end
-  local date = retry.http_date(value)
-  return date and math.min(math.max(0, date - now), LONGEST)
-end
+---@class heymarket.RetryState
+---@field attempts integer tries of this request so far, 1 or more
+---@field max_attempts integer
+---@field max_retry_after number seconds; a server that asks for more is not waited for
+---@field repeatable boolean may the request be sent again although the server may have acted on it?
+---@field was_unauthorized boolean was an earlier try of this request answered with 401?
+---@field stopped boolean has the call stopped?
+---@field deadline number? monotonic time at which the call ends
+---@field deadline_seconds number? the same as the user gave it
+---@field consecutive_failures integer failed tries in a row, of all requests of the call, this one included
+---@field random fun():number uniform in [0, 1)
 
 --- Exponential backoff with full jitter.
----@param attempt integer tries made so far, 1 or more
+---@param attempts integer tries made so far, 1 or more
 ---@param random fun():number uniform in [0, 1)
 ---@param kind string kind of the failure
 ---@return number seconds
-function retry.backoff(attempt, random, kind)
+function retry.backoff(attempts, random, kind)
   local base = kind == "rate_limited" and BASE_RATE_LIMITED or BASE
-  return random() * math.min(CAP, base * 2 ^ (attempt - 1))
+  return random() * math.min(CAP, base * 2 ^ (attempts - 1))
+end
+
+--- Counts failed tries in a row. A refusal ends the row: somebody answers.
+---@param count integer before this failure
+---@param problem heymarket.Failure
+---@return integer count
+function retry.count_failure(count, problem)
+  return (problem.retryable or problem.kind == "unexpected") and count + 1 or 0
+end
+
+-- The seconds before another try; the second value is true where the server asks for more than the user allows.
+local function delay_of(problem, state)
+  local delay = retry.backoff(state.attempts, state.random, problem.kind)
+  local asked = problem.retry_after or 0
+  if asked > state.max_retry_after then
+    return state.max_retry_after, true
+  end
+  return math.max(delay, asked), false
+end
+
+local function decide_credentials(problem, state)
+  if problem.kind == "denied" or state.was_unauthorized or state.attempts >= state.max_attempts then
+    return "stop", nil, problem, problem
+  end
+  return "retry", 0 -- once more, with a new token
+end
+
+local function decide_retryable(problem, state, now)
+  local delay, is_too_long = delay_of(problem, state)
+  if is_too_long and problem.kind == "rate_limited" then
+    return "stop", delay, problem, problem
+  elseif is_too_long or state.attempts >= state.max_attempts then
+    return "fail", delay, problem
+  elseif problem.delivered == "maybe" and not state.repeatable then
+    return "fail", delay, problem
+  elseif state.deadline and now + delay >= state.deadline then
+    -- It could only start when the call is over. Other requests may still have time.
+    local values = { seconds = state.deadline_seconds, last = problem }
+    return "fail", delay, failure.reworded(problem, "no_time_for_retry", values, { kind = "timeout" })
+  end
+  return "retry", delay
+end
+
+--- Decides what follows a failed try.
+---@param problem heymarket.Failure of the try
+---@param state heymarket.RetryState
+---@param now number monotonic time
+---@return "retry"|"fail"|"stop" decision "fail" ends the request, "stop" the whole call
+---@return number? delay seconds before the next try; after a 429 they hold for all requests of the client, whatever the
+--- decision
+---@return heymarket.Failure? failure what the request ends with
+---@return heymarket.Failure? reason why the call stops
+function retry.decide(problem, state, now)
+  local decision, delay, final, reason
+  if state.stopped then
+    return "fail", nil, problem
+  elseif problem.kind == "unauthorized" or problem.kind == "denied" then
+    return decide_credentials(problem, state)
+  elseif problem.retryable then
+    decision, delay, final, reason = decide_retryable(problem, state, now)
+  else
+    decision, final = "fail", problem
+  end
+  if decision == "fail" and state.consecutive_failures >= MAX_CONSECUTIVE_FAILURES then
+    local values = { count = state.consecutive_failures, last = final }
+    return "stop", delay, final, failure.reworded(final, "consecutive_failures", values)
+  end
+  return decision, delay, final, reason
 end
 
 return retry

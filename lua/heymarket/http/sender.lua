@@ -1,93 +1,82 @@
---- Sender: the requests of one call, from the first try to the final answer.
+--- Sender: the requests of one call, from the first try to the final response.
 ---
---- Requests go in with `add`; `next` gives them back one by one with what came of them. Between the two it signs, keeps
---- the pace, retries, and decides when to give up. It knows nothing of contacts.
+--- Requests go in with `add`; `next` gives each back with its value or its failure. Between the two the sender signs,
+--- keeps the pace, retries, and decides when to give up. What a response means is known to the endpoint of its request.
 local sender = {}
 
+local events = require "heymarket.http.events"
 local failure = require "heymarket.failure"
+local fifo = require "heymarket.util.fifo"
+local in_flight = require "heymarket.http.in_flight"
 local response = require "heymarket.http.response"
 local retry = require "heymarket.http.retry"
+local stop = require "heymarket.http.stop"
 local text = require "heymarket.util.text"
+local try = require "heymarket.http.try"
 
 local Sender = {}
 Sender.__index = Sender
 
--- After so many failed tries in a row, of whichever requests, the server counts as down and the call stops.
-local MAX_CONSECUTIVE_FAILURES = 10
--- The transport ends every try within its timeout. One of which it says nothing for so much longer (s) is lost, and
--- nobody waits for it any more.
-local LOST_AFTER = 10
-local LOOK_EVERY = 1 -- seconds between two looks for lost tries
+local LONGEST_WAIT = 1 -- seconds; then `should_stop` is asked again
 
 ---@class heymarket.Request
----@field method string
----@field path string path and query, after base_url
+---@field endpoint heymarket.Endpoint
+---@field query string? after the path
 ---@field body string?
----@field contacts integer number of contacts in it
+---@field items integer contacts in it
+---@field url string? of the last try
 ---@field attempts integer tries made
----@field possibly_sent boolean an earlier try may have been acted upon
----@field failure heymarket.Failure? what came of the last try; nil while one is on its way
+---@field possibly_sent boolean? an earlier try may have been acted upon
+---@field failure heymarket.Failure? of the last try; nil while one is in flight
+---@field due number monotonic time from which the next try may start
 
----@class heymarket.Try one try of a request: what a transport is given, and gives back in its result
----@field request heymarket.Request
----@field method string
----@field url string
----@field body string?
----@field timeout number seconds
+---@class heymarket.Sender.Dependencies
+---@field tokens table see http/token.lua
+---@field pacer table see http/pacer.lua
+---@field transport table see http/transport.lua
+---@field monotonic fun():number seconds
+---@field time fun():number Unix seconds
+---@field random fun():number uniform in [0, 1)
+---@field base_url string
+---@field timeout number seconds for one try
 ---@field connect_timeout number seconds
----@field started number monotonic time
----@field ended fun() to be called when the try has ended, however it ended
+---@field max_attempts integer tries of one request
+---@field max_retry_after number seconds
+---@field concurrency integer requests in flight at a time
+---@field requests_per_minute integer|false
+---@field deadline number? seconds for all requests together
+---@field is_closed fun():boolean has the client been closed?
+---@field should_stop (fun():any)? asked at least once a second; a true value stops the call
+---@field emit fun(event: table)? is told of every event
+---@field before_send (fun():boolean?, heymarket.Failure?)? runs before a try starts; nil and a failure stop the call
 
 --- Makes the sender of one call.
----@param client table tokens, pacer, transport, runtime and base_url of the client
----@param options table of the call
-function sender.new(client, options)
-  local now = client.runtime.monotonic()
-  return setmetatable({
-    client = client,
-    options = options,
-    limit = options.concurrency, -- requests on their way at a time
-    queue = {}, -- waiting requests, in the order in which they came
-    in_flight = 0,
-    on_way = {}, -- the tries that are on their way, as keys
-    next_look = 0, -- monotonic time of the next look for lost tries
-    completions = client.transport:completions(),
-    ended = {}, -- requests with their outcome that `next` has not given out yet
+---@param dependencies heymarket.Sender.Dependencies
+function sender.new(dependencies)
+  local self = {
+    queue = {}, -- requests that wait for a try, in the order in which they came
+    ended = fifo.new(), -- outcomes that `next` has not given yet
+    completions = dependencies.transport:completions(),
     consecutive_failures = 0,
     requests = 0,
     retries = 0,
-    deadline = options.deadline and now + options.deadline,
-    stopped = nil, -- the failure that ended it all
-    before_start = nil, -- asked before a request starts; nil and a failure end the call
-  }, Sender)
-end
-
-local function call_hook(hook, event)
-  local problem = event.failure
-  if problem and (problem.body or problem.details) then
-    -- Events are for logs, and a server may write back what it was sent.
-    event.failure = failure.with(problem, {})
-    event.failure.body, event.failure.details = nil, nil
+    stopped = nil, -- the failure that ended the call
+  }
+  for name, value in pairs(dependencies) do
+    self[name] = value
   end
-  hook(event)
-end
-
-local function hook_error(raised)
-  return "on_event raised an error: " .. text.raised(raised)
+  self.events, self.emit = events.new(dependencies.emit), nil
+  self.in_flight = in_flight.new()
+  self.stops = stop.new(dependencies)
+  self.ends_at = self.stops:limit()
+  self.tries = try.new(dependencies, self.ends_at)
+  return setmetatable(self, Sender)
 end
 
 --- Reports an event to the user's hook. Its errors do not disturb the call; the first is kept for the report.
 ---@param event table
 function Sender:emit(event)
-  local hook = self.options.on_event
-  if not hook then
-    return
-  end
-  local ok, raised = pcall(call_hook, hook, event)
-  if not ok and not self.hook_error then
-    local made, message = pcall(hook_error, raised)
-    self.hook_error = made and message or "on_event raised an error"
-  end
+  self.events:emit(event)
 end
 
 --- Takes a request in.
@@ -98,10 +87,10 @@ function Sender:add(request)
   self.queue[#self.queue + 1] = request
 end
 
---- Number of requests that are not given back yet.
+--- Number of requests that were not given back yet.
 ---@return integer
 function Sender:pending()
-  return #self.queue + self.in_flight + #self.ended
+  return #self.queue + self.in_flight:count() + self.ended:length()
 end
 
 --- Ends the call: nothing more is started; what is in flight is awaited.
@@ -119,23 +108,13 @@ end
 --- What the call has cost so far.
 ---@return integer requests tries that were started
 ---@return integer retries those of them that repeated an earlier one
----@return string? hook_error what on_event raised first
+---@return string? hook_error what `emit` raised first
 function Sender:statistics()
-  return self.requests, self.retries, self.hook_error
+  return self.requests, self.retries, self.events:hook_error()
 end
 
-local function event_of(request, kind)
-  return {
-    type = kind,
-    method = request.method,
-    url = request.url,
-    attempt = request.attempts,
-    contacts = request.contacts,
-    bytes = request.body and #request.body or 0,
-  }
-end
-
-function Sender:finish(request, refused, problem)
+-- Gives a request back with its value or its failure.
+function Sender:finish(request, value, problem)
   if problem then
     if request.possibly_sent and problem.delivered == "no" then
       problem = failure.with(problem, { delivered = "maybe" })
@@ -145,10 +124,10 @@ function Sender:finish(request, refused, problem)
     end
   end
   request.failure = problem
-  self.ended[#self.ended + 1] = { request = request, refused = refused, failure = problem }
+  self.ended:push { request = request, value = value, failure = problem }
 end
 
--- What is left when the call has stopped: requests that were tried keep the failure of their last try.
+-- When the call has stopped, requests that were tried keep the failure of their last try.
 function Sender:drop_queue()
   for _, request in ipairs(self.queue) do
     self:finish(request, nil, request.failure)
@@ -156,281 +135,220 @@ function Sender:drop_queue()
   self.queue = {}
 end
 
-function Sender:deadline_failure()
-  return failure.new("timeout", ("the deadline of %g s has passed"):format(self.options.deadline), {
-    retryable = true,
-  })
-end
-
 function Sender:emit_retry(request, problem, delay)
-  local event = event_of(request, "retry")
+  local event = events.of(request, "retry")
   event.delay, event.failure, event.status, event.request_id = delay, problem, problem.status, problem.request_id
   self:emit(event)
 end
 
--- Decides what a failed try means: try again (true) or not (false, and what to say instead of the failure).
-function Sender:may_retry(request, problem, started)
-  local options = self.options
-  if self.stopped then
-    return false
-  elseif problem.kind == "unauthorized" then
-    -- Once more, with a new token.
-    if request.refused_token or request.attempts >= options.max_attempts then
-      self:stop(problem)
-      return false
-    end
-    request.refused_token = true
-    request.due = 0
-    self:emit_retry(request, problem, 0)
-    return true
-  elseif problem.kind == "denied" then
-    self:stop(problem)
-    return false
-  end
-  if not problem.retryable then
-    return false
-  end
-  local now = self.client.runtime.monotonic()
-  local delay = retry.backoff(request.attempts, self.client.runtime.random, problem.kind)
-  local asked = problem.retry_after
-  if asked then
-    if asked > self.client.config.max_retry_after then
-      -- Asking sooner than the server wants is pointless, and waiting longer than the user wants is not ours to do.
-      if problem.kind == "rate_limited" then
-        self.client.pacer:on_throttled(self.client.config.max_retry_after, started)
-        self:stop(problem)
-      end
-      return false
-    end
-    delay = math.max(delay, asked)
-  end
-  if problem.kind == "rate_limited" then
-    self.client.pacer:on_throttled(delay, started)
-  end
-  if request.attempts >= options.max_attempts then
-    return false
-  end
-  if self.deadline and now + delay >= self.deadline then
-    -- It could only start when the call is over. Other requests may still have time.
-    return false,
-      failure.with(problem, {
-        kind = "timeout",
-        message = ("the deadline of %g s leaves no time for another try; the last: %s"):format(
-          options.deadline,
-          problem.message
-        ),
-      })
-  end
-  request.due = now + delay
-  self:emit_retry(request, problem, delay)
-  return true
+-- What retry.decide needs to know of a request.
+function Sender:retry_state(request)
+  return {
+    attempts = request.attempts,
+    max_attempts = self.max_attempts,
+    max_retry_after = self.max_retry_after,
+    repeatable = request.endpoint.repeatable,
+    was_unauthorized = request.was_unauthorized,
+    stopped = self.stopped ~= nil,
+    deadline = self.ends_at,
+    deadline_seconds = self.deadline,
+    consecutive_failures = self.consecutive_failures,
+    random = self.random,
+  }
 end
 
--- Reads what came of a try.
-function Sender:on_result(result)
-  local try, client = result.request, self.client
-  if not self.on_way[try] then
-    return -- it was given up before
-  end
-  self.on_way[try] = nil
-  self.in_flight = self.in_flight - 1
-  local request = try.request
-  local now = client.runtime.time()
-  local bearer = client.tokens:of(try)
-  local refused, problem, about = response.read(result, {
-    token = bearer,
-    sent = request.body,
-    now = now,
-    inboxes = request.method == "GET",
-  })
-  local event = event_of(request, "response")
-  event.status, event.elapsed, event.failure = result.status, result.elapsed, problem
-  event.request_id = about.request_id
-  self:emit(event)
-  if refused then
-    self.consecutive_failures = 0
-    client.pacer:on_success(try.started)
-    self:finish(request, refused)
-    return
-  end
+-- A try has failed: its request goes back into the queue, or has ended.
+function Sender:on_failure(request, problem, started)
   problem.attempts = request.attempts
   request.failure = problem
-  if problem.kind == "unauthorized" then
-    client.tokens:refuse(bearer, about.date)
+  self.consecutive_failures = retry.count_failure(self.consecutive_failures, problem)
+  local now = self.monotonic()
+  local decision, delay, final, reason = retry.decide(problem, self:retry_state(request), now)
+  if problem.kind == "rate_limited" and delay then
+    self.pacer:on_throttled(delay, started)
   end
-  if problem.retryable or problem.kind == "unexpected" then
-    self.consecutive_failures = self.consecutive_failures + 1
-  else
-    self.consecutive_failures = 0 -- a refusal is an answer: somebody is there
-  end
-  local again, instead = self:may_retry(request, problem, try.started)
-  problem = instead or problem
-  if problem.delivered == "maybe" then
-    request.possibly_sent = true
-  end
-  if again then
+  request.was_unauthorized = request.was_unauthorized or problem.kind == "unauthorized"
+  request.possibly_sent = request.possibly_sent or problem.delivered == "maybe" or nil
+  if decision == "retry" then
+    request.due = now + delay
+    self:emit_retry(request, problem, delay)
     self.queue[#self.queue + 1] = request
     return
   end
-  self:finish(request, nil, problem)
-  if self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES then
-    self:stop(failure.with(problem, {
-      message = ("stopped after %d tries in a row without a usable answer; the last: %s"):format(
-        self.consecutive_failures,
-        problem.message
-      ),
-    }))
+  self:finish(request, nil, final)
+  if decision == "stop" then
+    self:stop(reason)
   end
 end
 
--- The next try of a request, its headers, and the event that tells of it. The headers hold the token, so they are kept
--- in no table: a try can be printed or logged while it is on its way.
-function Sender:prepare(request, permit)
-  local client, now = self.client, self.client.runtime.monotonic()
-  local timeout = self.options.timeout
-  if self.deadline then
-    timeout = math.max(0.001, math.min(timeout, self.deadline - now))
+-- Reads a response, and has its endpoint read it. Returns the value, or nil and the failure.
+local function read(result, endpoint, sent)
+  local answered, problem = response.read(result, sent)
+  if problem then
+    return nil, problem, answered
   end
-  local try = {
-    request = request,
-    method = request.method,
-    url = client.config.base_url .. request.path,
-    body = request.body,
-    timeout = timeout,
-    connect_timeout = math.min(client.config.connect_timeout, timeout),
-    started = now,
-  }
-  function try.ended()
-    if permit then
-      client.pacer:finish(permit)
-      permit = nil
-    end
+  local value, code, values = endpoint.read(answered)
+  if value == nil then
+    problem = answered:unexpected(code, values)
   end
-  local headers = {
-    "Authorization: Bearer " .. client.tokens:lend(try),
-    "Accept: application/json",
-    request.body and "Content-Type: application/json",
-  }
-  local event = event_of(request, "request")
-  event.url, event.attempt = try.url, request.attempts + 1
-  return try, headers, event
+  return value, problem, answered
 end
 
-function Sender:start(try, headers, event)
-  local request = try.request
+-- A try has ended.
+function Sender:on_result(result)
+  local tried = result.request
+  if not self.in_flight:remove(tried) then
+    return -- it was given up before
+  end
+  local request, token = tried.request, self.tokens:of(tried)
+  local sent = { token = token, body = request.body, now = self.time() }
+  local value, problem, answered = read(result, request.endpoint, sent)
+  local event = events.of(request, "response")
+  event.status, event.elapsed, event.failure = result.status, result.elapsed, problem
+  event.request_id = answered.request_id
   self:emit(event)
-  if self.client.closed then
-    -- The hook has closed the client: nothing of this try has left.
-    try.ended()
-    self.queue[#self.queue + 1] = request
+  if not problem then
+    self.consecutive_failures = 0
+    self.pacer:on_success(tried.started)
+    self:finish(request, value)
     return
+  elseif problem.kind == "unauthorized" then
+    self.tokens:refuse(token, answered.date)
   end
+  self:on_failure(request, problem, tried.started)
+end
+
+-- The next try of a request, its headers, and its event.
+function Sender:prepare(request, permit)
+  local made, headers = self.tries:prepare(request, permit, self.monotonic())
+  local event = events.of(request, "request")
+  event.url, event.attempt = made.url, request.attempts + 1
+  return made, headers, event
+end
+
+-- Counts a try that starts now.
+function Sender:count_try(started)
+  local request = started.request
   request.attempts = request.attempts + 1
-  request.url = try.url
+  request.url = started.url
   request.failure = nil
   self.requests = self.requests + 1
   if request.attempts > 1 then
     self.retries = self.retries + 1
   end
-  self.on_way[try] = true
-  self.in_flight = self.in_flight + 1
-  local transport = self.client.transport
-  local ok, started, code, message = pcall(transport.start, transport, try, self.completions, headers)
+  self.in_flight:add(started)
+end
+
+function Sender:start(next_try, headers, event)
+  self:emit(event)
+  if self.is_closed() then
+    -- The hook has closed the client: nothing of this try was sent.
+    next_try.ended()
+    self.queue[#self.queue + 1] = next_try.request
+    return
+  end
+  self:count_try(next_try)
+  local transport = self.transport
+  local ok, started, code, message = pcall(transport.start, transport, next_try, self.completions, headers)
   if not ok then
-    -- How far it came is not known. The error ends the call, and this try with it.
-    try.ended()
-    self:give_up(try, text.raised(started))
+    -- How much of it was sent is not known. The error ends the call, and this try with it.
+    next_try.ended()
+    self:give_up(next_try, text.raised(started))
     error(started, 0)
   elseif not started then
-    try.ended()
-    self:on_result { request = try, code = code, message = message, sent = false, elapsed = 0 }
+    next_try.ended()
+    self:on_result { request = next_try, code = code, message = message, sent = false, elapsed = 0 }
   end
 end
 
--- Ends a try that may have been sent and of which nothing more will be heard.
-function Sender:give_up(try, message)
+-- Ends a try that may have been sent and whose result will not come.
+function Sender:give_up(lost, message)
   self:on_result {
-    request = try,
+    request = lost,
     code = "ABORTED_BY_CALLBACK",
     message = message,
     sent = true,
-    elapsed = self.client.runtime.monotonic() - try.started,
+    elapsed = self.monotonic() - lost.started,
   }
 end
 
--- Gives up the tries of which the transport will say nothing more, so that no call waits for ever.
+-- Gives up the tries whose results will not come any more, so that no call waits for ever.
 function Sender:give_up_lost()
-  if self.client.closed then
+  local closed = self.is_closed()
+  if closed then
     self:check_stop()
   end
-  local now = self.client.runtime.monotonic()
-  if self.in_flight == 0 or now < self.next_look and not self.client.closed then
-    return
-  end
-  self.next_look = now + LOOK_EVERY
-  for try in pairs(self.on_way) do
-    if self.client.closed then
-      self:give_up(try, "the client was closed")
-    elseif try.lost_at and now >= try.lost_at then
-      self:give_up(try, "the transport lost it")
-    elseif not try.lost_at and now > try.started + try.timeout then
-      -- Counted from this look on: where the process was asleep, an answer may wait to be read.
-      try.lost_at = now + LOST_AFTER
-    end
+  local lost = closed and self.in_flight:all() or self.in_flight:lost(self.monotonic())
+  for _, one in ipairs(lost or {}) do
+    self:give_up(one, closed and "the client was closed" or "the transport lost it")
   end
 end
 
--- Starts what may start now. Returns the seconds until something more might, nil when that depends on answers only.
+-- Asks whether a try may start. Returns the permit, or nil and the seconds after which to ask again; nil where that
+-- depends on results only.
+function Sender:take_permit(request, now)
+  local allowed, problem = true, nil
+  if self.before_send then
+    allowed, problem = self.before_send()
+  end
+  if not allowed then
+    self:stop(problem)
+    return nil
+  end
+  local permit, delay = self.pacer:reserve(self.requests_per_minute)
+  if not permit and delay and (not self.paced_until or now >= self.paced_until) then
+    self.paced_until = now + delay
+    local event = events.of(request, "pace")
+    event.url, event.delay = self.tries:url_of(request), delay
+    self:emit(event)
+  end
+  return permit, delay
+end
+
+-- Starts the request at a place of the queue. False, and perhaps the seconds after which to ask again, where it cannot
+-- start now.
+function Sender:start_at(place, now)
+  local request = self.queue[place]
+  local permit, delay = self:take_permit(request, now)
+  if not permit then
+    return false, delay
+  end
+  local ok, next_try, headers, event = pcall(self.prepare, self, request, permit)
+  if not ok then
+    self.pacer:finish(permit)
+    -- Signing allocates, so a finalizer may run in it that closes the client.
+    self:check_stop()
+    if not self.stopped then
+      error(next_try, 0)
+    end
+    return false
+  end
+  table.remove(self.queue, place)
+  self:start(next_try, headers, event)
+  if self.is_closed() then
+    self:check_stop() -- a hook has closed it: there is nothing left to sign the next request with
+  end
+  return true
+end
+
+-- Starts what may start now. Returns the seconds until something more might, nil when that depends on results only.
 function Sender:start_due()
-  local soonest
-  local now = self.client.runtime.monotonic()
-  local i = 1
-  while self.in_flight < self.limit and i <= #self.queue and not self.stopped do
-    local request = self.queue[i]
-    if request.due > now then
-      soonest = math.min(soonest or math.huge, request.due - now)
-      i = i + 1
+  local now, soonest, place = self.monotonic(), math.huge, 1
+  while self.in_flight:count() < self.concurrency and self.queue[place] and not self.stopped do
+    local delay = self.queue[place].due - now
+    if delay > 0 then
+      soonest = math.min(soonest, delay)
+      place = place + 1
     else
-      local may_start, problem = true, nil
-      if self.before_start then
-        may_start, problem = self.before_start()
-      end
-      if not may_start then
-        self:stop(problem)
+      local started
+      started, delay = self:start_at(place, now)
+      if not started then
+        soonest = math.min(soonest, delay or math.huge)
         break
-      end
-      local permit, delay = self.client.pacer:reserve(self.options.requests_per_minute)
-      if not permit then
-        if delay then
-          local event = event_of(request, "pace")
-          event.url = self.client.config.base_url .. request.path
-          event.delay = delay
-          if not self.paced_until or now >= self.paced_until then
-            self.paced_until = now + delay
-            self:emit(event)
-          end
-          soonest = math.min(soonest or math.huge, delay)
-        end
-        break
-      end
-      local ok, try, headers, event = pcall(self.prepare, self, request, permit)
-      if not ok then
-        self.client.pacer:finish(permit)
-        -- Signing allocates, so a finalizer may run in it that closes the client.
-        self:check_stop()
-        if not self.stopped then
-          error(try, 0)
-        end
-        break
-      end
-      table.remove(self.queue, i)
-      self:start(try, headers, event)
-      if self.client.closed then
-        self:check_stop() -- a hook has closed it: there is nothing left to sign the next request with
       end
     end
   end
-  return soonest
+  return soonest < math.huge and soonest or nil
 end
 
 function Sender:collect()
@@ -441,51 +359,60 @@ function Sender:collect()
   end
 end
 
--- Reasons to stop that do not come from an answer.
+-- Looks for reasons to stop that do not come from a response.
 function Sender:check_stop()
-  if self.stopped then
-    return
-  elseif self.client.closed then
-    self:stop(failure.new("stopped", "the client was closed during the call"))
-  elseif self.deadline and self.client.runtime.monotonic() >= self.deadline then
-    self:stop(self:deadline_failure())
-  elseif self.options.should_stop then
-    local ok, wanted = pcall(self.options.should_stop)
-    if not ok then
-      self:stop(failure.new("stopped", "should_stop raised an error: " .. text.raised(wanted)))
-    elseif wanted then
-      self:stop(failure.new("stopped", "stopped on request", { retryable = true }))
-    end
-  end
+  self.stopped = self.stopped or self.stops:check()
 end
 
---- Waits until a request has its outcome and gives it back. Those that never left have neither `refused` nor `failure`.
----@return {request: heymarket.Request, refused: table[]?, failure: heymarket.Failure?}? outcome nil when none is left
+-- Does what can be done without waiting. Returns the seconds until more can be done, nil when that depends on results.
+function Sender:turn()
+  self:collect()
+  self:check_stop()
+  local soonest
+  -- Where starting has a cost of its own, it is paid once for all that the results at hand lead to.
+  local gather = self.before_send and self.ended:length() > 0
+  if not self.stopped and not gather then
+    soonest = self:start_due()
+  end
+  self:give_up_lost()
+  if self.stopped then
+    self:drop_queue()
+  end
+  return soonest
+end
+
+---@class heymarket.Outcome
+---@field request heymarket.Request
+---@field value any what the endpoint has read; nil where there is a failure, and where the request was never sent
+---@field failure heymarket.Failure? nil where the call stopped before the request was sent
+
+--- Gives a request back that has its outcome, without waiting.
+---@return heymarket.Outcome? outcome nil when there is none yet; `pending` is 0 where none is left
+function Sender:poll()
+  self:turn()
+  if self.ended:length() == 0 and self.in_flight:count() > 0 then
+    self.transport:wait(self.completions, 0)
+    self:turn()
+  end
+  return self.ended:shift()
+end
+
+--- Waits until a request has its outcome and gives it back.
+---@return heymarket.Outcome? outcome nil when none is left
 function Sender:next()
   while true do
-    self:collect()
-    self:check_stop()
-    local soonest
-    -- Where starting has a cost of its own, it is paid once for all that the answers at hand lead to.
-    local gather = self.before_start and #self.ended > 0
-    if not self.stopped and not gather then
-      soonest = self:start_due()
-    end
-    self:give_up_lost()
-    if self.stopped then
-      self:drop_queue()
-    end
-    if #self.ended > 0 then
-      return table.remove(self.ended, 1)
-    elseif self.in_flight == 0 and #self.queue == 0 then
+    local soonest = self:turn()
+    local outcome = self.ended:shift()
+    if outcome then
+      return outcome
+    elseif self:pending() == 0 then
       return nil
     end
-    -- Without anything to wait for, a look now and then keeps a stop request from going unheard.
-    local seconds = math.min(soonest or 1, 1)
-    if self.deadline and not self.stopped then
-      seconds = math.max(0, math.min(seconds, self.deadline - self.client.runtime.monotonic()))
+    local seconds = math.min(soonest or LONGEST_WAIT, LONGEST_WAIT)
+    if self.ends_at and not self.stopped then
+      seconds = math.max(0, math.min(seconds, self.ends_at - self.monotonic()))
     end
-    self.client.transport:wait(self.completions, seconds)
+    self.transport:wait(self.completions, seconds)
   end
 end
 
@@ -495,7 +422,7 @@ function Sender:yield()
   if not self.stopped then
     self:start_due()
   end
-  self.client.transport:yield()
+  self.transport:yield()
   self:collect()
 end
 

@@ -19,8 +19,7 @@ function nginx.can_wait()
   if YIELDABLE:find(" " .. phase .. " ", 1, true) then
     return true
   end
-  local message = "nginx cannot wait in the %s phase: make the call in rewrite, access, content or a timer; from here, "
-  return false, failure.new("context", message:format(phase) .. "ngx.timer.at(0, …) starts one")
+  return false, failure.make("context", "nginx_cannot_wait", { phase = phase })
 end
 
 -- Moves the bytes until no transfer is left. An error does not end it, for then every call would wait in vain.

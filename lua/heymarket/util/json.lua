@@ -294,6 +294,13 @@ end
 
 json.array_mark = {}
 
+--- Is what json.decode gave an array?
+---@param value any
+---@return boolean
+function json.is_array(value)
+  return type(value) == "table" and (#value > 0 or getmetatable(value) == json.array_mark)
+end
+
 --- Marks a table as an array, so that an empty one is written as [].
 ---@param t table
 ---@return table t

@@ -1,0 +1,73 @@
+--- Tries: what goes to the transport when a request is sent once.
+local try = {}
+
+local Tries = {}
+Tries.__index = Tries
+
+---@class heymarket.Try what a transport is given, and gives back in its result
+---@field request heymarket.Request
+---@field method string
+---@field url string
+---@field body string?
+---@field timeout number seconds
+---@field connect_timeout number seconds
+---@field started number monotonic time
+---@field ended fun() to be called when the try has ended, however it ended
+
+--- Makes what prepares the tries of one call.
+---@param dependencies table `tokens`, `pacer`, `base_url`, `timeout` and `connect_timeout` (s)
+---@param ends_at number? monotonic time at which the call ends
+function try.new(dependencies, ends_at)
+  return setmetatable({
+    tokens = dependencies.tokens,
+    pacer = dependencies.pacer,
+    base_url = dependencies.base_url,
+    timeout = dependencies.timeout,
+    connect_timeout = dependencies.connect_timeout,
+    ends_at = ends_at,
+  }, Tries)
+end
+
+--- The URL of a request.
+---@param request heymarket.Request
+---@return string
+function Tries:url_of(request)
+  local path = self.base_url .. request.endpoint.path
+  return request.query and path .. "?" .. request.query or path
+end
+
+--- Prepares the next try of a request.
+---@param request heymarket.Request
+---@param permit any of the pacer, which is told when the try has ended
+---@param now number monotonic time
+---@return heymarket.Try
+---@return string[] headers lines with the token: kept in no table, since a try can be printed or logged while in flight
+function Tries:prepare(request, permit, now)
+  local timeout, pacer = self.timeout, self.pacer
+  if self.ends_at then
+    timeout = math.max(0.001, math.min(timeout, self.ends_at - now))
+  end
+  local made = {
+    request = request,
+    method = request.endpoint.method,
+    url = self:url_of(request),
+    body = request.body,
+    timeout = timeout,
+    connect_timeout = math.min(self.connect_timeout, timeout),
+    started = now,
+  }
+  function made.ended()
+    if permit then
+      pacer:finish(permit)
+      permit = nil
+    end
+  end
+  return made,
+    {
+      "Authorization: Bearer " .. self.tokens:lend(made),
+      "Accept: application/json",
+      request.body and "Content-Type: application/json",
+    }
+end
+
+return try
