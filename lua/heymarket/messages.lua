@@ -11,6 +11,9 @@ local messages = {}
 
 local options = require "heymarket.options"
 
+local INSTALL_NGINX = "install nginx with its Lua module (Debian: apt-get install nginx libnginx-mod-http-lua), or "
+  .. "OpenResty"
+
 local CATALOGUE = {
   -- Any storey --------------------------------------------------------------------------------------------------
 
@@ -27,6 +30,7 @@ local CATALOGUE = {
     .. "shows that {count?it exists|they exist}",
 
   option_base_url = "must be a URL such as https://api.heymarket.com[: {problem}]",
+  option_body = "must be a string or a table",
   option_boolean = "must be true or false",
   option_control = "must not hold a line break or another control character",
   option_country = {
@@ -34,10 +38,12 @@ local CATALOGUE = {
     command = "must be the digits of a calling code, such as 1, or none",
   },
   option_custom_fields = "must be an array of {id = integer, title = string}",
+  option_headers = "must be a table of header names and values, without Content-Length",
   option_map = "must have names of columns as keys and names of fields as values",
   option_missing = "is missing: give it to heymarket.new, or set {variable} in the environment",
   option_names = "must be an array of strings",
   option_one_of = "must be one of {words}",
+  option_phone = "must be a phone",
   option_proxy = "must be a proxy such as http://127.0.0.1:3128[: {problem}]",
   option_proxy_leaves_machine = "is on another machine, and {option:base_url} is plain http: the token would cross the "
     .. "network unprotected",
@@ -48,9 +54,11 @@ local CATALOGUE = {
   option_region = 'must be the digits of a calling code, such as "49" for Germany: the region "{region}" cannot be '
     .. "read yet",
   option_retry_after = "must be true, false or seconds",
+  option_retry_after_header = "must be seconds or a date",
   option_seconds = "must be a number of seconds from {low} to {high}",
   option_shared_dict = "names no lua_shared_dict: declare it in nginx.conf (outside nginx there is none)",
   option_string = "must be a string that is not empty",
+  option_times = "must be a whole number of requests, 1 or more",
   option_type = "must be a {wanted}, not a {given}",
   option_unknown = 'is not an option here[; did you mean "{nearest}"?]',
   option_whole = "must be a whole number[ of {unit}], at least {low}[ and at most {high}]",
@@ -145,6 +153,17 @@ local CATALOGUE = {
   -- Client ------------------------------------------------------------------------------------------------------
 
   -- Sandbox -----------------------------------------------------------------------------------------------------
+
+  nginx_core = "the sandbox runs in nginx's LuaJIT, and the C modules for it were not found: build them for LuaJIT or "
+    .. "Lua 5.1 too, or set HEYMARKET_SANDBOX_CPATH to where they are, such as /usr/local/lib/lua/5.1/?.so",
+  nginx_ended = "nginx has ended",
+  nginx_folder = "no folder could be made for nginx: check TMPDIR",
+  nginx_missing = "the sandbox is served by nginx, which was not found: " .. INSTALL_NGINX,
+  nginx_not_started = "nginx did not start: {problem}",
+  nginx_port_taken = "port {port} is taken: choose another one, or leave it out",
+  nginx_ports_taken = "no free port was found",
+  nginx_without_lua = "nginx is here ({program}), but without its Lua module: " .. INSTALL_NGINX,
+  sandbox_host = "must be 127.0.0.1: the sandbox serves this machine only",
 
   -- Command line ------------------------------------------------------------------------------------------------
 }

@@ -113,6 +113,21 @@ function kinds.one_of(...)
   }
 end
 
+-- How an exchange with the sandbox can fail.
+kinds.fault = kinds.one_of(
+  "html",
+  "not_json",
+  "oversized",
+  "redirect",
+  "refused",
+  "reset",
+  "reset_before",
+  "timeout",
+  "tls",
+  "truncated",
+  "unresolved"
+)
+
 -- A table all of whose items pass.
 local function table_of(type_name, code, passes)
   return {
@@ -139,10 +154,29 @@ end)
 kinds.custom_fields = table_of("table", "option_custom_fields", function(_, item)
   return type(item) == "table" and in_range(item.id, 1, 2 ^ 53) and item.id % 1 == 0
 end)
-kinds.retry_after = { type = "word" }
-function kinds.retry_after.check(value)
-  return type(value) ~= "boolean" and not in_range(value, 0, 1e9) and "option_retry_after" or nil
+-- A name and a value on one line; the length of an answer is not for others to say.
+kinds.headers = table_of("table", "option_headers", function(name, value)
+  local is_name = type(name) == "string" and name:find "^[%w%-]+$" and name:lower() ~= "content-length"
+  return is_name and (type(value) == "number" or type(value) == "string" and not value:find "%c")
+end)
+
+-- What passes one of several kinds.
+function kinds.either(code, ...)
+  local all = { ... }
+  return {
+    type = "word",
+    check = function(value)
+      for _, kind in ipairs(all) do
+        if not kind.check(value) then
+          return nil
+        end
+      end
+      return code
+    end,
+  }
 end
+
+kinds.retry_after = kinds.either("option_retry_after", kinds.boolean, kinds.seconds(0, 1e9))
 
 kinds.shared_dict = { type = "string" }
 function kinds.shared_dict.check(value)

@@ -7,12 +7,13 @@ local kinds = require "heymarket.option_kinds"
 local spelling = require "heymarket.util.spelling"
 local text = require "heymarket.util.text"
 
-local boolean, hook, line, names = kinds.boolean, kinds.hook, kinds.line, kinds.names
+local boolean, either, hook, line, names = kinds.boolean, kinds.either, kinds.hook, kinds.line, kinds.names
 local of_type, one_of, rate, seconds, whole = kinds.of_type, kinds.one_of, kinds.rate, kinds.seconds, kinds.whole
 
 ---------------------------------------------------------------------------------------------------------------------
 -- The list. Scopes: `config` is heymarket.new, `call` create_contacts, `contact` heymarket.contact, `csv` csv.open,
--- `sandbox` sandbox.new, `server` the served sandbox; `command` and `connection` are for flags of the command.
+-- `sandbox` sandbox.new, `step` its script, `server` the served sandbox; `command` and `connection` are for flags of
+-- the command.
 
 local YES_OR_NO = "true|false"
 local OPT_IN = "send is_opted_out where it is false; without this it is left out, because it may undo an opt-out that "
@@ -103,6 +104,19 @@ local GROUPS = {
     { "host", of_type "string", "127.0.0.1" },
     { "options", of_type "table" },
     { "nginx", of_type "string" },
+  },
+  {
+    "step",
+    { "status", whole(200, 599) },
+    { "headers", kinds.headers },
+    { "body", either("option_body", of_type "string", of_type "table") },
+    { "retry_after", either("option_retry_after_header", seconds(0, 1e9), line) },
+    { "delay", seconds(0, 1e9) },
+    { "fault", kinds.fault },
+    { "process", boolean },
+    { "times", either("option_times", whole(1), one_of(math.huge)), 1 },
+    { "contains", either("option_phone", of_type "string", of_type "number") },
+    { "when", hook },
   },
   {
     "sandbox",

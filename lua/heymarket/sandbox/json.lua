@@ -5,12 +5,12 @@
 --- Both share the strict check of the text.
 local sandbox_json = {}
 
-local rows = require "heymarket.rows"
 local json = require "heymarket.util.json"
+local rows = require "heymarket.rows"
 
 -- A private instance: the settings of the application's own cjson stay as they are.
 local cjson = require("cjson").new()
-cjson.decode_max_depth(100) -- CORE_JSON_DEPTH
+cjson.decode_max_depth(100) -- JSON_DEPTH in csrc/rows
 
 local MAX_VALUES = 10000000 -- of one text
 -- json_check has marked what cjson would lose by these first bytes of a string (see csrc/rows/json_check.c).
@@ -20,27 +20,27 @@ local NUMBER, STRING, EMPTY_ARRAY = 1, 2, "\3"
 sandbox_json.null = cjson.null
 
 --- Marks a table as an array.
----@param t table
----@return table t
 sandbox_json.array = json.array
 
+--- Writes JSON text, the names of an object in alphabetical order.
+sandbox_json.write = json.encode
+
 --- Is this an array that was read, or one marked as such?
----@param value any
----@return boolean
 function sandbox_json.is_array(value)
   return type(value) == "table" and getmetatable(value) == json.array_mark
 end
 
 --- Is this an object that was read?
----@param value any
----@return boolean
 function sandbox_json.is_object(value)
   return type(value) == "table" and getmetatable(value) == nil
 end
 
+--- Is this a number, in whatever form it was written?
+function sandbox_json.is_number(value)
+  return type(value) == "number" or getmetatable(value) == json.verbatim_mark
+end
+
 --- Was this written as an integer?
----@param value any
----@return boolean
 function sandbox_json.is_integer(value)
   if getmetatable(value) == json.verbatim_mark then
     return not value.json:find "[.eE]"
@@ -48,34 +48,22 @@ function sandbox_json.is_integer(value)
   return type(value) == "number" and value % 1 == 0
 end
 
---- Is this a number, in whatever form it was written?
----@param value any
----@return boolean
-function sandbox_json.is_number(value)
-  return type(value) == "number" or getmetatable(value) == json.verbatim_mark
-end
-
 -- Only a finite fraction becomes a number of Lua. The others would not be written again as they came.
 local function number_of(digits)
   local value = tonumber(digits)
-  if value and value % 1 ~= 0 and value - value == 0 then
-    return value
-  end
-  return json.verbatim(digits)
+  return value and value % 1 ~= 0 and value - value == 0 and value or json.verbatim(digits)
 end
 
 -- What cjson has read, with the marks of json_check taken out and arrays marked.
 local function without_marks(value)
-  if type(value) == "number" then
-    return json.narrow(value)
-  elseif type(value) == "string" then
+  if type(value) == "string" then
     local mark = value:byte()
     if mark == NUMBER then
       return number_of(value:sub(2))
     end
     return mark == STRING and value:sub(2) or value
   elseif type(value) ~= "table" then
-    return value
+    return json.narrow(value)
   elseif value[1] == EMPTY_ARRAY then
     return json.array {}
   end
@@ -87,7 +75,7 @@ local function without_marks(value)
 end
 
 --- Reads JSON text. Arrays are marked, and null is sandbox_json.null. A number that this Lua would write in another way
---- than it came (`1e+15`, `42.0`, more than 2^53) becomes a table that json.encode writes as it came.
+--- than it came (`1e+15`, `42.0`, more than 2^53) becomes a table that is written as it came.
 ---@param s string
 ---@return boolean ok
 ---@return any value, or what is wrong
@@ -98,10 +86,5 @@ function sandbox_json.read(s)
   end
   return true, without_marks(cjson.decode(checked))
 end
-
---- Writes JSON text, the names of an object in alphabetical order.
----@param value any
----@return string
-sandbox_json.write = json.encode
 
 return sandbox_json

@@ -1,54 +1,25 @@
 --- The sandbox over HTTP: served by nginx with its Lua module, on this machine only.
 ---
---- nginx runs as one process in a folder of its own. It ends with `stop`, and also by itself soon after the program
---- that started it has ended, whichever way that happened (even by SIGKILL).
+--- nginx runs as one process in a folder of its own. It ends with `stop`, and also when the program that started it has
+--- ended, in whatever way.
 local sandbox_server = {}
 
+local answers = require "heymarket.sandbox.answers"
 local core = require "heymarket.core"
 local failure = require "heymarket.failure"
+local json = require "heymarket.util.json"
+local nginx_conf = require "heymarket.sandbox.nginx_conf"
 local options = require "heymarket.options"
-local rows = require "heymarket.rows"
-local sandbox = require "heymarket.sandbox"
-local sandbox_json = require "heymarket.sandbox.json"
-local system = require "heymarket.system"
-local text = require "heymarket.util.text"
+local runtime = require "heymarket.runtime"
+local sandbox_options = require "heymarket.sandbox.options"
+local sandbox_script = require "heymarket.sandbox.script"
 
 local HOST = "127.0.0.1"
 local PORT_LOW, PORT_HIGH = 12000, 32000 -- below the ports that systems give to outgoing connections
 local PORTS_TRIED = 20
-local START_SECONDS, STOP_SECONDS = 15, 5
-local LOOK_SECONDS = 0.02
+local START_SECONDS, LOOK_SECONDS = 15, 0.02
 
-local NGINX_PLACES = {
-  "nginx",
-  "openresty",
-  "/usr/sbin/nginx",
-  "/usr/local/sbin/nginx",
-  "/usr/local/nginx/sbin/nginx",
-  "/usr/local/openresty/nginx/sbin/nginx",
-}
-local INSTALL = "install nginx with its Lua module (Debian: apt-get install nginx libnginx-mod-http-lua), or OpenResty"
-
-local function quote(argument)
-  return "'" .. argument:gsub("'", "'\\''") .. "'"
-end
-
-local function output_of(command)
-  local pipe = assert(io.popen(command, "r"))
-  local output = pipe:read "*a" or "" -- nothing, where a signal came in between
-  pipe:close()
-  return output
-end
-
-local function read_file(path)
-  local file = io.open(path, "rb")
-  if not file then
-    return nil
-  end
-  local content = file:read "*a"
-  file:close()
-  return content
-end
+local quote, output_of = nginx_conf.quote, nginx_conf.output_of
 
 local function write_file(path, content)
   local file = assert(io.open(path, "wb"))
@@ -56,180 +27,13 @@ local function write_file(path, content)
   assert(file:close())
 end
 
-local function missing(message)
-  return failure.new("context", message)
-end
-
--- The program, and the lines of its configuration that load the Lua module.
-local function find_nginx(given)
-  local program
-  for _, place in ipairs(given and { given } or NGINX_PLACES) do
-    local found = output_of("command -v " .. quote(place) .. " 2>/dev/null"):match "^(/[^\n]+)"
-    if found then
-      program = found
-      break
-    end
-  end
-  if not program then
-    return nil, missing("the sandbox is served by nginx, which was not found: " .. INSTALL)
-  end
-  local built = output_of(quote(program) .. " -V 2>&1")
-  if built:find("ngx_lua", 1, true) or built:find("lua-nginx-module", 1, true) then
-    return program, ""
-  end
-  local folder = built:match "%-%-modules%-path=(%S+)"
-  folder = folder or (built:match "%-%-prefix=(%S+)" or "/usr/local/nginx") .. "/modules"
-  local load = ""
-  for _, name in ipairs { "ndk_http_module.so", "ngx_http_lua_module.so" } do
-    local path = folder .. "/" .. name
-    local there = io.open(path, "rb")
-    if there then
-      there:close()
-      load = load .. ("load_module %q;\n"):format(path)
-    elseif name:find("lua", 1, true) then
-      return nil, missing(("nginx is here (%s), but without its Lua module: %s"):format(program, INSTALL))
-    end
-  end
-  return program, load
-end
-
--- How a path of another Lua's modules leads to those of Lua 5.1: in this source tree, and where modules are installed.
-local CHANGES = {
-  { "^$", "" },
-  { "/build/[%w.]+/%?", "/build/jit/?" },
-  { "/build/[%w.]+/%?", "/build/5.1/?" },
-  { "/lua/5%.%d/", "/lua/5.1/" },
-}
-
--- The templates of a search path, absolute, each also as it would be for Lua 5.1, whose modules nginx's LuaJIT takes.
-local function templates(path, here, as_they_are)
-  local list = {}
-  for template in path:gmatch "[^;]+" do
-    if template:sub(1, 1) ~= "/" then
-      template = here .. "/" .. template:gsub("^%./", "")
-    end
-    for _, change in ipairs(as_they_are and { CHANGES[1] } or CHANGES) do
-      local changed = template:gsub(change[1], change[2])
-      if not list[changed] and not changed:find '["\\]' then
-        list[changed] = true
-        list[#list + 1] = changed
-      end
-    end
-  end
-  return list
-end
-
-local function find_module(list, name)
-  for _, template in ipairs(list) do
-    local file = io.open((template:gsub("%?", (name:gsub("%.", "/")))), "rb")
-    if file then
-      file:close()
-      return template
-    end
-  end
-  return nil
-end
-
-local function this_abi()
-  return rawget(_G, "jit") and true or _VERSION == "Lua 5.1"
-end
-
--- Where nginx's LuaJIT finds this module, the core that was built for it, and what they need.
-local function find_paths()
-  local here = output_of("pwd"):match "^[^\n]+"
-  local sources = templates(package.path, here)
-  local cores = {}
-  local given = os.getenv "HEYMARKET_SANDBOX_CPATH"
-  local others = templates(package.cpath, here)
-  local wanted, asked = {}, {}
-  for _, template in ipairs(templates(package.cpath, here, true)) do
-    asked[template] = true
-  end
-  for _, template in ipairs(others) do
-    -- What this interpreter loads is of another kind, unless it is a Lua 5.1 itself.
-    if this_abi() or not asked[template] then
-      wanted[#wanted + 1] = template
-    end
-  end
-  if given and given ~= "" then
-    for _, template in ipairs(templates(given, here)) do
-      cores[#cores + 1] = template
-    end
-  end
-  for _, template in ipairs(wanted) do
-    cores[#cores + 1] = template
-  end
-  local source, built = find_module(sources, "heymarket.sandbox"), find_module(cores, "heymarket.core")
-  if not source then
-    return nil, nil, missing "the sandbox runs in nginx, which does not find heymarket: set package.path to where it is"
-  elseif not built then
-    return nil,
-      nil,
-      missing(
-        "the sandbox runs in nginx's LuaJIT, and the C core for it was not found: build it for LuaJIT or Lua 5.1 too, "
-          .. "or set HEYMARKET_SANDBOX_CPATH to where it is, such as /usr/local/lib/lua/5.1/?.so"
-      )
-  end
-  return source .. ";" .. table.concat(sources, ";") .. ";;", built .. ";" .. table.concat(cores, ";") .. ";;"
-end
-
--- One process, in the foreground of the shell that starts it: what is known by its pid can be ended by its pid. Bodies
--- stay in memory. The reset is for the fault of that name.
-local CONFIGURATION = [[
-%sdaemon off;
-master_process off;
-pid "%s/nginx.pid";
-error_log "%s/error.log" warn;
-events { worker_connections 512; }
-http {
-  access_log off;
-  server_tokens off;
-  default_type "";
-  keepalive_requests 1000000;
-  keepalive_timeout 300s;
-  tcp_nodelay on;
-  reset_timedout_connection on;
-  client_max_body_size 256m;
-  client_body_buffer_size 16m;
-  client_body_in_single_buffer on;
-  client_body_temp_path "%s/body";
-  proxy_temp_path "%s/proxy";
-  fastcgi_temp_path "%s/fastcgi";
-  uwsgi_temp_path "%s/uwsgi";
-  scgi_temp_path "%s/scgi";
-  lua_check_client_abort on;
-  lua_package_path "%s";
-  lua_package_cpath "%s";
-  init_worker_by_lua_block { require("heymarket.sandbox.nginx").open("%s") }
-  server {
-    listen %s:%d;
-    location /_sandbox/ { content_by_lua_block { require("heymarket.sandbox.nginx").admin() } }
-    set $sandbox_cut "";
-    location @cut {
-      keepalive_timeout 0;
-      content_by_lua_block { require("heymarket.sandbox.nginx").cut() }
-    }
-    location / { content_by_lua_block { require("heymarket.sandbox.nginx").answer() } }
-  }
-}
-]]
-
-local function configuration(load, folder, paths, port)
-  local f = folder
-  return CONFIGURATION:format(load, f, f, f, f, f, f, f, paths[1], paths[2], f, HOST, port)
-end
-
 -- One HTTP exchange with the sandbox; the key is for its control interface.
-local function exchange(method, url, body, timeout, key)
-  local pool = core.pool {}
+local function exchange(method, url, body, key)
   local headers = { "Accept: application/json" }
-  if key then
-    headers[#headers + 1] = "Authorization: Bearer " .. key
-  end
-  if body then
-    headers[#headers + 1] = "Content-Type: application/json"
-  end
-  local started, code = pool:start(method, url, headers, body, timeout or 60, 2)
+  headers[#headers + 1] = key and "Authorization: Bearer " .. key
+  headers[#headers + 1] = body and "Content-Type: application/json"
+  local pool = core.pool {}
+  local started, code = pool:start(method, url, headers, body, 60, 2)
   local result = not started and { code = code } or nil
   while not result do
     pool:perform()
@@ -242,42 +46,19 @@ local function exchange(method, url, body, timeout, key)
   return result
 end
 
-local function is_alive(pid)
-  -- A process that has ended but was not collected yet still has a pid.
-  local stat = read_file(("/proc/%d/stat"):format(pid))
-  if stat and stat:find "%) Z" then
-    return false
-  end
-  return output_of(("kill -0 %d 2>/dev/null && echo yes"):format(pid)):find "yes" ~= nil
-end
-
--- 128 bits that nobody can guess.
-local function new_key()
-  local parts = {}
-  for i = 1, 8 do
-    parts[i] = ("%.17g"):format(system.random())
-  end
-  return rows.hash(table.concat(parts, " "))
-end
-
 local function is_free(port)
-  return exchange("GET", ("http://%s:%d/"):format(HOST, port), nil, 2).code == "COULDNT_CONNECT"
+  return exchange("GET", ("http://%s:%d/_sandbox/"):format(HOST, port)).code == "COULDNT_CONNECT"
 end
 
-local function choose_port(tried)
-  for _ = 1, 100 do
-    local port = PORT_LOW + math.floor(system.random() * (PORT_HIGH - PORT_LOW))
-    if not tried[port] and is_free(port) then
-      tried[port] = true
-      return port
-    end
-  end
-  error "no free port was found"
+-- 122 bits that nobody can guess.
+local function new_key()
+  return (answers.uuid():gsub("-", ""))
 end
 
 ---@class heymarket.SandboxServer
 ---@field base_url string
 ---@field pid integer of nginx
+---@field folder string of nginx
 ---@field secret_id string
 ---@field secret_key string
 ---@field sandbox_key string opens the control interface below /_sandbox/; made anew for each server
@@ -292,147 +73,96 @@ Server.__name = "heymarket.SandboxServer"
 ---@return any? answer decoded
 ---@return string? problem
 function Server:admin(method, name, value)
-  local url = self.base_url .. "/_sandbox/" .. name
-  local body = method == "POST" and (value ~= nil and sandbox_json.write(value) or "") or nil
-  local result = exchange(method, url, body, nil, self.sandbox_key)
+  local body = method == "POST" and (value ~= nil and json.encode(value) or "") or nil
+  local result = exchange(method, self.base_url .. "/_sandbox/" .. name, body, self.sandbox_key)
   if result.code then
     return nil, result.code
   end
-  local ok, answer = sandbox_json.read(result.body)
-  if not ok then
-    return nil, answer
-  elseif result.status ~= 200 then
-    return nil, answer.error
+  local ok, answer = json.decode(result.body)
+  if ok and result.status == 200 then
+    return answer
   end
-  return answer
+  return nil, ok and answer.error or answer
 end
 
---- Scripts what the next API requests meet, as sandbox:script does. A step cannot have `when` here.
+--- Scripts how the next API requests are answered, as sandbox:script does. A step cannot have `when` here.
 ---@param ... heymarket.SandboxStep steps, or one array of steps
 ---@return heymarket.SandboxServer self
 function Server:script(...)
-  local steps = { ... }
-  if #steps == 1 and type(steps[1]) == "table" and steps[1][1] ~= nil then
-    steps = steps[1]
-  end
-  local _, problem = self:admin("POST", "script", sandbox_json.array(steps))
+  local _, problem = self:admin("POST", "script", sandbox_script.list(...))
   if problem then
     error(problem, 2)
   end
   return self
 end
 
+-- The pipe to each server's shell. While it is here, no collector closes it.
+local pipes = {}
+
 --- Is nginx running?
 ---@return boolean
 function Server:is_running()
-  return self.pid ~= nil and is_alive(self.pid)
+  return pipes[self] ~= nil and not is_free(self.port)
 end
 
 --- Ends nginx and removes its folder. May be called twice.
 function Server:stop()
-  local pid = self.pid
-  self.pid = nil
-  if pid and is_alive(pid) then
-    os.execute(("kill -TERM %d 2>/dev/null"):format(pid))
-    local patience = system.monotonic() + STOP_SECONDS
-    while is_alive(pid) do
-      if system.monotonic() > patience then
-        os.execute(("kill -KILL %d 2>/dev/null"):format(pid))
-        patience = math.huge
-      end
-      system.sleep(LOOK_SECONDS)
-    end
-  end
-  if self.folder then
-    os.execute("rm -rf " .. quote(self.folder))
-    self.folder = nil
+  local pipe = pipes[self]
+  pipes[self] = nil
+  if pipe then
+    pipe:write "stop\n"
+    pipe:close() -- waits for the shell
   end
 end
 
 Server.__close = Server.stop
 
+-- The shell that starts nginx then reads from its pipe. A line is the order to stop. The end of the pipe, or a signal
+-- of the terminal, means that the program ends.
+local SHELL = [[
+trap : HUP INT QUIT TERM
+exec >/dev/null 2>&1
+env -u LUA_PATH -u LUA_CPATH -u LUA_INIT {program} -p {folder} -c {folder}/nginx.conf </dev/null >{folder}/output 2>&1 &
+read -r line
+kill -TERM $!
+wait
+rm -rf {folder}
+]]
+
+-- What nginx says is wrong, or nil.
 local function complaint(folder)
-  local log = (read_file(folder .. "/error.log") or "") .. (read_file(folder .. "/output") or "")
-  local last
-  for line in log:gmatch "[^\n]+" do
-    if line:find("[emerg]", 1, true) or line:find("[error]", 1, true) then
-      last = line:gsub("^.-%[%a+%] ", "")
-    end
-  end
-  return last or log:match "([^\n]+)\n*$" or "it says nothing"
+  local said = output_of(("cat %s/error.log %s/output 2>/dev/null"):format(quote(folder), quote(folder)))
+  return said:match "%[emerg%] ([^\n]*)" or said:match "%[error%] ([^\n]*)"
 end
 
--- Starts nginx on a port. Returns whether the port was the trouble, where there was any.
-local function launch(server, program, load, paths, settings, port)
-  local folder = server.folder
-  settings.nonce = ("%.0f"):format(system.random() * 2 ^ 53)
-  write_file(folder .. "/settings.json", sandbox_json.write(settings))
-  write_file(folder .. "/nginx.conf", configuration(load, folder, paths, port))
-  local command = ("env -u LUA_PATH -u LUA_CPATH -u LUA_INIT %s -p %s -c %s/nginx.conf"):format(
-    quote(program),
-    quote(folder),
-    quote(folder)
-  )
-  local pid = tonumber(output_of(("%s </dev/null >%s/output 2>&1 & echo $!"):format(command, quote(folder))))
-  server.pid = pid
-  server.base_url = ("http://%s:%d"):format(HOST, port)
-  local patience = system.monotonic() + START_SECONDS
-  while system.monotonic() < patience do
-    local answer, problem = server:admin("GET", "ready")
-    if type(answer) == "table" and answer.nonce == settings.nonce then
+local function wait_until_ready(server, nonce)
+  local patience = runtime.monotonic() + START_SECONDS
+  local answer, code, problem
+  repeat
+    runtime.sleep(LOOK_SECONDS)
+    answer, code = server:admin("GET", "ready")
+    if type(answer) == "table" and answer.nonce == nonce then
       server.pid = answer.pid
       return true
-    elseif not is_alive(pid) or problem ~= "COULDNT_CONNECT" then
-      break
     end
-    system.sleep(LOOK_SECONDS)
-  end
-  local message = complaint(folder)
-  return nil, missing("nginx did not start: " .. message), message:find("Address already in use", 1, true) ~= nil
+    problem = complaint(server.folder)
+  until problem or code ~= "COULDNT_CONNECT" or runtime.monotonic() > patience
+  return nil, problem or "it does not answer"
 end
 
-local KNOWN = { port = "number", host = "string", options = "table", nginx = "string" }
-
---- Starts the sandbox over HTTP.
----@param given {port: integer?, host: string?, options: heymarket.SandboxOptions?, nginx: string?}? port 0 (the
---- default) is any free one; host can only be this machine; nginx is the program, where it is not in its usual place
----@return heymarket.SandboxServer?
----@return heymarket.Failure? failure of kind "context" where nginx, its Lua module or the core for it is missing
-function sandbox_server.start(given)
-  options.expect(given, "table?", "sandbox_server.start: options", 2)
-  given = given or {}
-  for name, value in pairs(given) do
-    if not KNOWN[name] then
-      local hint = text.did_you_mean(name, { "port", "host", "options", "nginx" })
-      error(("sandbox_server.start: %s is not an option%s"):format(tostring(name), hint), 2)
-    end
-    options.expect(value, KNOWN[name], "sandbox_server.start: " .. name, 2)
-  end
-  local port = given.port or 0
-  local issues = {}
-  if port % 1 ~= 0 or port < 0 or port > 65535 then
-    issues[1] = { field = "port", message = "must be a whole number from 0 to 65535" }
-  end
-  if given.host and given.host ~= HOST and given.host ~= "localhost" then
-    issues[#issues + 1] = { field = "host", message = "must be 127.0.0.1: the sandbox serves this machine only" }
-  end
-  if #issues > 0 then
-    return nil, failure.invalid(issues)
-  end
-  local settings = { options = sandbox.new(given.options).options, owner = system.pid(), key = new_key() }
-  local program, load = find_nginx(given.nginx)
-  if not program then
-    return nil, load
-  end
-  local path, cpath, problem = find_paths()
-  if not path then
-    return nil, problem
-  end
+-- Starts nginx on a port.
+local function launch(settings, values)
   local folder = output_of("umask 077; mktemp -d"):match "^(/[^\n]+)"
   if not folder or folder:find '["\\$]' then
-    return nil, missing "no folder could be made for nginx: check TMPDIR"
+    return nil, failure.make("context", "nginx_folder")
   end
+  values.folder = folder
+  settings.nonce = new_key()
+  write_file(folder .. "/settings.json", json.encode(settings))
+  write_file(folder .. "/nginx.conf", nginx_conf.text(values))
   local server = setmetatable({
+    base_url = ("http://%s:%d"):format(HOST, values.port),
+    port = values.port,
     folder = folder,
     secret_id = settings.options.secret_id,
     secret_key = settings.options.secret_key,
@@ -442,27 +172,77 @@ function sandbox_server.start(given)
   function server.stop()
     Server.stop(server)
   end
-  local tries, tried = port == 0 and PORTS_TRIED or 1, {}
-  local started, busy
-  if port ~= 0 and not is_free(port) then
-    server.stop()
-    return nil, missing(("port %d is taken: choose another one, or leave it out"):format(port))
+  local quoted = { program = quote(values.program), folder = quote(folder) }
+  pipes[server] = assert(io.popen(SHELL:gsub("{(%w+)}", quoted), "w"))
+  local ready, problem = wait_until_ready(server, settings.nonce)
+  if ready then
+    return server
   end
-  repeat
-    local chosen = port == 0 and choose_port(tried) or port
-    started, problem, busy = launch(server, program, load, { path, cpath }, settings, chosen)
-    tries = tries - 1
-  until started or not busy or tries == 0
-  if not started then
-    server.stop()
+  server.stop()
+  return nil, failure.make("context", "nginx_not_started", { problem = problem })
+end
+
+local function free_port()
+  for _ = 1, PORTS_TRIED do
+    local port = PORT_LOW + math.floor(runtime.random() * (PORT_HIGH - PORT_LOW))
+    if is_free(port) then
+      return port
+    end
+  end
+  return nil, failure.make("context", "nginx_ports_taken")
+end
+
+local function wrong_values(given)
+  local issues = {}
+  if type(given.port) == "number" and (given.port % 1 ~= 0 or given.port < 0 or given.port > 65535) then
+    issues[1] = { field = "port", code = "option_whole", values = { low = 0, high = 65535 }, is_option = true }
+  end
+  if type(given.host) == "string" and given.host ~= HOST and given.host ~= "localhost" then
+    issues[#issues + 1] = { field = "host", code = "sandbox_host" }
+  end
+  return #issues > 0 and failure.invalid(issues) or nil
+end
+
+---@class heymarket.SandboxServerOptions
+---@field port integer? 0 (the default) is any free one
+---@field host string? can only be this machine
+---@field options heymarket.SandboxOptions?
+---@field nginx string? the program, where it is not in one of its usual places
+
+--- Starts the sandbox over HTTP. An unknown option, or a value of the wrong type, raises.
+---@param given heymarket.SandboxServerOptions?
+---@return heymarket.SandboxServer?
+---@return heymarket.Failure? failure of kind "context" where nginx, its Lua module or the core for it is missing
+function sandbox_server.start(given)
+  options.expect(given, "table?", "sandbox_server.start: options", 2)
+  local problem = wrong_values(given or {})
+  if problem then
     return nil, problem
   end
-  return server
+  local values = sandbox_options.expect("server", given or {}, "sandbox_server.start", 2)
+  local settings = { options = sandbox_options.expect("sandbox", values.options or {}, "sandbox_server.start", 2) }
+  settings.key = new_key()
+  values.program, values.load = nginx_conf.find_program(values.nginx)
+  if not values.program then
+    return nil, values.load
+  end
+  values.path, values.cpath = nginx_conf.find_paths()
+  if not values.path then
+    return nil, values.cpath
+  elseif values.port == 0 then
+    values.port, problem = free_port()
+  elseif not is_free(values.port) then
+    problem = failure.make("context", "nginx_port_taken", { port = values.port })
+  end
+  if problem then
+    return nil, problem
+  end
+  return launch(settings, values)
 end
 
 --- Serves the sandbox until it is interrupted: the command `heymarket sandbox`. Prints its address and credentials as
 --- lines NAME=value.
----@param given table? as for start
+---@param given heymarket.SandboxServerOptions?
 ---@return integer? code 0 when it was interrupted
 ---@return heymarket.Failure?
 function sandbox_server.run(given)
@@ -470,24 +250,22 @@ function sandbox_server.run(given)
   if not server then
     return nil, problem
   end
-  system.interrupts "count"
-  io.stdout:write(
-    "HEYMARKET_BASE_URL=" .. server.base_url .. "\n",
-    "HEYMARKET_SANDBOX_KEY=" .. server.sandbox_key .. "\n",
-    "HEYMARKET_SECRET_ID=" .. server.secret_id .. "\n",
-    "HEYMARKET_SECRET_KEY=" .. server.secret_key .. "\n"
-  )
+  local interrupts = runtime.native("heymarket.system").interrupts
+  interrupts "count"
+  for _, name in ipairs { "base_url", "sandbox_key", "secret_id", "secret_key" } do
+    io.stdout:write("HEYMARKET_", name:upper(), "=", server[name], "\n")
+  end
   io.stdout:flush()
-  while system.interrupts "count" == 0 and server:is_running() do
-    system.sleep(0.2)
+  while interrupts "count" == 0 and server:is_running() do
+    runtime.sleep(0.2)
   end
-  local ended_by_itself = system.interrupts "count" == 0
+  local interrupted = interrupts "count" > 0
   server.stop()
-  system.interrupts "restore"
-  if ended_by_itself then
-    return nil, missing "nginx has ended"
+  interrupts "restore"
+  if interrupted then
+    return 0
   end
-  return 0
+  return nil, failure.make("context", "nginx_ended")
 end
 
 return sandbox_server

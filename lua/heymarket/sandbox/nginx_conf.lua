@@ -1,0 +1,143 @@
+--- What nginx needs to serve the sandbox: the program, the paths of its Lua modules, and its configuration.
+local nginx_conf = {}
+
+local failure = require "heymarket.failure"
+
+local PLACES = "nginx openresty /usr/sbin/nginx /usr/local/sbin/nginx /usr/local/nginx/sbin/nginx "
+  .. "/usr/local/openresty/nginx/sbin/nginx"
+
+--- An argument of a shell command.
+function nginx_conf.quote(argument)
+  return "'" .. argument:gsub("'", "'\\''") .. "'"
+end
+
+--- What a shell command prints.
+function nginx_conf.output_of(command)
+  local pipe = assert(io.popen(command, "r"))
+  local output = pipe:read "*a" or "" -- nothing, where a signal came in between
+  pipe:close()
+  return output
+end
+
+local quote, output_of = nginx_conf.quote, nginx_conf.output_of
+
+local function exists(path)
+  local file = io.open(path, "rb")
+  return file ~= nil and file:close()
+end
+
+--- Finds nginx.
+---@param given string? the program, where it is not in one of its usual places
+---@return string? program
+---@return string|heymarket.Failure load the lines of a configuration that load the Lua module
+function nginx_conf.find_program(given)
+  local program
+  for place in (given or PLACES):gmatch(given and ".+" or "%S+") do
+    program = program or output_of("command -v " .. quote(place) .. " 2>/dev/null"):match "^(/[^\n]+)"
+  end
+  if not program then
+    return nil, failure.make("context", "nginx_missing")
+  end
+  local built = output_of(quote(program) .. " -V 2>&1")
+  if built:find("ngx_lua", 1, true) or built:find("lua-nginx-module", 1, true) then
+    return program, ""
+  end
+  local folder = built:match "%-%-modules%-path=(%S+)"
+  folder = folder or (built:match "%-%-prefix=(%S+)" or "/usr/local/nginx") .. "/modules"
+  local load = ""
+  for _, name in ipairs { "/ndk_http_module.so", "/ngx_http_lua_module.so" } do
+    load = load .. (exists(folder .. name) and ("load_module %q;\n"):format(folder .. name) or "")
+  end
+  if not load:find("ngx_http_lua", 1, true) then
+    return nil, failure.make("context", "nginx_without_lua", { program = program })
+  end
+  return program, load
+end
+
+-- What is different in a path of modules that are built for Lua 5.1, which nginx's LuaJIT loads.
+local CHANGES = {
+  { "/build/[%w.]+/%?", "/build/jit/?" },
+  { "/build/[%w.]+/%?", "/build/5.1/?" },
+  { "/lua/5%.%d/", "/lua/5.1/" },
+}
+
+-- The templates of a search path, absolute.
+local function templates(path)
+  local here, list = output_of("pwd"):match "^[^\n]+", {}
+  for template in path:gmatch "[^;]+" do
+    list[#list + 1] = template:sub(1, 1) == "/" and template or here .. "/" .. template:gsub("^%./", "")
+  end
+  return list
+end
+
+-- Templates for modules that are built for Lua 5.1. Those of this interpreter are only if it is one itself.
+local function templates_51()
+  local list = templates(os.getenv "HEYMARKET_SANDBOX_CPATH" or "")
+  for _, template in ipairs(templates(package.cpath)) do
+    if rawget(_G, "jit") or _VERSION == "Lua 5.1" then
+      list[#list + 1] = template
+    end
+    for _, change in ipairs(CHANGES) do
+      local changed, count = template:gsub(change[1], change[2])
+      list[#list + 1] = count > 0 and changed ~= template and changed or nil
+    end
+  end
+  return list
+end
+
+--- Where nginx's LuaJIT finds this module, and the C modules that were built for it.
+---@return string? path
+---@return string|heymarket.Failure cpath
+function nginx_conf.find_paths()
+  local list = templates_51()
+  for _, template in ipairs(list) do
+    if exists((template:gsub("%?", "heymarket/core"))) then
+      return table.concat(templates(package.path), ";") .. ";;", table.concat(list, ";") .. ";;"
+    end
+  end
+  return nil, failure.make("context", "nginx_core")
+end
+
+-- One process in the foreground: the contacts are in its memory, and a master would only replace it by an empty one.
+-- Bodies of requests stay in memory, too. reset_timedout_connection is for the fault "reset".
+local TEMPLATE = [[
+{load}daemon off;
+master_process off;
+pid "{folder}/nginx.pid";
+error_log "{folder}/error.log" warn;
+events { worker_connections 512; }
+http {
+  access_log off;
+  server_tokens off;
+  default_type "";
+  keepalive_requests 1000000;
+  keepalive_timeout 300s;
+  tcp_nodelay on;
+  reset_timedout_connection on;
+  client_max_body_size 256m;
+  client_body_buffer_size 256m;
+  client_body_temp_path "{folder}/body";
+  proxy_temp_path "{folder}/proxy";
+  fastcgi_temp_path "{folder}/fastcgi";
+  uwsgi_temp_path "{folder}/uwsgi";
+  scgi_temp_path "{folder}/scgi";
+  lua_check_client_abort on;
+  lua_package_path "{path}";
+  lua_package_cpath "{cpath}";
+  init_worker_by_lua_block { require("heymarket.sandbox.nginx").open("{folder}/settings.json") }
+  server {
+    listen 127.0.0.1:{port};
+    location / { content_by_lua_block { require("heymarket.sandbox.nginx").answer() } }
+    location /_sandbox/ { content_by_lua_block { require("heymarket.sandbox.nginx").control() } }
+  }
+}
+]]
+
+--- The configuration.
+---@param values {load: string, folder: string, path: string, cpath: string, port: integer}
+---@return string
+function nginx_conf.text(values)
+  return (TEMPLATE:gsub("{(%w+)}", values))
+end
+
+return nginx_conf
