@@ -424,7 +424,7 @@ print "never full"
   local function assert_full(path, run)
     local script = new_path()
     write_file(script, WRITER:format(path))
-    local said = run(quote(process.interpreter()) .. " " .. quote(script))
+    local said = run(process.this_lua() .. " " .. quote(script))
     local count, problem = said:match "^(%d+)\twrite_failed\t([^\t]+)\tnil\tnil\n"
     assert.is_truthy(count, said)
     return tonumber(count), problem

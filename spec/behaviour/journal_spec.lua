@@ -879,14 +879,6 @@ end)
 
 describe("a journal and the processes", function()
   local api
-  local lua = os.getenv "HEYMARKET_TEST_LUA"
-  if not lua then
-    local first = 0
-    while _G.arg[first - 1] do
-      first = first - 1
-    end
-    lua = _G.arg[first]
-  end
 
   setup(function()
     api = server.start()
@@ -902,7 +894,7 @@ describe("a journal and the processes", function()
 
   local function worker(options)
     options.url = api.url
-    return ("%s spec/support/import_worker.lua %s"):format(lua, quote(cjson.encode(options)))
+    return ("%s spec/support/import_worker.lua %s"):format(process.this_lua(), quote(cjson.encode(options)))
   end
 
   -- Runs a worker to its end, or to its death. Returns what it printed, nil when it was killed, and all its output.

@@ -1,6 +1,7 @@
 local core = require "heymarket.core"
 local heymarket = require "heymarket"
 local instant = require "spec.support.instant"
+local process = require "spec.support.process"
 local server = require "spec.support.server"
 local system = require "heymarket.system"
 
@@ -874,22 +875,11 @@ describe("the pace", function()
 end)
 
 describe("memory", function()
-  local function first_argument()
-    local first = 0
-    while _G.arg[first - 1] do
-      first = first - 1
-    end
-    return _G.arg[first]
-  end
-
   -- A million rows under the sanitizers take minutes, and residence says little there: Lua's count stands in.
   local sanitized = RUN == "asan"
   local rows = sanitized and 200000 or 1000000
   it(("after %d rows is at most 4 MiB above that after 10,000"):format(rows), function()
-    local lua = os.getenv "HEYMARKET_TEST_LUA" or first_argument()
-    local pipe = assert(io.popen(("%s spec/support/memory_worker.lua 10000 %d 2>&1"):format(lua, rows), "r"))
-    local text = pipe:read "*a"
-    pipe:close()
+    local text = process.output(process.this_lua() .. (" spec/support/memory_worker.lua 10000 %d 2>&1"):format(rows))
     local marks = {}
     for index, resident, used in text:gmatch "(%d+) (%d+) (%d+)\n" do
       marks[tonumber(index)] = { resident = tonumber(resident), used = tonumber(used) }

@@ -83,18 +83,33 @@ function process.interpreter()
   return os.getenv "HEYMARKET_TEST_LUA" or _G.arg[first]
 end
 
---- Runs Lua code in a process of its own, under the Lua that runs the tests.
----@param code string
+--- The words for the shell that start the same interpreter again. It finds the modules that this process finds, also
+--- where LUA_PATH is not set because plain `busted` runs.
 ---@param environment table<string, string>? variables to set; HEYMARKET_… of this process are not handed on
----@return string output both streams
-function process.lua(code, environment)
+---@return string
+function process.this_lua(environment)
   local words = { "env", "-u HEYMARKET_SECRET_ID", "-u HEYMARKET_SECRET_KEY", "-u HEYMARKET_BASE_URL" }
+  for _, version in ipairs { "5_2", "5_3", "5_4" } do
+    words[#words + 1] = "-u LUA_PATH_" .. version .. " -u LUA_CPATH_" .. version
+  end
+  local variables = { LUA_PATH = package.path, LUA_CPATH = package.cpath }
   for name, value in pairs(environment or {}) do
+    variables[name] = value
+  end
+  for name, value in pairs(variables) do
     words[#words + 1] = name .. "=" .. process.quote(value)
   end
   words[#words + 1] = process.quote(process.interpreter())
+  return table.concat(words, " ")
+end
+
+--- Runs Lua code in a process of its own, under the Lua that runs the tests.
+---@param code string
+---@param environment table<string, string>? as for this_lua
+---@return string output both streams
+function process.lua(code, environment)
   return process.with_file(code, function(path)
-    return process.output(table.concat(words, " ") .. " " .. process.quote(path) .. " 2>&1")
+    return process.output(process.this_lua(environment) .. " " .. process.quote(path) .. " 2>&1")
   end)
 end
 
