@@ -520,7 +520,7 @@ describe("csv", function()
     it("tells all mistakes at once, with the nearest names and the way out", function()
       local text, failed = refused "frist,List,,email,E-Mail,EMAIL\n"
       assert.truthy(text:find 'frist: [^\n]*"first"')
-      assert.truthy(text:find "List: [^\n]*%-%-map[^\n]*%-%-ignore")
+      assert.truthy(text:find "List: [^\n]* with map[^\n]* with ignore")
       assert.truthy(text:find("column 3: has no name", 1, true))
       assert.truthy(text:find("EMAIL: is a second column for email, after email", 1, true))
       assert.truthy(text:find("phone: is missing", 1, true))

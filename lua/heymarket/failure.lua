@@ -136,6 +136,13 @@ function failure.is_of_memory(raised)
   return type(raised) == "string" and raised:find("not enough memory", 1, true) ~= nil
 end
 
+--- Is this the error that the interpreter raises on Ctrl-C?
+---@param raised any
+---@return boolean
+function failure.is_interrupt(raised)
+  return type(raised) == "string" and raised:find "interrupted!$" ~= nil
+end
+
 --- The failure of a call that an error ended. It may raise one itself, where there is no memory for it.
 ---@param raised any what was raised
 ---@return heymarket.Failure
@@ -145,8 +152,7 @@ function failure.of_error(raised)
   elseif failure.is_of_memory(raised) then
     return failure.make("stopped", "no_memory", nil, { reason = "no_memory", retryable = true })
   end
-  if type(raised) == "string" and raised:find "interrupted!$" then
-    -- The interpreter makes an error of Ctrl-C.
+  if failure.is_interrupt(raised) then
     return failure.make("stopped", "interrupted", nil, { reason = "interrupted", retryable = true })
   end
   return failure.make("stopped", "internal_error", { raised = text.raised(raised) }, { reason = "internal_error" })

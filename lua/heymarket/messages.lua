@@ -120,6 +120,9 @@ local CATALOGUE = {
 
   -- CSV ---------------------------------------------------------------------------------------------------------
 
+  csv_unknown_column = 'is not a known column[; did you mean "{nearest}"?]: name its field with {option:map}, or '
+    .. "ignore it with {option:ignore}",
+
   -- Journal -----------------------------------------------------------------------------------------------------
 
   journal_damaged = "line {line} of the journal {path} is damaged, although it had reached the disk: somebody changed "
@@ -150,6 +153,8 @@ local CATALOGUE = {
 
   -- Bulk --------------------------------------------------------------------------------------------------------
 
+  max_failures = "stopped after {count} contacts that were not accepted ({option:max_failures})",
+
   -- Client ------------------------------------------------------------------------------------------------------
 
   -- Sandbox -----------------------------------------------------------------------------------------------------
@@ -166,6 +171,28 @@ local CATALOGUE = {
   sandbox_host = "must be 127.0.0.1: the sandbox serves this machine only",
 
   -- Command line ------------------------------------------------------------------------------------------------
+
+  edit_not_kept = "it was edited, and could not be kept as {path}: {reason}",
+  failures_is_journal = "the failures file and the journal must be two files",
+  no_credentials = "no credentials: set {variables} in the environment",
+  output_cut = "it was cut while the import ran",
+  output_in_use = "the failures file {path} is in use by another import",
+  output_is_input = "the {file} {path} is the input itself",
+  output_not_private = "the failures file {path} cannot be made readable by its owner only: {reason}",
+  output_other_file = "the failures file {path} holds something else: its last columns are not _row, _outcome, _field "
+    .. "and _message. It stays as it is; choose another name",
+  output_removed = "it was removed while the import ran",
+  output_replaced = "it was replaced by another file while the import ran",
+  output_stays = "the failures file {path} stays as it is: {problem}",
+  output_not_plain = "the failures file {path} cannot be opened: it is not a plain file",
+  output_unopened = "the failures file cannot be opened: {reason}",
+  output_unprepared = "the failures file {path} cannot be opened: {reason}",
+  output_unwritten = "the failures file {path} could not be written, so the import stopped: {reason}",
+  row_ambiguous = "(possibly created by this run: an earlier try of the same request may have arrived)",
+  row_exists = "it exists in the account already and was left as it was; {option:overwrite} replaces it[ {ambiguous}]",
+  row_rejected = "the server listed it as not created, and nothing shows that it exists; it gives no reason"
+    .. "[ {ambiguous}]",
+  row_rejected_overwriting = "the server listed it as not created or overwritten; it gives no reason[ {ambiguous}]",
 }
 
 -- Floats without the ".0" that Lua 5.3 and later would show.

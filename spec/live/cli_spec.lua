@@ -110,9 +110,34 @@ describe("heymarket", function()
   end)
 
   it("says how to install argparse where it is missing", function()
-    local made = run({ "--version" }, { chunk = "package.preload.argparse = function() error(1) end" })
+    local made = run({ "--help" }, { chunk = "package.preload.argparse = function() error(1) end" })
     assert.equal(1, made.code)
     assert.truthy(made.err:find "^heymarket: argparse is not installed: [^\n]*lua%-argparse[^\n]*\n$")
+  end)
+
+  it("loads what a command needs, and no more", function()
+    -- At its end the process tells which of its modules and libraries it has loaded.
+    local chunk = [[
+      local exit = os.exit
+      os.exit = function(...)
+        local maps = io.open "/proc/self/maps":read "*a"
+        for _, library in ipairs { "libcurl", "heymarket/core.so", "heymarket/rows.so" } do
+          if maps:find(library, 1, true) then io.stderr:write(library, "\n") end
+        end
+        for _, module in ipairs { "heymarket.client", "heymarket.contact", "argparse", "heymarket.csv" } do
+          if package.loaded[module] then io.stderr:write(module, "\n") end
+        end
+        exit(...)
+      end
+    ]]
+    local made = run({ "--version" }, { chunk = chunk })
+    assert.equal(0, made.code)
+    assert.equal("", made.err)
+    made = run({ "import", good_file(2), "--dry-run" }, { chunk = chunk })
+    assert.equal(0, made.code)
+    assert.equal("heymarket/rows.so\nheymarket.contact\nargparse\nheymarket.csv\n", made.err)
+    made = run({ "token" }, { chunk = chunk })
+    assert.equal("libcurl\nheymarket/core.so\nheymarket/rows.so\n", made.err:sub(1, #made.err:match "^.*so\n"))
   end)
 
   it("checks the credentials", function()

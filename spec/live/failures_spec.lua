@@ -159,7 +159,7 @@ describe("the failures file", function()
       local copy = failed_path() .. "." .. number
       made = run(arguments)
       assert.equal(3, made.code)
-      assert.equal(("heymarket: what %s held was kept as %s\n"):format(failed_path(), copy), made.err)
+      assert.equal(("heymarket: the edited content of %s was kept as %s\n"):format(failed_path(), copy), made.err)
       assert.equal(edited, read_file(copy))
       assert.equal("-rw-------", output_of("ls -l " .. quote(copy)):sub(1, 10))
       assert.equal(written, read_file(failed_path()))
@@ -640,11 +640,7 @@ describe("the failures file", function()
     local item = { index = 1, position = 2, row = { "=1+1" } }
     for _, first in ipairs { "=", "+", "-", "@" } do
       os.remove(failed_path())
-      local file = assert(failures.open(failed_path(), { "phone" }, {
-        sentence = function(problem)
-          return problem.message
-        end,
-      }))
+      local file = assert(failures.open(failed_path(), { "phone" }, false, error))
       item.outcome = "failed"
       item.failure = failure.new("stopped", first .. "HYPERLINK(1)")
       file:write(item)

@@ -144,11 +144,7 @@ function Engine:book(entry, outcome, facts)
   if max and not superseded and outcome ~= "unsent" then
     self.failures = self.failures + 1
     if self.failures >= max then
-      self.sender:stop(
-        failure.new("stopped", ("stopped after %d contacts that were not accepted (max_failures)"):format(max), {
-          reason = "max_failures",
-        })
-      )
+      self.sender:stop(failure.make("stopped", "max_failures", { count = max }, { reason = "max_failures" }))
     end
   end
 end

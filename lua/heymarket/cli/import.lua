@@ -1,56 +1,44 @@
---- The `import` command: a CSV file into client:import, and what became of it to the terminal and the failures file.
+--- The `import` command: a CSV file into client:import, and the outcomes to the terminal and the failures file.
 local import = {}
 
 local contact = require "heymarket.contact"
 local csv = require "heymarket.csv"
+local exit_codes = require "heymarket.cli.exit_codes"
 local failure = require "heymarket.failure"
 local failures_file = require "heymarket.cli.failures"
+local output_file = require "heymarket.cli.output_file"
 local progress = require "heymarket.cli.progress"
+local reasons = require "heymarket.cli.reasons"
 local report = require "heymarket.report"
+local streams = require "heymarket.cli.streams"
 local summary = require "heymarket.cli.summary"
 local system = require "heymarket.system"
-local text = require "heymarket.util.text"
 
 local MAX_ITEMS = 1000 -- as many as the report of an import keeps
-local LOOK_EVERY = 64 -- rows between two looks at the clock and at interrupts
-
--- Exit codes.
-local ALL_ACCEPTED, COULD_NOT_RUN, NOT_ALL_ACCEPTED, REFUSED, MAX_FAILURES, INTERRUPTED = 0, 1, 3, 4, 5, 130
+local CHECK_EVERY = 64 -- rows between two checks of the clock and of interrupts
 
 local Run = {}
 Run.__index = Run
 
--- Writes a message to stderr, clear of the bar.
+-- Writes a message to stderr; the bar is cleared first.
 function Run:say(message)
   if self.progress then
     self.progress:clear()
   end
-  io.stderr:write("heymarket: ", text.one_line(message), "\n")
-end
-
--- Says what a failure says.
-function Run:complain(problem, name_of)
-  for _, line in ipairs(summary.complaints(problem, name_of or self.terms.name_of)) do
-    self:say(line)
-  end
+  streams.complain(message)
 end
 
 -- Why the import is to stop now, or nil.
 function Run:stop_reason()
-  if self.failures and self.failures.problem then
-    return failure.new(
-      "stopped",
-      ("the failures file %s could not be written, so the import stopped: %s"):format(
-        self.failures.path,
-        self.failures.problem
-      )
-    )
+  local problem = self.failures and self.failures:problem()
+  if problem then
+    return problem
   elseif system.interrupts() > 0 then
     if not self.told_interrupt and not self.arguments.quiet then
-      self:say "stopping: what is on its way is awaited; interrupt again to end at once"
+      self:say "stopping: waiting for the requests in flight; interrupt again to end at once"
     end
     self.told_interrupt = true
-    return failure.new("stopped", "interrupted", { retryable = true })
+    return failure.make("stopped", "interrupted", nil, { retryable = true })
   end
 end
 
@@ -58,30 +46,31 @@ function Run:tick()
   if self.progress then
     self.progress:update(self.counts)
   end
-  -- So that the file can be followed while the import runs.
   if self.failures then
-    self.failures:flush()
+    self.failures:flush() -- so that the file can be followed while the import runs
   end
 end
 
--- Books a contact that was not accepted. Unsent rows are held back while nothing else is in the failures file: where
--- the import is refused before it began, as with a journal of another input, what an earlier run wrote there stays.
+-- Writes an item to the failures file. An unsent one waits while nothing else is in the file: where the import is
+-- refused before it began, as with a journal of another input, what an earlier run wrote there stays.
+function Run:write(item)
+  if item.outcome == "unsent" and not self.failures:has_begun() then
+    self.waiting[#self.waiting + 1] = { item = item, row = item.row }
+  else
+    self.failures:write(item)
+  end
+end
+
+-- Counts a contact that was not accepted, and writes and keeps it.
 function Run:take(item)
   self.counts[item.outcome] = self.counts[item.outcome] + 1
-  if item.outcome == "rejected" and item.ambiguous then
-    self.ambiguous = self.ambiguous + 1
-  end
-  if item.reason == "refused" then
-    self.refused = self.refused + 1
-  end
-  local superseded = item.failure ~= nil and item.failure.reason == "superseded"
-  if superseded then
-    -- An earlier run gave the server a later row of this phone: imported again, this one would restore older data.
+  self.ambiguous = self.ambiguous + (item.outcome == "rejected" and item.ambiguous and 1 or 0)
+  self.refused = self.refused + (item.reason == "refused" and 1 or 0)
+  if item.failure and item.failure.reason == "superseded" then
+    -- Not written: an earlier run sent a later row of this phone, and importing this one would restore older data.
     self.superseded = self.superseded + 1
-  elseif self.failures and not self.failures.begun and item.outcome == "unsent" then
-    self.held[#self.held + 1] = { item = item, row = item.row }
   elseif self.failures then
-    self.failures:write(item)
+    self:write(item)
   end
   item.row = nil
   if #self.items < MAX_ITEMS then
@@ -91,13 +80,13 @@ function Run:take(item)
   end
 end
 
--- The source, with a look now and then at what else there is: a file of nothing but invalid rows sends no request, and
--- its import must be shown and stopped all the same.
+-- The source, with a check now and then: a file that holds only invalid rows sends no request, and its import must
+-- be shown and stopped all the same.
 function Run:reader()
   local source, count = self.source, 0
   return function()
     count = count + 1
-    if count % LOOK_EVERY == 0 then
+    if count % CHECK_EVERY == 0 then
       self:tick()
       local reason = self:stop_reason()
       if reason then
@@ -109,16 +98,14 @@ function Run:reader()
 end
 
 function Run:make_progress()
-  local arguments = self.arguments
-  if arguments.quiet or arguments.no_progress then
+  if self.arguments.quiet or self.arguments.no_progress then
     return
   end
   local terminal = system.isatty(io.stderr) and os.getenv "TERM" ~= "dumb"
-  local no_colour = os.getenv "NO_COLOR"
   self.progress = progress.new {
     stream = io.stderr,
     terminal = terminal,
-    colour = terminal and (no_colour == nil or no_colour == ""),
+    colour = terminal and (os.getenv "NO_COLOR" or "") == "",
     columns = function()
       return system.columns(io.stderr)
     end,
@@ -130,71 +117,66 @@ function Run:make_progress()
   }
 end
 
--- The files beside the input. None may be the input itself, nor may both be one file.
+local function two_files()
+  return failure.make("stopped", "failures_is_journal")
+end
+
+-- Opens the failures file. Neither it nor the journal may be the input, nor may both be one file. Gives the failure.
 function Run:open_files()
   local arguments = self.arguments
   local failures, journal = arguments.failures, not arguments.dry_run and arguments.options.journal
-  local input = arguments.file == "-" and io.stdin or arguments.file
   for _, pair in ipairs { { "failures file", failures }, { "journal", journal } } do
-    if pair[2] and failures_file.is_same(pair[2], input) then
-      return nil, ("the %s %s is the input itself"):format(pair[1], pair[2])
+    if pair[2] and output_file.is_same(pair[2], self.input) then
+      return failure.make("stopped", "output_is_input", { file = pair[1], path = pair[2] })
     end
   end
-  if failures and journal and failures_file.is_same(journal, failures) then
-    return nil, "the failures file and the journal must be two files"
+  if failures and journal and output_file.is_same(journal, failures) then
+    return two_files()
   elseif not failures then
-    return true
+    return nil
   end
-  local message
-  self.failures, message = failures_file.open(failures, self.source.columns, {
-    overwrite = arguments.options.overwrite,
-    sentence = function(problem)
-      return summary.sentence(problem, self.terms.name_of)
-    end,
-    kept = function(path, copy)
-      if not arguments.quiet then
-        self:say(("what %s held was kept as %s"):format(path, copy))
-      end
-    end,
-  })
+  local problem
+  local function on_kept(path, copy)
+    if not arguments.quiet then
+      self:say(("the edited content of %s was kept as %s"):format(path, copy))
+    end
+  end
+  self.failures, problem = failures_file.open(failures, self.source.columns, arguments.options.overwrite, on_kept)
   -- Where the failures file was made just now, a link may lead to it.
-  if self.failures and journal and failures_file.is_same(journal, self.failures.handle) then
-    message = "the failures file and the journal must be two files"
-  end
-  return not message, message
+  return problem or journal and self.failures:is_at(journal) and two_files() or nil
 end
 
--- Validates all rows and sends none.
+-- Checks one contact of a dry run. Gives its outcome, and the failure.
+local function checked(found, index, default_country)
+  local issues = {}
+  if failure.is(found) then
+    return "invalid", found
+  elseif contact.encode(found, index, default_country, issues) then
+    return "unsent"
+  end
+  return "invalid", failure.invalid(issues)
+end
+
+-- Checks all rows and sends none.
 function Run:rehearse()
-  local books, started = report.new(0), system.monotonic()
-  local default_country = self.arguments.options.default_country
-  local index = 0
+  local counter, started, index = report.new(0), system.monotonic(), 0
   local ok, raised = pcall(function()
     for found, position, row in self:reader() do
       index = index + 1
-      local issues = {}
-      local problem = failure.is(found) and found or nil
-      if not problem and not contact.encode(found, index, default_country, issues) then
-        problem = failure.invalid(issues)
-      end
+      local outcome, problem = checked(found, index, self.arguments.options.default_country)
+      counter:add(outcome)
       if problem then
-        books:add "invalid"
-        self:take {
-          index = index,
-          position = position,
-          row = row,
-          outcome = "invalid",
-          contact = not failure.is(found) and found or nil,
-          failure = problem,
-        }
+        local given = not failure.is(found) and found or nil
+        local item = { index = index, position = position, row = row, outcome = outcome, contact = given }
+        item.failure = problem
+        self:take(item)
       else
-        books:add "unsent"
-        self.counts.unsent = self.counts.unsent + 1
+        self.counts[outcome] = self.counts[outcome] + 1
       end
     end
   end)
-  local elapsed = system.monotonic() - started
-  local made = books:report({ requests = 0, retries = 0, elapsed = elapsed, dry_run = true }, false)
+  local facts = { requests = 0, retries = 0, elapsed = system.monotonic() - started, dry_run = true }
+  local made = counter:report(facts, false)
   if ok then
     return made
   elseif not failure.is(raised) then
@@ -208,55 +190,58 @@ function Run:import(client)
   for name, value in pairs(self.arguments.options) do
     given[name] = value
   end
-  given.on_item = function(item)
+  function given.on_item(item)
     self:take(item)
   end
-  given.on_progress = function(made)
+  function given.on_progress(made)
     self.counts.accepted = made.accepted
     if self.failures then
       self.failures:begin()
     end
     self:tick()
   end
-  given.should_stop = function()
+  function given.should_stop()
     self:tick()
     return self:stop_reason() ~= nil
   end
   return client:import(self:reader(), given)
 end
 
-function Run:write_held(whole)
-  if whole then
+function Run:close_failures(has_report)
+  if has_report then
     self.failures:begin()
   end
-  for _, pair in ipairs(self.held) do
+  for _, pair in ipairs(self.waiting) do
     pair.item.row = pair.row
     self.failures:write(pair.item)
     pair.item.row = nil
   end
-  self.held = {}
+  self.failures:close()
 end
 
--- Completes the report and the failures file; both are the same however the import ended.
+-- The failure that ended the import. The client knows "stopped on request" only; why it was requested is known here. A
+-- read that a signal cut short looks like a fault of the source.
+function Run:true_problem(problem)
+  local cut_short = problem and (problem.kind == "stopped" and not problem.reason or problem.kind == "source")
+  local unwritten = self.failures and self.failures:problem() ~= nil
+  local reason = (cut_short or unwritten and not problem) and self:stop_reason()
+  return reason and failure.with(reason, { delivered = problem and problem.delivered or "no" }) or problem
+end
+
+-- Completes the report and the failures file, however the import ended.
 function Run:finish(made, problem)
   local whole = made or problem and problem.report
   if self.failures then
-    if made or problem.kind ~= "journal" or self.failures.begun then
-      self:write_held(whole)
+    if made or problem.kind ~= "journal" or self.failures:has_begun() then
+      self:close_failures(whole)
+    else
+      self.failures:close()
     end
-    self.failures:close()
   end
   if self.progress then
     self.progress:clear()
   end
-  -- "Stopped on request" is what the client knows; why it was requested is known here. A read that a signal cut short
-  -- looks like a fault of the source.
-  local cut_short = problem and (problem.kind == "stopped" and not problem.reason or problem.kind == "source")
-  local unwritten = self.failures and self.failures.problem ~= nil
-  if cut_short or unwritten and not problem then
-    local reason = self:stop_reason()
-    problem = reason and failure.with(reason, { delivered = problem and problem.delivered or "no" }) or problem
-  end
+  problem = self:true_problem(problem)
   whole = whole or report.new(0):report({ requests = 0, retries = 0, elapsed = 0 }, false)
   table.sort(self.items, function(a, b)
     return a.index < b.index
@@ -266,114 +251,88 @@ function Run:finish(made, problem)
   return whole, problem
 end
 
-local function exit_code(whole, problem, superseded)
-  if not problem then
-    local fine = whole.accepted + superseded + (whole.dry_run and whole.unsent or 0)
-    return fine == whole.total and ALL_ACCEPTED or NOT_ALL_ACCEPTED
-  elseif problem.kind == "unauthorized" or problem.kind == "denied" then
-    return REFUSED
-  elseif problem.reason == "max_failures" then
-    return MAX_FAILURES
-  elseif problem.kind == "stopped" and problem.message == "interrupted" then
-    return INTERRUPTED
-  end
-  return COULD_NOT_RUN
-end
-
--- Was the input read to its end?
-function Run:is_read()
-  local consumed, total = self.source:progress()
-  return total ~= nil and consumed >= total
-end
-
-function Run:print(whole, problem, started)
+-- What the summary is made from.
+function Run:facts(whole, problem)
   local arguments = self.arguments
-  local written
-  if arguments.json then
-    written = summary.json(whole, problem)
-  elseif started then
-    local make = arguments.dry_run and summary.dry_text or summary.text
-    written = make {
-      report = whole,
-      failure = problem,
-      not_accepted = whole.total - whole.accepted - self.superseded - (whole.dry_run and whole.unsent or 0),
-      superseded = self.superseded,
-      ambiguous = self.ambiguous,
-      refused = self.refused,
-      overwrite = arguments.options.overwrite,
-      name_of = self.terms.name_of,
-      batch_size = arguments.options.batch_size or 100,
-      position = not self:is_read() and self.source:position() or nil,
-      failures = self.failures and self.failures.count > 0 and not self.failures.problem and arguments.failures or nil,
-      journal = arguments.options.journal,
-    }
-  end
-  return not written or self.terms.print(written)
+  local consumed, total = self.source:progress()
+  local written = self.failures and self.failures:rows() > 0 and not self.failures:problem()
+  return {
+    report = whole,
+    failure = problem,
+    not_accepted = whole.total - whole.accepted - self.superseded - (whole.dry_run and whole.unsent or 0),
+    superseded = self.superseded,
+    ambiguous = self.ambiguous,
+    refused = self.refused,
+    overwrite = arguments.options.overwrite,
+    batch_size = arguments.options.batch_size or 100,
+    position = not (total and consumed >= total) and self.source:position() or nil,
+    failures = written and arguments.failures or nil,
+    journal = arguments.options.journal,
+  }
 end
 
-function Run:stopped_before_start(problem, name_of)
-  if type(problem) == "string" then
-    problem = failure.new("stopped", problem)
-    self:say(problem.message)
-  else
-    self:complain(problem, name_of)
+local function exit_code(whole, problem, superseded)
+  if problem then
+    return exit_codes.of_failure(problem)
   end
-  local whole
-  whole, problem = self:finish(nil, problem)
-  self:print(whole, problem, false)
-  return exit_code(whole, problem, self.superseded)
+  local accepted = whole.accepted + superseded + (whole.dry_run and whole.unsent or 0)
+  return accepted == whole.total and exit_codes.ALL_ACCEPTED or exit_codes.NOT_ALL_ACCEPTED
 end
 
---- Runs the command.
+-- Prints what there is to say of the end, and gives the exit code. Before a run has begun there is no summary.
+function Run:conclude(made, problem, begun)
+  local printed = true
+  made, problem = self:finish(made, problem)
+  for _, message in ipairs(problem and reasons.complaints(problem) or {}) do
+    self:say(message)
+  end
+  if self.arguments.json then
+    printed = streams.print(summary.json(made, problem))
+  elseif begun then
+    local make = self.arguments.dry_run and summary.dry_text or summary.text
+    printed = streams.print(make(self:facts(made, problem)))
+  end
+  local code = exit_code(made, problem, self.superseded)
+  return printed and code or math.max(code, exit_codes.COULD_NOT_RUN)
+end
+
+-- Opens what the import needs: the client, the source, the failures file. Gives the failure.
+function Run:open(client_of)
+  local problem
+  if not self.arguments.dry_run then
+    self.client, problem = client_of(self.arguments.config)
+  end
+  if not problem then
+    self.source, problem = csv.open(self.input, self.arguments.csv)
+  end
+  return problem or self:open_files()
+end
+
+--- Runs the command, and gives its exit code.
 ---@param arguments table `file` (path, or "-"), `config` and `options` of the client, `csv` (options of csv.open),
 --- `dry_run`, `failures` (path), `json`, `quiet`, `no_progress`
----@param terms table of the command line: `print(text)` to stdout gives false where that is not possible,
---- `name_of(field)` names an option as the user knows it, `client(config)` makes the client
----@return integer code to exit with
-function import.run(arguments, terms)
-  local run = { arguments = arguments, terms = terms, counts = {}, items = {}, held = {} }
+---@param client_of fun(config: table): heymarket.Client?, heymarket.Failure?
+---@return integer
+function import.run(arguments, client_of)
+  local run = setmetatable({ arguments = arguments, counts = {}, items = {}, waiting = {} }, Run)
+  run.input = arguments.file == "-" and io.stdin or arguments.file
   run.ambiguous, run.refused, run.superseded = 0, 0, 0
-  setmetatable(run, Run)
   for _, outcome in ipairs(report.outcomes) do
     run.counts[outcome] = 0
   end
   system.interrupts()
-  local client, problem
-  if not arguments.dry_run then
-    client, problem = terms.client(arguments.config)
-    if not client then
-      return run:stopped_before_start(problem)
-    end
-  end
-  local input = arguments.file == "-" and io.stdin or arguments.file
-  run.source, problem = csv.open(input, arguments.csv)
-  if not run.source then
-    return run:stopped_before_start(problem, tostring) -- a column may have the name of an option
-  end
-  local opened, message = run:open_files()
-  if not opened then
-    return run:stopped_before_start(message)
+  local unopened = run:open(client_of)
+  if unopened then
+    return run:conclude(nil, unopened, false)
   end
   run:make_progress()
-  local made
-  if client then
-    made, problem = run:import(client)
-  else
-    made, problem = run:rehearse()
-  end
-  local started = made ~= nil or problem.report ~= nil
-  local whole
-  whole, problem = run:finish(made, problem)
-  if problem then
-    run:complain(problem)
-  end
-  local code = exit_code(whole, problem, run.superseded)
-  local printed = run:print(whole, problem, started)
-  if client then
-    client:close()
+  local made, problem = (run.client and run.import or run.rehearse)(run, run.client)
+  local code = run:conclude(made, problem, made ~= nil or problem.report ~= nil)
+  if run.client then
+    run.client:close()
   end
   run.source:close()
-  return printed and code or math.max(code, COULD_NOT_RUN)
+  return code
 end
 
 return import

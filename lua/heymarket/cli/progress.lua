@@ -1,6 +1,7 @@
 --- Progress of an import on stderr: a bar on a terminal, elsewhere a line now and then.
 local progress = {}
 
+local format = require "heymarket.cli.format"
 local report = require "heymarket.report"
 
 local REDRAW_EVERY, LINE_EVERY = 0.1, 5 -- seconds
@@ -12,35 +13,9 @@ COLOURS.unknown, COLOURS.unsent = COLOURS.failed, COLOURS.rejected
 local Progress = {}
 Progress.__index = Progress
 
---- A whole number with its thousands apart: 12,345.
----@param n number
----@return string
-function progress.grouped(n)
-  local digits = ("%.0f"):format(n)
-  local head, tail = digits:match "^(%-?%d%d?%d?)(.*)$"
-  while #tail % 3 ~= 0 do
-    head, tail = head:sub(1, -2), head:sub(-1) .. tail
-  end
-  return head .. tail:gsub("%d%d%d", ",%0")
-end
-
---- A length of time for people: 0:07, 12:34, 1:02:03.
----@param seconds number
----@return string
-function progress.duration(seconds)
-  local whole = math.max(0, math.floor(seconds + 0.5))
-  local minutes = math.floor(whole / 60)
-  if minutes < 60 then
-    return ("%d:%02d"):format(minutes, whole % 60)
-  end
-  return ("%d:%02d:%02d"):format(math.floor(minutes / 60), minutes % 60, whole % 60)
-end
-
 --- Makes the progress display of one import.
----@param options table `stream`; `terminal` (boolean: draw a bar); `colour` (boolean); `columns()` gives the width of
 --- the terminal; `monotonic()` is the clock in seconds; `read()` gives the bytes read so far, of how many where that is
 --- known, and the rows read so far
----@return table progress
 function progress.new(options)
   local now = options.monotonic()
   return setmetatable({
@@ -51,7 +26,7 @@ function progress.new(options)
   }, Progress)
 end
 
--- Rows per second and bytes per second of late.
+-- Rows per second and bytes per second in the last WINDOW seconds.
 function Progress:rates(now, rows, bytes)
   local samples = self.samples
   if now - self.sampled_at >= SAMPLE_EVERY then
@@ -84,22 +59,22 @@ function Progress:pieces(now, counts)
   if share then
     pieces[#pieces + 1] = { ("%3d%%"):format(math.floor(share * 100)) }
   end
-  pieces[#pieces + 1] = { progress.grouped(rows) .. (rows == 1 and " row" or " rows") }
+  pieces[#pieces + 1] = { format.plural(rows, "row") }
   if rate then
-    pieces[#pieces + 1] = { progress.grouped(rate) .. "/s" }
+    pieces[#pieces + 1] = { format.grouped(rate) .. "/s" }
     if share and byte_rate > 0 then
-      pieces[#pieces + 1] = { progress.duration((total - bytes) / byte_rate) .. " left" }
+      pieces[#pieces + 1] = { format.duration((total - bytes) / byte_rate) .. " left" }
     end
   end
   for _, outcome in ipairs(report.outcomes) do
     if counts[outcome] > 0 then
-      pieces[#pieces + 1] = { outcome .. " " .. progress.grouped(counts[outcome]), COLOURS[outcome] }
+      pieces[#pieces + 1] = { outcome .. " " .. format.grouped(counts[outcome]), COLOURS[outcome] }
     end
   end
   return pieces, share
 end
 
--- A bar of what is left of the width after the pieces; what does not fit is left out, from the end.
+-- The line of a terminal: a bar as wide as the pieces leave room for. Pieces that do not fit are left out.
 function Progress:bar(pieces, share)
   local room = (self.options.columns() or 80) - 1
   local parts = {}
@@ -120,8 +95,7 @@ function Progress:bar(pieces, share)
   return line
 end
 
---- Shows how far the import is, where it is time to.
----@param counts table<string, integer> contacts by outcome
+--- Shows the progress, if the last time is long enough ago.
 function Progress:update(counts)
   local now = self.options.monotonic()
   if now - self.drawn_at < (self.options.terminal and REDRAW_EVERY or LINE_EVERY) then
@@ -142,7 +116,7 @@ function Progress:update(counts)
   stream:flush()
 end
 
---- Takes the bar away, so that something else can be written. The next update draws it again.
+--- Clears the bar, so that something else can be written. The next update draws it again.
 function Progress:clear()
   if self.visible then
     self.visible = false

@@ -3,6 +3,7 @@
 --- Nothing is read leniently where that could change a customer's data: what is not clearly one thing is a mistake of
 --- its row, and the rows around it are still imported.
 local failure = require "heymarket.failure"
+local spelling = require "heymarket.util.spelling"
 local text = require "heymarket.util.text"
 
 local byte, find, gsub, lower, match, sub =
@@ -154,9 +155,13 @@ local function field_of(name)
   return product_names[folded]
 end
 
+local function is_custom(name)
+  return find(lower(name), "^%s*custom") ~= nil
+end
+
 -- A question after the nearest known name, or nothing.
 local function suggestion(name, names)
-  if find(lower(name), "^%s*custom") then
+  if is_custom(name) then
     return "; did you mean custom.<id>, where <id> is the number of the field?"
   end
   return text.did_you_mean(name, names)
@@ -714,12 +719,12 @@ local function read_header(source, options)
       field = field_of(column)
       if not field and not ignored["*"] then
         local hint = delimiter_hint(source.columns)
-        if not hint then
-          hint = suggestion(column, column_names)
-          hint = (hint == "" and "." or hint)
-            .. " Name its field with --map (option map), or pass it over with --ignore (option ignore)"
+        if hint then
+          complain(column, "is not a known column" .. hint)
+        else
+          local nearest = is_custom(column) and "custom.<id>" or spelling.nearest(column, column_names)
+          issues[#issues + 1] = { field = column, code = "csv_unknown_column", values = { nearest = nearest } }
         end
-        complain(column, "is not a known column" .. hint)
       end
     end
     if field and taken[field] then

@@ -217,12 +217,20 @@ function text.beginning(value, length)
   return start, true
 end
 
+--- A text of bounded length: the beginning of a longer one, with an ellipsis.
+---@param value string
+---@param length integer bytes
+---@return string
+function text.shortened(value, length)
+  local start, cut = text.beginning(value, length)
+  return cut and start .. "…" or start
+end
+
 --- What was raised as an error, for a message: one line of bounded length. Any value may be raised.
 ---@param value any
 ---@return string
 function text.raised(value)
-  local start, cut = text.beginning(as_text(value), MAX_RAISED)
-  return visible(start, "line") .. (cut and "…" or "")
+  return visible(text.shortened(as_text(value), MAX_RAISED), "line")
 end
 
 --- A name that somebody gave, fit for a message: short, on one line, without invisible characters.

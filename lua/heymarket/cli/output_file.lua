@@ -1,0 +1,292 @@
+--- A file that the command writes as it goes: readable by its owner only, locked, and never in place of an edit.
+---
+--- Was the file edited since this program wrote it? The nanoseconds of the time when the file was last changed are set
+--- to a checksum of its content. This needs no second file, and every program that changes the file sets another time.
+--- Where a file system rounds the time, or a program that copies the file loses it, the file counts as edited: then it
+--- is copied once more than needed.
+local output_file = {}
+
+local failure = require "heymarket.failure"
+local rows = require "heymarket.rows"
+local system = require "heymarket.system"
+
+local BUFFERED = 65536 -- bytes that are held back before they are written
+local BLOCK = 65536 -- bytes that are read or hashed at a time
+local MAX_START = 2 * 1024 * 1024 -- bytes
+local MAX_COPIES = 100000
+
+-- A failure whose message is this one.
+local function refusal(code, path, reason)
+  return failure.make("stopped", code, { path = path, reason = reason })
+end
+
+---------------------------------------------------------------------------------------------------------------------
+-- The checksum of a content
+
+local Checksum = {}
+Checksum.__index = Checksum
+
+local function new_checksum()
+  return setmetatable({ chain = "", tail = "" }, Checksum)
+end
+
+function Checksum:add(bytes)
+  self.tail = self.tail .. bytes
+  while #self.tail >= BLOCK do
+    self.chain = rows.hash(self.chain .. self.tail:sub(1, BLOCK))
+    self.tail = self.tail:sub(BLOCK + 1)
+  end
+end
+
+-- A whole number below 1e9.
+function Checksum:nanoseconds()
+  return tonumber(rows.hash(self.chain .. self.tail):sub(1, 12), 16) % 1000000000
+end
+
+-- Calls `visit(piece)` for the content, block by block.
+local function each_block(handle, visit)
+  handle:seek "set"
+  local piece = handle:read(BLOCK)
+  while piece do
+    visit(piece)
+    piece = handle:read(BLOCK)
+  end
+end
+
+local function is_as_written(handle)
+  local checksum = new_checksum()
+  each_block(handle, function(piece)
+    checksum:add(piece)
+  end)
+  return system.nanoseconds(handle) == checksum:nanoseconds()
+end
+
+---------------------------------------------------------------------------------------------------------------------
+-- Opening
+
+-- Devices, and open files of this process by number, are written to as they are, like /dev/stdout. A file in /dev/shm
+-- is an ordinary file.
+local function is_stream(path)
+  if path:find("/../", 1, true) or path:find "^/dev/shm/" then
+    return false
+  end
+  return path:find "^/dev/" ~= nil or path:find "^/proc/[^/]+/fd/" ~= nil
+end
+
+--- Do two names lead to one ordinary file?
+function output_file.is_same(path, other)
+  local identity, kind = system.identity(path)
+  return path == other or kind == "file" and identity == system.identity(other)
+end
+
+-- Locks an ordinary file and makes it readable by its owner only, if its start may be replaced.
+local function claim(handle, path, is_own)
+  handle:seek "set"
+  local start = handle:read(MAX_START)
+  if start and not is_own(start) then
+    return refusal("output_other_file", path)
+  end
+  local locked, code = system.lock(handle)
+  if not locked and code == "in_use" then
+    return refusal("output_in_use", path)
+  end
+  local protected, _, reason = system.protect(handle)
+  return not protected and refusal("output_not_private", path, reason) or nil
+end
+
+local function open_ordinary(path, is_own)
+  local prepared, code, reason = system.prepare(path)
+  if not prepared then
+    return nil, refusal(code == "not_regular" and "output_not_plain" or "output_unprepared", path, reason)
+  end
+  -- For reading and writing: opening a pipe for both does not wait for its other end.
+  local handle, message = io.open(path, "a+b")
+  local problem = not handle and refusal("output_unopened", path, message) or claim(handle, path, is_own)
+  if problem and handle then
+    handle:close()
+  end
+  return not problem and handle or nil, problem
+end
+
+local File = {}
+File.__index = File
+
+--- Opens a file, so that it is known to be writable. An edited content is copied now, so that nothing is sent where
+--- that fails; what the file holds stays until `begin`. `is_own(start)`: may a content that starts so be replaced?
+--- `on_kept(path, copy)` is called when an edited content was copied. Gives the file, or nil and a failure.
+function output_file.open(path, is_own, on_kept)
+  local stream = is_stream(path)
+  local handle, problem
+  if stream then
+    handle, problem = io.open(path, "ab")
+    problem = problem and refusal("output_unopened", path, problem)
+  else
+    handle, problem = open_ordinary(path, is_own)
+  end
+  if not handle then
+    return nil, problem
+  end
+  local file = setmetatable({
+    path = path,
+    handle = handle, -- holds the lock
+    stream = stream,
+    on_kept = on_kept,
+    begun = false,
+    buffer = {},
+    buffered = 0, -- bytes
+    written = 0, -- bytes, since the file was emptied
+    checksum = new_checksum(),
+    problem = nil, -- failure: why it could not be written
+  }, File)
+  problem = file:keep()
+  if problem then
+    handle:close()
+    return nil, failure.make("stopped", "output_stays", { path = path, problem = problem })
+  end
+  return file
+end
+
+---------------------------------------------------------------------------------------------------------------------
+-- Edits
+
+local function same_content(one, other)
+  if one:seek "end" ~= other:seek "end" then
+    return false
+  end
+  one:seek "set"
+  local same = true
+  each_block(other, function(piece)
+    same = same and one:read(#piece) == piece
+  end)
+  return same
+end
+
+-- Is this path a copy of the file, and a file of its own?
+local function is_copy(path, handle)
+  local identity, kind, link = system.identity(path)
+  if kind ~= "file" or link or identity == system.identity(handle) then
+    return false
+  end
+  local other = io.open(path, "rb")
+  local same = other ~= nil and same_content(handle, other)
+  if other then
+    other:close()
+  end
+  return same
+end
+
+-- Copies the content if it was edited, for an edit is nowhere else. Gives the failure where that is not possible.
+function File:keep()
+  if self.stream or self.handle:seek "end" == 0 or is_as_written(self.handle) then
+    return nil
+  end
+  for number = 1, MAX_COPIES do
+    local copy = self.path .. "." .. number
+    if is_copy(copy, self.handle) then
+      return nil -- made by a run that ended before it could go on
+    end
+    local done, code, reason = system.copy(self.handle, copy)
+    if done then
+      done, code, reason = system.sync_directory(copy)
+    end
+    if done then
+      self.on_kept(self.path, copy)
+      return nil
+    elseif code ~= "exists" or number == MAX_COPIES then
+      return refusal("edit_not_kept", copy, reason)
+    end
+  end
+end
+
+---------------------------------------------------------------------------------------------------------------------
+-- Writing
+
+function File:fail(reason)
+  self.problem = self.problem or failure.make("stopped", "output_unwritten", { path = self.path, reason = reason })
+end
+
+--- Empties the file, whose edits are copied first. May be called twice.
+function File:begin()
+  if self.begun or self.problem then
+    return false
+  end
+  if not self.stream then
+    local problem = self:keep() -- it may have been edited since it was opened
+    self.handle:seek "end" -- between reading and writing
+    if not problem then
+      local emptied, _, reason = system.truncate(self.handle, 0)
+      problem = not emptied and reason
+    end
+    if problem then
+      self:fail(problem)
+      return false
+    end
+  end
+  self.begun = true
+  return true
+end
+
+--- Writes text. It may stay in memory until `flush`.
+function File:write(text)
+  self.buffer[#self.buffer + 1] = text
+  self.buffered = self.buffered + #text
+  if self.buffered >= BUFFERED then
+    self:flush()
+  end
+end
+
+local CHANGED = { replaced = "output_replaced", gone = "output_removed" }
+
+-- Is the file in its place, with all that was written? Gives what is wrong.
+function File:check_place()
+  local size, code, reason = system.size(self.handle, self.path)
+  if size and size >= self.written then
+    return nil
+  end
+  code = size and "output_cut" or CHANGED[code]
+  return code and { message_code = code } or reason
+end
+
+--- Hands what was written to the system.
+function File:flush()
+  if #self.buffer == 0 or self.problem then
+    return
+  end
+  local content = table.concat(self.buffer)
+  self.buffer, self.buffered = {}, 0
+  local ok, reason = self.handle:write(content)
+  if ok then
+    ok, reason = self.handle:flush()
+  end
+  if ok and not self.stream then
+    self.checksum:add(content)
+    -- Where the time cannot be set, the file counts as edited next time.
+    system.nanoseconds(self.handle, self.checksum:nanoseconds())
+    self.written = self.written + #content
+    reason = self:check_place()
+    ok = not reason
+  end
+  if not ok then
+    self:fail(reason)
+  end
+end
+
+--- Writes what is left and closes the file. May be called twice.
+function File:close()
+  if not self.handle then
+    return
+  end
+  self:flush()
+  local ok, _, reason = true, nil, nil
+  if self.begun and not self.stream and not self.problem then
+    ok, _, reason = system.sync(self.handle)
+    system.nanoseconds(self.handle, self.checksum:nanoseconds())
+  end
+  local closed, problem = self.handle:close()
+  self.handle = nil
+  if not (ok and closed) then
+    self:fail(tostring(reason or problem))
+  end
+end
+
+return output_file

@@ -1,0 +1,57 @@
+--- What the command says of failures and of contacts that were not accepted: in its own words, with flags for options.
+local reasons = {}
+
+local failure = require "heymarket.failure"
+local messages = require "heymarket.messages"
+local text = require "heymarket.util.text"
+
+-- Failures that concern the network or the server have facts that support asks for; the others need only their message.
+local MESSAGE_ONLY = { invalid = true, source = true, journal = true, stopped = true, context = true }
+
+--- What a failure says, on one line.
+function reasons.sentence(problem)
+  local words = MESSAGE_ONLY[problem.kind] and messages.render or failure.line
+  return text.one_line(words(problem, "command"))
+end
+
+--- What to say of a failure, each mistake on a line of its own.
+function reasons.complaints(problem)
+  local lines = {}
+  for i, issue in ipairs(problem.issues or {}) do
+    lines[i] = text.one_line(messages.line(issue, "command"))
+  end
+  return lines[1] and lines or { reasons.sentence(problem) }
+end
+
+local function of_rejected(item, overwrite)
+  local code = overwrite and "row_rejected_overwriting" or "row_rejected"
+  local ambiguous = item.ambiguous and { message_code = "row_ambiguous" } or nil
+  return messages.text(item.reason == "exists" and "row_exists" or code, { ambiguous = ambiguous }, "command")
+end
+
+--- Why a contact was not accepted. Gives the name of the field, or names, which is empty where it is not about a field,
+--- and one line.
+---@param item heymarket.Item
+---@param overwrite boolean does the import overwrite what exists?
+---@return string field
+---@return string message
+function reasons.explain(item, overwrite)
+  local problem = item.failure
+  if item.outcome == "rejected" then
+    return "", of_rejected(item, overwrite)
+  elseif not problem then
+    return "", ""
+  elseif item.outcome ~= "invalid" or not problem.issues then
+    return "", reasons.sentence(problem)
+  end
+  local fields, lines = {}, {}
+  for i, issue in ipairs(problem.issues) do
+    if issue.field and fields[#fields] ~= issue.field then
+      fields[#fields + 1] = issue.field
+    end
+    lines[i] = (issue.field and issue.field .. " " or "") .. messages.render(issue, "command")
+  end
+  return text.one_line(table.concat(fields, "; ")), text.one_line(table.concat(lines, "; "))
+end
+
+return reasons
