@@ -7,4 +7,5 @@ files["lua/heymarket/loop/nginx.lua"] = { std = "min+ngx_lua" }
 files["spec"] = { std = "min+busted" }
 files["spec/live/nginx"] = { std = "min+busted+ngx_lua" }
 files["bench"] = { std = "max" }
+files["tools"] = { std = "max" }
 exclude_files = { "build", "node_modules", "bench/node_modules" }
