@@ -19,6 +19,8 @@ local transport = require "heymarket.http.transport"
 
 local MAX_ITEMS = 1000 -- of an import's report
 
+local guarded = failure.guarded
+
 ---@class heymarket.Client
 local Client = {}
 Client.__index = Client
@@ -55,21 +57,6 @@ local function new_client(config)
   }, Client)
 end
 
-local spare = failure.spare() -- for functions that find no memory at all
-
---- Runs a function that belongs to no client. No error leaves it: whatever is raised in it comes back as a failure.
----@param body function
----@return any value
----@return heymarket.Failure?
-function client.guarded(body, ...)
-  local ok, value, problem = pcall(body, ...)
-  if ok then
-    return value, problem
-  end
-  local made, of_error = pcall(failure.of_error, value)
-  return nil, made and of_error or spare
-end
-
 --- Makes a client. Nothing is opened or sent before the first call.
 ---
 --- Credentials and base_url come from the environment where the config does not have them: HEYMARKET_SECRET_ID,
@@ -82,7 +69,7 @@ end
 ---@return heymarket.Failure? failure of kind "invalid", with all mistakes in `issues`
 function client.new(config)
   options.expect(config, "table?", "heymarket.new: config", 2)
-  return client.guarded(new_client, config)
+  return guarded(new_client, config)
 end
 
 local function closed_failure()

@@ -158,6 +158,21 @@ function failure.of_error(raised)
   return failure.make("stopped", "internal_error", { raised = text.raised(raised) }, { reason = "internal_error" })
 end
 
+local spare = failure.spare() -- for functions that find no memory at all
+
+--- Runs a function that belongs to no client. No error leaves it: whatever is raised in it comes back as a failure.
+---@param body function
+---@return any value
+---@return heymarket.Failure?
+function failure.guarded(body, ...)
+  local ok, value, problem = pcall(body, ...)
+  if ok then
+    return value, problem
+  end
+  local made, of_error = pcall(failure.of_error, value)
+  return nil, made and of_error or spare
+end
+
 --- A copy with some facts changed; the original stays as it is, for it may already be in a report.
 ---@param original heymarket.Failure
 ---@param facts table fields to set

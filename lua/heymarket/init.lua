@@ -1,4 +1,4 @@
---- heymarket: contacts into Heymarket, and what became of every one of them.
+--- heymarket: contacts into Heymarket, with the outcome of each contact.
 local heymarket = {}
 
 local runtime = require "heymarket.runtime"
@@ -6,13 +6,13 @@ local runtime = require "heymarket.runtime"
 -- Before any other part needs it: the message of this function is plainer than that of `require`.
 runtime.native "heymarket.rows"
 
-local client = require "heymarket.client"
 local contact = require "heymarket.contact"
 local failure = require "heymarket.failure"
 local options = require "heymarket.options"
 
+local guarded = failure.guarded
+
 heymarket._VERSION = runtime.VERSION
-heymarket.new = client.new
 
 local function checked_contact(fields, given)
   local settings, issues = options.read("contact", given)
@@ -38,7 +38,7 @@ end
 function heymarket.contact(fields, given)
   options.expect(fields, "table", "heymarket.contact: fields", 2)
   options.expect(given, "table?", "heymarket.contact: options", 2)
-  return client.guarded(checked_contact, fields, given)
+  return guarded(checked_contact, fields, given)
 end
 
 --- Is this value a failure?
@@ -46,15 +46,26 @@ end
 ---@return boolean
 heymarket.is_failure = failure.is
 
--- The parts that only some users need are loaded when they are first named.
-local ON_DEMAND = { csv = "heymarket.csv", sandbox = "heymarket.sandbox" }
+-- The parts that only some users need are loaded when they are first named. The client brings libcurl.
+local ON_DEMAND = {
+  new = function()
+    return require("heymarket.client").new
+  end,
+  csv = function()
+    return require "heymarket.csv"
+  end,
+  sandbox = function()
+    return require "heymarket.sandbox"
+  end,
+}
 
 return setmetatable(heymarket, {
   __index = function(self, name)
-    local module = ON_DEMAND[name] and require(ON_DEMAND[name])
-    if module then
-      rawset(self, name, module)
+    local load = ON_DEMAND[name]
+    local part = load and load()
+    if part then
+      rawset(self, name, part)
     end
-    return module
+    return part
   end,
 })

@@ -1013,6 +1013,21 @@ describe("a client", function()
     assert.are.same(before, core.open_handles())
   end)
 
+  it("brings libcurl, which checking a contact does not need", function()
+    local out = process.lua [[
+      local heymarket = require "heymarket"
+      local function has_libcurl()
+        local maps = io.open "/proc/self/maps":read "*a"
+        return maps:find("libcurl", 1, true) ~= nil
+      end
+      assert(heymarket.contact { phone = "12345678900" })
+      assert(not heymarket.contact { phone = "1" })
+      print(heymarket.csv ~= nil, has_libcurl())
+      print(heymarket.new ~= nil, has_libcurl())
+    ]]
+    assert.are.equal("true\tfalse\ntrue\ttrue\n", out)
+  end)
+
   it("opens nothing before its first call", function()
     local out = process.lua [[
       local heymarket = require "heymarket"
