@@ -14,6 +14,8 @@ describe("a queue", function()
         assert.are.equal(table.remove(list, 1), queue:shift())
       end
       assert.are.equal(#list, queue:length())
+      local place = random(1, math.max(1, #list))
+      assert.are.equal(list[place], queue:at(place))
     end
     assert.is_true(#list > 0)
   end)

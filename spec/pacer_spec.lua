@@ -1,4 +1,6 @@
 local fake = require "spec.support.fake"
+local pace_memory = require "heymarket.http.pace_memory"
+local pace_shared_dict = require "heymarket.http.pace_shared_dict"
 local pacer = require "heymarket.http.pacer"
 
 local WINDOW = 60 -- seconds in which the API counts
@@ -55,10 +57,11 @@ local function new_dict(clock)
 end
 
 local function new_worker(dict, name)
-  return pacer.shared(dict, name or "account", function()
-    return dict.clock.now - 1e9 -- each worker's own clock
-  end, function()
+  local store = pace_shared_dict.new(dict, name or "account", function()
     return dict.clock.now
+  end)
+  return pacer.new(store, function()
+    return dict.clock.now - 1e9 -- each worker's own clock
   end)
 end
 
@@ -232,5 +235,101 @@ describe("a pacer that workers share", function()
       worker:finish(worker:reserve(false))
     end
     assert.are.same({}, dict.entries)
+  end)
+end)
+
+describe("the pacer of one client", function()
+  local now, one
+
+  before_each(function()
+    now = 1000
+    local function clock()
+      return now
+    end
+    one = pacer.new(pace_memory.new(clock), clock)
+  end)
+
+  it("never exceeds the limit in any minute, whatever the limit and the latencies", function()
+    for seed = 1, 20 do
+      local random = fake.random(seed)
+      local limit, in_flight, arrivals = random(1, 40), {}, {}
+      for _ = 1, 3000 do
+        if one:reserve(limit) then
+          local length = random() * 20
+          table.insert(arrivals, now + random() * length) -- the server counts it between its start and its end
+          table.insert(in_flight, now + length)
+        end
+        now = now + random() * 0.5
+        for i = #in_flight, 1, -1 do
+          if in_flight[i] <= now then
+            table.remove(in_flight, i)
+            one:finish(true)
+          end
+        end
+      end
+      assert.is_true(most_in_a_minute(arrivals) <= limit, "seed " .. seed)
+      now = now + 1000
+      for _ = 1, #in_flight do
+        one:finish(true)
+      end
+      now = now + WINDOW
+    end
+  end)
+
+  it("tells when to ask again, and nothing where that depends on a request in flight", function()
+    assert.is_true(one:reserve(2))
+    assert.is_true(one:reserve(2))
+    assert.are.same({}, { one:reserve(2) })
+    one:finish(true)
+    now = now + 10
+    local permit, delay = one:reserve(2)
+    assert.is_nil(permit)
+    assert.are.equal(WINDOW - 10, delay)
+    now = now + delay
+    assert.is_true(one:reserve(2))
+  end)
+
+  it("waits for several to leave where the limit was lowered", function()
+    for i = 1, 3 do
+      assert.is_true(one:reserve(3))
+      now = now + i
+      one:finish(true)
+    end
+    -- They ended at 1001, 1003 and 1006: with a limit of 1 the last of them must leave.
+    local permit, delay = one:reserve(1)
+    assert.is_nil(permit)
+    assert.are.equal(1006 + WINDOW - now, delay)
+  end)
+
+  -- What follows a 429 with a pause of 5 s: seconds between two requests, one after another.
+  it("keeps a distance after a 429, doubles it with the next one, and shortens it with each success", function()
+    local function wait()
+      local permit, delay = one:reserve(false)
+      if not permit then
+        now = now + delay
+        assert.is_true(one:reserve(false))
+      end
+      one:finish(true)
+      return delay or 0
+    end
+    local function near(expected, actual)
+      assert.is_true(math.abs(expected - actual) < 1e-6, ("%g, not %g"):format(actual, expected))
+    end
+    near(0, wait())
+    one:on_throttled(5, now)
+    near(5, wait())
+    near(0.12, wait())
+    one:on_throttled(0, 999) -- it was in flight with the first one
+    near(0.12, wait())
+    one:on_throttled(0, now)
+    near(0.24, wait())
+    one:on_success(now - 100) -- it was in flight before the 429
+    near(0.24, wait())
+    one:on_success(now)
+    near(0.192, wait())
+    for _ = 1, 100 do
+      one:on_success(now)
+    end
+    near(0, wait())
   end)
 end)

@@ -10,6 +10,8 @@ local failure = require "heymarket.failure"
 local intake = require "heymarket.bulk.source"
 local journal = require "heymarket.bulk.journal"
 local options = require "heymarket.options"
+local pace_memory = require "heymarket.http.pace_memory"
+local pace_shared_dict = require "heymarket.http.pace_shared_dict"
 local pacer = require "heymarket.http.pacer"
 local report = require "heymarket.report"
 local rows = require "heymarket.rows"
@@ -44,6 +46,7 @@ local function new_client(config)
   -- Whoever prints or stores the client must not find the credentials in it.
   local account = rows.hash(settings.secret_id)
   local carrier = seams.transport or transport.new(settings, clocks)
+  local store = dict and pace_shared_dict.new(dict, account, clocks.time) or pace_memory.new(clocks.monotonic)
   settings.secret_id, settings.secret_key, settings.proxy, settings.runtime = nil, nil, nil, nil
   return setmetatable({
     spare = failure.spare(), -- for a call that finds no memory at its start
@@ -52,7 +55,7 @@ local function new_client(config)
     runtime = clocks,
     signer = signer,
     tokens = token.new(signer, settings.token_ttl, clocks.time),
-    pacer = dict and pacer.shared(dict, account, clocks.monotonic, clocks.time) or pacer.new(clocks.monotonic),
+    pacer = pacer.new(store, clocks.monotonic),
     transport = carrier,
   }, Client)
 end

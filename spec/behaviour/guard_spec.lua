@@ -649,6 +649,7 @@ describe("an error of our own", function()
     "heymarket.bulk.resume",
     "heymarket.util.json",
     "heymarket.options",
+    "heymarket.http.pace_memory",
     "heymarket.http.pacer",
     "heymarket.report",
     "heymarket.http.retry",
@@ -658,7 +659,7 @@ describe("an error of our own", function()
 
   -- Calls the function with each table of functions that belongs to the running client, or to the modules.
   local function tables_of(client, world)
-    local found = { client.tokens, client.pacer, world }
+    local found = { client.tokens, client.pacer, client.pacer.store, world }
     for _, name in ipairs(MODULES) do
       found[#found + 1] = require(name)
     end

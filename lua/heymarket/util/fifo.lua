@@ -39,6 +39,13 @@ function Fifo:length()
   return self.last - self.first + 1
 end
 
+--- The value at a place, 1 for the oldest.
+---@param place integer from 1 to length()
+---@return any
+function Fifo:at(place)
+  return self[self.first + place - 1]
+end
+
 --- Reserves one more place, so that a later `push` allocates nothing.
 function Fifo:reserve()
   self[self.last + self.reserved + 1] = false
