@@ -25,7 +25,7 @@ build = {
   type = "builtin",
   modules = {
     ["heymarket.core"] = {
-      sources = { "csrc/core/callbacks.c", "csrc/core/curl_names.c", "csrc/core/easy_options.c", "csrc/core/hold.c", "csrc/core/module.c", "csrc/core/multi.c", "csrc/core/pool.c", "csrc/core/pool_start.c", "csrc/core/request.c", "csrc/core/response_head.c", "csrc/core/result.c", "csrc/core/setup.c", "csrc/core/signer.c", "csrc/core/sigpipe.c", "csrc/core/sockets.c", "csrc/core/transfer.c", "csrc/core/verdict.c", "csrc/lua_compat.c" },
+      sources = { "csrc/core/callbacks.c", "csrc/core/curl_names.c", "csrc/core/date.c", "csrc/core/easy_options.c", "csrc/core/hold.c", "csrc/core/module.c", "csrc/core/multi.c", "csrc/core/pool.c", "csrc/core/pool_start.c", "csrc/core/request.c", "csrc/core/response_head.c", "csrc/core/result.c", "csrc/core/setup.c", "csrc/core/signer.c", "csrc/core/sigpipe.c", "csrc/core/sockets.c", "csrc/core/transfer.c", "csrc/core/verdict.c", "csrc/lua_compat.c" },
       libraries = { "curl", "sodium" },
     },
     ["heymarket.rows"] = {

@@ -25,6 +25,7 @@ HIDDEN void core_setup(lua_State *L);
 
 /* Each adds its functions to the module's table on top of the stack. */
 HIDDEN void core_open_signer(lua_State *L);
+HIDDEN void core_open_date(lua_State *L);
 HIDDEN void core_open_url(lua_State *L);
 HIDDEN void core_open_http(lua_State *L);
 

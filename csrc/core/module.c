@@ -22,6 +22,7 @@ int luaopen_heymarket_core(lua_State *L) {
     lua_newtable(L);
     compat_setfuncs(L, functions);
     core_open_signer(L);
+    core_open_date(L);
     core_open_url(L);
     core_open_http(L);
     return 1;

@@ -1,4 +1,4 @@
-/* Signs and checks JSON Web Tokens with HS256. The key lives in guarded memory that is read-only
+/* Signs JSON Web Tokens with HS256. The key lives in guarded memory that is read-only
  * after setup. */
 #include "core.h"
 
@@ -208,32 +208,8 @@ static int signer_sign(lua_State *L) {
     return 1;
 }
 
-static int signer_verify(lua_State *L) {
-    size_t input_length, text_length, given_length = 0;
-    const char *input = luaL_checklstring(L, 2, &input_length);
-    const char *text = luaL_checklstring(L, 3, &text_length);
-    /* Only now: a number among the arguments was converted, and a finalizer may have run. */
-    const struct key *key = check_key(L);
-    unsigned char given[SIGNATURE_BYTES], expected[SIGNATURE_BYTES];
-    if (text_length != SIGNATURE_TEXT ||
-        sodium_base642bin(given, sizeof given, text, text_length, NULL, &given_length, NULL,
-                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
-        given_length != sizeof given) {
-        lua_pushboolean(L, 0);
-        return 1;
-    }
-    crypto_auth_hmacsha256_state state = key->initial;
-    crypto_auth_hmacsha256_update(&state, (const unsigned char *)input, input_length);
-    finish(&state, expected);
-    bool same = sodium_memcmp(given, expected, sizeof expected) == 0;
-    sodium_memzero(expected, sizeof expected);
-    lua_pushboolean(L, same);
-    return 1;
-}
-
 void core_open_signer(lua_State *L) {
-    static const luaL_Reg methods[] = {
-        {"sign", signer_sign}, {"verify", signer_verify}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"sign", signer_sign}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"signer", signer_new}, {NULL, NULL}};
     compat_newtype(L, TYPE, methods, signer_release);
     compat_setfuncs(L, functions);

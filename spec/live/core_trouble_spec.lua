@@ -193,7 +193,7 @@ describe("a finalizer in the middle of a call", function()
     end)
   end)
 
-  it("may close the signer that signs or verifies", function()
+  it("may close the signer that signs", function()
     rounds(function(number)
       local signer = core.signer(("i"):rep(1000 + number), "key")
       local token = signer:sign(5)
@@ -206,13 +206,7 @@ describe("a finalizer in the middle of a call", function()
         assert.truthy(tostring(given):find("closed", 1, true))
       end
       signer:close()
-      signer = core.signer("id", "key")
-      local also, fine, verdict = with_finalizer(function()
-        signer:close()
-      end, signer.verify, signer, 1234.5 + number, 99999.75 + number)
-      assert.is_true(fine and verdict == false or not fine and tostring(verdict):find("closed", 1, true) ~= nil)
-      signer:close()
-      return ran or also
+      return ran
     end)
   end)
 
