@@ -276,7 +276,7 @@ local function runtime_of(self, given)
   for name, value in pairs(given or {}) do
     runtime[name] = value
   end
-  runtime.transport = sandbox_transport.new(self)
+  runtime.transport = sandbox_transport.new(self, clock)
   return runtime
 end
 
