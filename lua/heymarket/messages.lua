@@ -168,7 +168,6 @@ local CATALOGUE = {
   nginx_port_taken = "port {port} is taken: choose another one, or leave it out",
   nginx_ports_taken = "no free port was found",
   nginx_without_lua = "nginx is here ({program}), but without its Lua module: " .. INSTALL_NGINX,
-  sandbox_host = "must be 127.0.0.1: the sandbox serves this machine only",
 
   -- Command line ------------------------------------------------------------------------------------------------
 

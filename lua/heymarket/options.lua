@@ -101,7 +101,7 @@ local GROUPS = {
   {
     "server",
     { "port", whole(0, 65535), 0, "N", "port to listen on (any free one)" },
-    { "host", of_type "string", "127.0.0.1" },
+    { "host", one_of("127.0.0.1", "localhost"), "127.0.0.1" },
     { "options", of_type "table" },
     { "nginx", of_type "string" },
   },

@@ -1082,12 +1082,19 @@ describe("the sandbox's server", function()
 
   it("refuses wrong options", function()
     assert.is_false((pcall(sandbox_server.start, 7)))
-    assert.is_false((pcall(sandbox_server.start, { prot = 8080 })))
-    assert.is_false((pcall(sandbox_server.start, { port = "8080" })))
-    assert.is_false((pcall(sandbox_server.start, { options = { ok = "maybe" } })))
-    for _, port in ipairs { -1, 65536, 1.5 } do
-      local _, failure = sandbox_server.start { port = port }
-      assert.equal("port", failure.issues[1].field)
+    for _, case in ipairs {
+      { "prot", { prot = 8080 } },
+      { "port", { port = "8080" } },
+      { "port", { port = -1 } },
+      { "port", { port = 65536 } },
+      { "port", { port = 1.5 } },
+      { "nginx", { nginx = 7 } },
+      { "ok", { options = { ok = "maybe" } } },
+    } do
+      local server, failure = sandbox_server.start(case[2])
+      assert.is_nil(server)
+      assert.equal("invalid", failure.kind)
+      assert.equal(case[1], failure.issues[1].field)
     end
   end)
 

@@ -15,8 +15,10 @@ local PAGE = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Si
 ---@field delay number? seconds until it is sent
 ---@field fault heymarket.SandboxFault? what breaks meanwhile
 
-local function answer(status, content_type, body)
-  return { status = status, headers = { ["Content-Type"] = content_type }, body = body }
+local function answer(status, content_type, body, headers)
+  headers = headers or {}
+  headers["Content-Type"] = content_type
+  return { status = status, headers = headers, body = body }
 end
 
 --- Status 200 with a value as JSON.
@@ -49,19 +51,16 @@ local ERROR_CODES = {
 }
 
 --- The answer to a request that is refused, in the shape of the option `error_shape`.
----@param options heymarket.SandboxOptions
----@param status integer
----@param message string
 ---@param field string? which part of the request is wrong
 ---@return heymarket.SandboxResponse
-function answers.problem(options, status, message, field)
+function answers.problem(options, status, message, field, headers)
   local shape = options.error_shape
   local code = ERROR_CODES[status] or status >= 500 and "server_error" or "error"
   local value = { message = message, field = field }
   if shape == "empty" then
-    return answer(status, nil, "")
+    return answer(status, nil, "", headers)
   elseif shape == "text" then
-    return answer(status, TEXT, code .. ": " .. message)
+    return answer(status, TEXT, code .. ": " .. message, headers)
   elseif shape == "error" then
     value = { error = code .. ": " .. message, field = field }
   elseif shape == "nested" then
@@ -70,7 +69,7 @@ function answers.problem(options, status, message, field)
   else
     value[shape] = code
   end
-  return answer(status, JSON, sandbox_json.write(value))
+  return answer(status, JSON, sandbox_json.write(value), headers)
 end
 
 --- What is sent where a fault breaks the exchange: nothing, where the connection breaks.
@@ -93,13 +92,12 @@ function answers.date(time)
   return os.date("!%Y-%m-%dT%H:%M:%S", seconds) .. (".%03dZ"):format(math.floor((time - seconds) * 1000))
 end
 
-local DAYS = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
-local MONTHS = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
-
 --- A date as headers have it, of Unix seconds. Its names are English whatever the locale is.
 function answers.http_date(time)
   local t = os.date("!*t", math.floor(time))
-  return os.date("!%%s, %d %%s %Y %H:%M:%S GMT", math.floor(time)):format(DAYS[t.wday], MONTHS[t.month])
+  local day = ("SunMonTueWedThuFriSat"):sub(t.wday * 3 - 2, t.wday * 3)
+  local month = ("JanFebMarAprMayJunJulAugSepOctNovDec"):sub(t.month * 3 - 2, t.month * 3)
+  return os.date(("!%s, %%d %s %%Y %%H:%%M:%%S GMT"):format(day, month), math.floor(time))
 end
 
 --- A random UUID (RFC 9562, version 4).

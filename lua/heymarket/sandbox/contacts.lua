@@ -9,85 +9,6 @@ local null = sandbox_json.null
 
 local MAX_TAGS = 5 -- documented by the vendor
 
-local function check_text(value, options)
-  if type(value) ~= "string" then
-    return "must be a string"
-  elseif options.max_length and #value > options.max_length then
-    return ("is longer than %d bytes"):format(options.max_length)
-  end
-end
-
-local function is_id(value)
-  return is_integer(value) and not tostring(value):find "^[-0]"
-end
-
--- What is wrong with the value of a field. These rules are written apart from those of heymarket.contact, because a
--- server does not share the client's mistakes.
-local RULES = {
-  avatar = check_text,
-  display_name = check_text,
-  email = check_text,
-  first = check_text,
-  last = check_text,
-}
-
-function RULES.phone(value)
-  if type(value) ~= "string" then
-    return "must be a string"
-  elseif not value:find "^[1-9]%d*$" or #value < 7 or #value > 15 then
-    return "must be the digits of a phone number with its country code"
-  end
-end
-
-function RULES.custom(value)
-  if not is_object(value) then
-    return "must be an object"
-  end
-  for id, item in pairs(value) do
-    if not id:find "^%d+$" then
-      return "has a key that is no id of a custom field"
-    elseif type(item) ~= "string" and type(item) ~= "boolean" and not sandbox_json.is_number(item) and item ~= null then
-      return "has a value that is neither text nor number nor boolean"
-    end
-  end
-end
-
-function RULES.assignee_id(value)
-  if not is_id(value) and value ~= -1 then
-    return "must be a user id or -1"
-  end
-end
-
-function RULES.tags(value)
-  if not is_array(value) then
-    return "must be an array"
-  elseif #value > MAX_TAGS then
-    return ("has more than %d items"):format(MAX_TAGS)
-  end
-  for _, item in ipairs(value) do
-    if not is_object(item) or not is_id(item.tag_id) or next(item, next(item)) ~= nil then
-      return 'must hold objects of the form {"tag_id": 1}'
-    end
-  end
-end
-
-function RULES.is_opted_out(value)
-  if type(value) ~= "boolean" then
-    return "must be true or false"
-  end
-end
-
-function RULES.email_suppressions(value)
-  if not is_array(value) then
-    return "must be an array"
-  end
-  for _, item in ipairs(value) do
-    if not is_integer(item) then
-      return "must hold integers"
-    end
-  end
-end
-
 ---@class heymarket.SandboxState what the sandbox holds
 ---@field options heymarket.SandboxOptions
 ---@field contacts table<string, table> by phone
@@ -96,17 +17,81 @@ end
 ---@field last_id integer the last one given
 ---@field time fun(): number the server's clock, Unix seconds
 
+local function is_text(value, options)
+  return type(value) == "string" and (not options.max_length or #value <= options.max_length)
+end
+
+local function is_phone(value)
+  return type(value) == "string" and #value >= 7 and #value <= 15 and value:find "^[1-9]%d*$"
+end
+
+local function is_id(value)
+  return is_integer(value) and not tostring(value):find "^[-0]"
+end
+
+local function is_user(value)
+  return is_id(value) or value == -1
+end
+
+local function is_boolean(value)
+  return type(value) == "boolean"
+end
+
+local function is_tag(value)
+  return is_object(value) and is_id(value.tag_id) and next(value, next(value)) == nil
+end
+
+-- The value of a custom field; an id that is no number has none.
+local function is_custom(value, id)
+  local is_scalar = type(value) == "string" or is_boolean(value) or sandbox_json.is_number(value) or value == null
+  return is_scalar and id:find "^%d+$" ~= nil
+end
+
+local function are_all(list, passes)
+  for key, item in pairs(list) do
+    if not passes(item, key) then
+      return false
+    end
+  end
+  return true
+end
+
+local function are_customs(value)
+  return is_object(value) and are_all(value, is_custom)
+end
+
+local function are_tags(value)
+  return is_array(value) and #value <= MAX_TAGS and are_all(value, is_tag)
+end
+
+local function are_integers(value)
+  return is_array(value) and are_all(value, is_integer)
+end
+
+-- What each field may be. These rules stand apart from those of heymarket.contact, because a server does not share the
+-- client's mistakes.
+local TEXT = { is_text, "must be a string that is not too long" }
+local RULES = {
+  avatar = TEXT,
+  display_name = TEXT,
+  email = TEXT,
+  first = TEXT,
+  last = TEXT,
+  phone = { is_phone, "must be the digits of a phone number with its country code, as a string" },
+  custom = { are_customs, "must be an object of strings, numbers and booleans by the ids of custom fields" },
+  assignee_id = { is_user, "must be a user id or -1" },
+  tags = { are_tags, ('must be an array of at most %d objects of the form {"tag_id": 1}'):format(MAX_TAGS) },
+  is_opted_out = { is_boolean, "must be true or false" },
+  email_suppressions = { are_integers, "must be an array of integers" },
+}
+
 --- Gives the next id of a contact or custom field.
----@param state heymarket.SandboxState
----@return integer
 function sandbox_contacts.next_id(state)
   state.last_id = state.last_id + 1
   return state.last_id
 end
 
 --- Number of contacts.
----@param state heymarket.SandboxState
----@return integer
 function sandbox_contacts.count(state)
   local count = 0
   for _ in pairs(state.contacts) do
@@ -118,9 +103,9 @@ end
 local function problem_of(state, name, value)
   local rule = RULES[name]
   if not rule then
-    return state.options.unknown_field == "refuse" and "is not a field of a contact" or nil
+    return state.options.unknown_field == "refuse" and "is not a field of a contact"
   end
-  return value ~= null and rule(value, state.options) or nil
+  return value ~= null and not rule[1](value, state.options) and rule[2]
 end
 
 --- Checks one contact of a request.
@@ -152,17 +137,6 @@ local function is_blank(value)
   return value == "" or type(value) == "table" and next(value) == nil
 end
 
-local function copy(value)
-  if type(value) ~= "table" then
-    return value
-  end
-  local made = {}
-  for key, item in pairs(value) do
-    made[key] = copy(item)
-  end
-  return setmetatable(made, getmetatable(value))
-end
-
 -- Values of custom fields that do not exist are dropped, as the API does.
 local function merge_custom(state, stored, values)
   local known = state.custom_fields and {}
@@ -179,12 +153,17 @@ local function merge_custom(state, stored, values)
 end
 
 local function write_field(state, stored, name, value)
-  if name == "custom" and not is_blank(value) then
+  local options = state.options
+  if value == nil or value == null and not options.clear_on_null or is_blank(value) and not options.clear_on_blank then
+    return
+  elseif value == null then
+    stored[name] = nil
+  elseif name == "custom" and not is_blank(value) then
     merge_custom(state, stored, value)
   elseif name == "assignee_id" and value == -1 then
     stored.assignee_id = nil
-  elseif name ~= "is_opted_out" or value or not stored.is_opted_out or state.options.resubscribe then
-    stored[name] = copy(value)
+  elseif name ~= "is_opted_out" or value or not stored.is_opted_out or options.resubscribe then
+    stored[name] = value
   end
 end
 
@@ -201,47 +180,30 @@ local function open_contact(state, phone)
   return stored
 end
 
---- Stores a contact. Where its phone is known already, its fields change the stored contact.
----@param state heymarket.SandboxState
----@param given table a contact that was found good
----@return table stored
+--- Stores a contact that was found good, and gives the stored one. Where its phone is known already, its fields change
+--- the stored contact. Nobody else may keep `given`.
 function sandbox_contacts.store(state, given)
-  local options, stored = state.options, open_contact(state, given.phone)
+  local stored = open_contact(state, given.phone)
   for name in pairs(RULES) do
-    local value = given[name]
-    if value == null then
-      value = nil
-      stored[name] = not options.clear_on_null and stored[name] or nil
-    end
-    if value ~= nil and (options.clear_on_blank or not is_blank(value)) then
-      write_field(state, stored, name, value)
-    end
+    write_field(state, stored, name, given[name])
   end
   return stored
 end
 
 -- Keys of a returned contact that the vendor documents, and under which name the sandbox stores them.
 local SHOWN = { assigned_user_id = "assignee_id" }
-for key in
-  (
-    "avatar created creator_id custom display_name email external_id external_ref first id inbox_id last note op "
-    .. "parent_id phone rev shared tags team_id type updated"
-  ):gmatch "%S+"
-do
+local KEYS = "avatar created creator_id custom display_name email external_id external_ref first id inbox_id last "
+  .. "note op parent_id phone rev shared tags team_id type updated"
+for key in KEYS:gmatch "%S+" do
   SHOWN[key] = key
 end
 
 --- Is this a field that the server sets and no request may have?
----@param name any
----@return boolean
 function sandbox_contacts.is_server_field(name)
   return SHOWN[name] == name and not RULES[name]
 end
 
 --- A contact as an answer shows it.
----@param state heymarket.SandboxState
----@param stored table
----@return table shown
 function sandbox_contacts.shown(state, stored)
   local shown = {}
   for key, name in pairs(SHOWN) do
@@ -255,10 +217,7 @@ function sandbox_contacts.shown(state, stored)
   return shown
 end
 
---- A contact of a request as an answer lists it when it was not taken. The server gives an id only when it stores.
----@param state heymarket.SandboxState
----@param given any
----@return table shown
+--- A contact of a request as an answer lists it when it was not taken: it has no id.
 function sandbox_contacts.shown_refused(state, given)
   local sent = {}
   for name in pairs(is_object(given) and RULES or {}) do

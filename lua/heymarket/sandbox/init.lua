@@ -27,14 +27,14 @@ local Sandbox = {}
 Sandbox.__index = Sandbox
 Sandbox.__name = "heymarket.Sandbox"
 
----@class heymarket.SandboxEntry one request and what became of it
+---@class heymarket.SandboxEntry a request that was answered
 ---@field method string
 ---@field path string with the query
----@field status integer? of the answer
----@field fault string? of the script's step
----@field contacts integer number of contacts in it
----@field request_id string
 ---@field body any decoded
+---@field contacts integer number of contacts in it
+---@field status integer? of the answer
+---@field request_id string
+---@field fault heymarket.SandboxFault?
 ---@field time number Unix seconds by the server's clock
 
 ---@class heymarket.SandboxRequest
@@ -44,7 +44,6 @@ Sandbox.__name = "heymarket.Sandbox"
 ---@field headers table<string, string> by lower-case name
 ---@field body string
 ---@field decoded any the body, where it is JSON
----@field not_json string? why it is not JSON
 ---@field contacts integer number of contacts in it
 
 --- Makes a sandbox without contacts. A wrong option raises.
@@ -189,39 +188,46 @@ local function regular(self, request)
   end
   local seconds, after = seconds_to_wait(self), settings.retry_after
   if seconds then
-    local refusal = answers.problem(settings, 429, "too many requests in this minute")
-    refusal.headers["Retry-After"] = after and math.ceil(after == true and seconds or after) or nil
-    return refusal
+    local headers = { ["Retry-After"] = after and math.ceil(after == true and seconds or after) or nil }
+    return answers.problem(settings, 429, "too many requests in this minute", nil, headers)
   end
   return routes.answer(self.state, request)
+end
+
+-- The JSON of a body, or nil and why it is none.
+local function read_body(given)
+  local ok, decoded = sandbox_json.read(given.body or "")
+  if ok then
+    return decoded
+  end
+  return nil, decoded
 end
 
 -- A request as steps and routes look at it.
 local function opened(given)
   local path, query_text = given.path:match "^([^?]*)%??(.*)$"
-  local request =
-    { method = given.method, path = path, query = {}, headers = given.headers or {}, body = given.body or "" }
+  local decoded, not_json = read_body(given)
+  local query = {}
   for name, value in query_text:gmatch "([^&=]+)=?([^&]*)" do
-    request.query[name] = value
+    query[name] = value
   end
-  local ok, decoded = sandbox_json.read(request.body)
-  if ok then
-    request.decoded = decoded
-  else
-    request.not_json = decoded
-  end
-  request.contacts = sandbox_json.is_array(request.decoded) and #request.decoded or 0
-  return request
+  return {
+    method = given.method,
+    path = path,
+    query = query,
+    headers = given.headers or {},
+    body = given.body or "",
+    decoded = decoded,
+    not_json = not_json,
+    contacts = sandbox_json.is_array(decoded) and #decoded or 0,
+  }
 end
 
 -- Names of headers have no case: one that is given replaces the one that is there.
 local function set_headers(headers, more)
-  local place = {}
-  for name in pairs(headers) do
-    place[name:lower()] = name
-  end
   for name, value in pairs(more or {}) do
-    headers[place[name:lower()] or name] = tostring(value)
+    local usual = name:lower():gsub("%f[%w]%l", string.upper)
+    headers[usual] = tostring(value)
   end
 end
 
@@ -235,48 +241,35 @@ function Sandbox:handle(given)
   local response = sandbox_script.answer(step, self.options, function()
     return regular(self, request)
   end)
-  local request_id = answers.uuid()
-  if response.status then
-    local headers = { ["X-Request-Id"] = request_id, Date = answers.http_date(self:time()) }
-    set_headers(headers, response.headers)
-    set_headers(headers, { ["Retry-After"] = step.retry_after })
-    set_headers(headers, step.headers)
-    response.headers = headers
-  end
+  local headers = { ["X-Request-Id"] = answers.uuid(), Date = answers.http_date(self:time()) }
   self.requests[#self.requests + 1] = {
     method = request.method,
     path = given.path,
     status = response.status,
     fault = step.fault,
     contacts = request.contacts,
-    request_id = request_id,
-    body = request.decoded,
+    request_id = headers["X-Request-Id"],
+    body = read_body(given), -- read once more, because what was stored goes on to change
     time = self:time(),
   }
   if #self.requests > self.options.keep_requests then
     table.remove(self.requests, 1)
   end
+  set_headers(headers, response.headers)
+  set_headers(headers, { ["Retry-After"] = step.retry_after })
+  set_headers(headers, step.headers)
+  response.headers = response.status and headers
   return response
 end
 
--- What the client needs of its surroundings: a clock that is moved in place of waiting, and the way to the sandbox.
-local function runtime_of(self, given)
-  local clock = self.clock
-  local runtime = {
-    monotonic = function()
-      return clock:monotonic()
-    end,
-    time = function()
-      return clock:time()
-    end,
-    sleep = function(seconds)
-      clock:advance(seconds)
-    end,
-  }
-  for name, value in pairs(given or {}) do
-    runtime[name] = value
+-- Stands in for heymarket.runtime: waiting moves the clock.
+local function runtime_of(clock)
+  local runtime = {}
+  for name, method in pairs { monotonic = "monotonic", time = "time", sleep = "advance" } do
+    runtime[name] = function(seconds)
+      return clock[method](clock, seconds)
+    end
   end
-  runtime.transport = sandbox_transport.new(self, clock)
   return runtime
 end
 
@@ -288,17 +281,21 @@ end
 function Sandbox:client(config)
   options.expect(config, "table?", "sandbox:client: config", 2)
   local settings = { secret_id = self.options.secret_id, secret_key = self.options.secret_key }
+  local runtime = runtime_of(self.clock)
   for name, value in pairs(config or {}) do
     settings[name] = value
   end
   options.expect(settings.runtime, "table?", "sandbox:client: runtime", 2)
+  for name, value in pairs(settings.runtime or {}) do
+    runtime[name] = value
+  end
   if settings.base_url ~= nil then
     error("sandbox:client: base_url cannot be set, the client talks to the sandbox", 2)
-  elseif settings.runtime and settings.runtime.transport ~= nil then
+  elseif runtime.transport ~= nil then
     error("sandbox:client: runtime.transport cannot be set, it leads to the sandbox", 2)
   end
-  settings.runtime = runtime_of(self, settings.runtime)
-  settings.base_url = BASE_URL
+  runtime.transport = sandbox_transport.new(self, self.clock)
+  settings.runtime, settings.base_url = runtime, BASE_URL
   return require("heymarket").new(settings)
 end
 

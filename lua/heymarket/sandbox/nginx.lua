@@ -5,6 +5,7 @@ local sandbox_nginx = {}
 local json = require "heymarket.util.json"
 local rows = require "heymarket.rows"
 local sandbox = require "heymarket.sandbox"
+local sandbox_script = require "heymarket.sandbox.script"
 
 local CONTROL = "/_sandbox/"
 local NEVER = 3600 -- seconds; a client has given up long before
@@ -22,11 +23,6 @@ function sandbox_nginx.open(path)
   assert(ok, found)
   settings = found
   served = sandbox.new(settings.options)
-end
-
-local function body_of_request()
-  ngx.req.read_body()
-  return ngx.req.get_body_data() or ""
 end
 
 local function headers_of_request()
@@ -48,16 +44,6 @@ end
 
 local function send_json(status, value)
   return send { status = status, headers = { ["Content-Type"] = JSON }, body = json.encode(value) }
-end
-
-local function refuse(status, message)
-  ngx.req.discard_body()
-  return send_json(status, { error = message })
-end
-
--- nginx resets a connection that is closed with this code.
-local function reset()
-  return ngx.exit(444)
 end
 
 -- Sends half of an answer, at least one byte less than it announces, and closes the connection.
@@ -84,72 +70,58 @@ end
 --- Answers a request to the API.
 function sandbox_nginx.answer()
   if not is_loopback() then
-    return refuse(403, FOREIGN)
+    return send_json(403, { error = FOREIGN })
   end
+  ngx.req.read_body()
   local response = served:handle {
     method = ngx.req.get_method(),
     path = ngx.var.request_uri,
     headers = headers_of_request(),
-    body = body_of_request(),
+    body = ngx.req.get_body_data(),
   }
   ngx.sleep(response.fault == "timeout" and NEVER or response.delay or 0)
   if not response.status or response.fault == "timeout" then
-    return reset()
+    return ngx.exit(444) -- which resets the connection
   elseif response.fault == "truncated" then
     return send_half(response)
   end
   return send(response)
 end
 
-local function list_of(given)
-  local is_list = type(given) == "table" and (given[1] ~= nil or getmetatable(given) == json.array_mark)
-  return is_list and given or { given }
-end
-
--- By method and name, what the control interface does with the JSON that was sent.
-local ACTIONS = {}
-
-ACTIONS["GET ready"] = function()
-  return { nonce = settings.nonce, pid = ngx.worker.pid() }
-end
-
-ACTIONS["GET contacts"] = function()
-  return served.contacts
-end
-
-ACTIONS["GET count"] = function()
-  return { count = served:count() }
-end
-
-ACTIONS["GET requests"] = function()
-  return json.array(served.requests)
-end
-
-ACTIONS["GET script"] = function()
-  return { pending = served:pending() }
-end
-
-ACTIONS["POST script"] = function(given)
-  served:script(json.array(list_of(given)))
-  return { pending = served:pending() }
-end
-
-ACTIONS["POST contacts"] = function(given)
-  for _, item in ipairs(list_of(given)) do
-    served:put(item)
-  end
-  return { count = served:count() }
-end
-
-ACTIONS["POST refuse"] = function(given)
-  served:refuse(unpack(list_of(given)))
-  return { refused = true }
-end
-
-ACTIONS["POST reset"] = function()
-  served:reset()
-  return { count = 0 }
-end
+-- By method and name, what the control interface does with the JSON that was sent, and what it answers.
+local ACTIONS = {
+  ["GET ready"] = function()
+    return { pid = ngx.worker.pid() }
+  end,
+  ["GET contacts"] = function()
+    return served.contacts
+  end,
+  ["GET count"] = function()
+    return { count = served:count() }
+  end,
+  ["GET requests"] = function()
+    return json.array(served.requests)
+  end,
+  ["GET script"] = function()
+    return { pending = served:pending() }
+  end,
+  ["POST script"] = function(given)
+    return { pending = served:script(given):pending() }
+  end,
+  ["POST contacts"] = function(given)
+    for _, item in ipairs(sandbox_script.list(given)) do
+      served:put(item)
+    end
+    return { count = served:count() }
+  end,
+  ["POST refuse"] = function(given)
+    served:refuse(unpack(sandbox_script.list(given)))
+    return { refused = true }
+  end,
+  ["POST reset"] = function()
+    return { count = served:reset():count() }
+  end,
+}
 
 -- Compared by hash, so that the time it takes tells nothing of the key.
 local function has_key()
@@ -182,10 +154,11 @@ function sandbox_nginx.control()
   local action = ACTIONS[method .. " " .. name]
   local status, message = objection(method, action)
   if status then
-    return refuse(status, message)
+    return send_json(status, { error = message })
   end
-  local body, ok, value = body_of_request(), true, {}
-  if body ~= "" then
+  ngx.req.read_body()
+  local body, ok, value = ngx.req.get_body_data(), true, nil
+  if body then
     ok, value = json.decode(body)
   elseif method == "POST" and name ~= "reset" then
     ok, value = false, "the body is missing"
@@ -193,10 +166,7 @@ function sandbox_nginx.control()
   if ok then
     ok, value = pcall(action, value)
   end
-  if ok then
-    return send_json(200, value)
-  end
-  return send_json(400, { error = (tostring(value):gsub("^[^:]+:%d+: ", "")) })
+  return send_json(ok and 200 or 400, ok and value or { error = (tostring(value):gsub("^[^:]+:%d+: ", "")) })
 end
 
 return sandbox_nginx

@@ -54,11 +54,11 @@ function nginx_conf.find_program(given)
   return program, load
 end
 
--- What is different in a path of modules that are built for Lua 5.1, which nginx's LuaJIT loads.
+-- What is different in the path of a module that is built for Lua 5.1, which nginx's LuaJIT loads.
 local CHANGES = {
-  { "/build/[%w.]+/%?", "/build/jit/?" },
-  { "/build/[%w.]+/%?", "/build/5.1/?" },
-  { "/lua/5%.%d/", "/lua/5.1/" },
+  ["/build/jit/?"] = "/build/[%w.]+/%?",
+  ["/build/5.1/?"] = "/build/[%w.]+/%?",
+  ["/lua/5.1/"] = "/lua/5%.%d/",
 }
 
 -- The templates of a search path, absolute.
@@ -77,9 +77,9 @@ local function templates_51()
     if rawget(_G, "jit") or _VERSION == "Lua 5.1" then
       list[#list + 1] = template
     end
-    for _, change in ipairs(CHANGES) do
-      local changed, count = template:gsub(change[1], change[2])
-      list[#list + 1] = count > 0 and changed ~= template and changed or nil
+    for replacement, pattern in pairs(CHANGES) do
+      local changed = template:gsub(pattern, replacement)
+      list[#list + 1] = changed ~= template and changed or nil
     end
   end
   return list

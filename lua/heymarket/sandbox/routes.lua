@@ -204,9 +204,7 @@ function routes.answer(state, request)
   if not route then
     return answers.problem(state.options, 404, "there is nothing at this address")
   elseif route[1] ~= request.method then
-    local refusal = answers.problem(state.options, 405, "this address takes " .. route[1])
-    refusal.headers.Allow = route[1]
-    return refusal
+    return answers.problem(state.options, 405, "this address takes " .. route[1], nil, { Allow = route[1] })
   end
   return route[3] and body_problem(state.options, request) or route[2](state, request)
 end

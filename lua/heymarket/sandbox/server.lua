@@ -11,7 +11,6 @@ local json = require "heymarket.util.json"
 local nginx_conf = require "heymarket.sandbox.nginx_conf"
 local options = require "heymarket.options"
 local runtime = require "heymarket.runtime"
-local sandbox_options = require "heymarket.sandbox.options"
 local sandbox_script = require "heymarket.sandbox.script"
 
 local HOST = "127.0.0.1"
@@ -29,13 +28,10 @@ end
 
 -- One HTTP exchange with the sandbox; the key is for its control interface.
 local function exchange(method, url, body, key)
-  local headers = { "Accept: application/json" }
-  headers[#headers + 1] = key and "Authorization: Bearer " .. key
-  headers[#headers + 1] = body and "Content-Type: application/json"
-  local pool = core.pool {}
+  local pool, result = core.pool {}, nil
+  local headers = { "Content-Type: application/json", key and "Authorization: Bearer " .. key }
   local started, code = pool:start(method, url, headers, body, 60, 2)
-  local result = not started and { code = code } or nil
-  while not result do
+  while started and not result do
     pool:perform()
     result = pool:take()
     if not result then
@@ -43,7 +39,7 @@ local function exchange(method, url, body, key)
     end
   end
   pool:close()
-  return result
+  return result or { code = code }
 end
 
 local function is_free(port)
@@ -135,19 +131,16 @@ local function complaint(folder)
   return said:match "%[emerg%] ([^\n]*)" or said:match "%[error%] ([^\n]*)"
 end
 
-local function wait_until_ready(server, nonce)
-  local patience = runtime.monotonic() + START_SECONDS
-  local answer, code, problem
+-- Its key tells this server from another one at the same port.
+local function wait_until_ready(server)
+  local last = runtime.monotonic() + START_SECONDS
+  local answer, problem
   repeat
     runtime.sleep(LOOK_SECONDS)
-    answer, code = server:admin("GET", "ready")
-    if type(answer) == "table" and answer.nonce == nonce then
-      server.pid = answer.pid
-      return true
-    end
-    problem = complaint(server.folder)
-  until problem or code ~= "COULDNT_CONNECT" or runtime.monotonic() > patience
-  return nil, problem or "it does not answer"
+    answer, problem = server:admin("GET", "ready")
+  until answer or complaint(server.folder) or problem ~= "COULDNT_CONNECT" or runtime.monotonic() > last
+  server.pid = answer and answer.pid
+  return answer and true, complaint(server.folder) or problem
 end
 
 -- Starts nginx on a port.
@@ -157,7 +150,6 @@ local function launch(settings, values)
     return nil, failure.make("context", "nginx_folder")
   end
   values.folder = folder
-  settings.nonce = new_key()
   write_file(folder .. "/settings.json", json.encode(settings))
   write_file(folder .. "/nginx.conf", nginx_conf.text(values))
   local server = setmetatable({
@@ -174,7 +166,7 @@ local function launch(settings, values)
   end
   local quoted = { program = quote(values.program), folder = quote(folder) }
   pipes[server] = assert(io.popen(SHELL:gsub("{(%w+)}", quoted), "w"))
-  local ready, problem = wait_until_ready(server, settings.nonce)
+  local ready, problem = wait_until_ready(server)
   if ready then
     return server
   end
@@ -192,15 +184,22 @@ local function free_port()
   return nil, failure.make("context", "nginx_ports_taken")
 end
 
-local function wrong_values(given)
-  local issues = {}
-  if type(given.port) == "number" and (given.port % 1 ~= 0 or given.port < 0 or given.port > 65535) then
-    issues[1] = { field = "port", code = "option_whole", values = { low = 0, high = 65535 }, is_option = true }
+-- Finds what it takes to start nginx. Gives nil, or a failure.
+local function prepare(values)
+  local problem
+  values.program, values.load = nginx_conf.find_program(values.nginx)
+  if not values.program then
+    return values.load
   end
-  if type(given.host) == "string" and given.host ~= HOST and given.host ~= "localhost" then
-    issues[#issues + 1] = { field = "host", code = "sandbox_host" }
+  values.path, values.cpath = nginx_conf.find_paths()
+  if not values.path then
+    return values.cpath
+  elseif values.port == 0 then
+    values.port, problem = free_port()
+  elseif not is_free(values.port) then
+    problem = failure.make("context", "nginx_port_taken", { port = values.port })
   end
-  return #issues > 0 and failure.invalid(issues) or nil
+  return problem
 end
 
 ---@class heymarket.SandboxServerOptions
@@ -209,35 +208,25 @@ end
 ---@field options heymarket.SandboxOptions?
 ---@field nginx string? the program, where it is not in one of its usual places
 
---- Starts the sandbox over HTTP. An unknown option, or a value of the wrong type, raises.
+--- Starts the sandbox over HTTP.
 ---@param given heymarket.SandboxServerOptions?
 ---@return heymarket.SandboxServer?
 ---@return heymarket.Failure? failure of kind "context" where nginx, its Lua module or the core for it is missing
 function sandbox_server.start(given)
   options.expect(given, "table?", "sandbox_server.start: options", 2)
-  local problem = wrong_values(given or {})
+  local values, issues = options.read("server", given)
+  local settings
+  if values then
+    settings, issues = options.read("sandbox", values.options)
+  end
+  if issues then
+    return nil, failure.invalid(issues)
+  end
+  local problem = prepare(values)
   if problem then
     return nil, problem
   end
-  local values = sandbox_options.expect("server", given or {}, "sandbox_server.start", 2)
-  local settings = { options = sandbox_options.expect("sandbox", values.options or {}, "sandbox_server.start", 2) }
-  settings.key = new_key()
-  values.program, values.load = nginx_conf.find_program(values.nginx)
-  if not values.program then
-    return nil, values.load
-  end
-  values.path, values.cpath = nginx_conf.find_paths()
-  if not values.path then
-    return nil, values.cpath
-  elseif values.port == 0 then
-    values.port, problem = free_port()
-  elseif not is_free(values.port) then
-    problem = failure.make("context", "nginx_port_taken", { port = values.port })
-  end
-  if problem then
-    return nil, problem
-  end
-  return launch(settings, values)
+  return launch({ options = settings, key = new_key() }, values)
 end
 
 --- Serves the sandbox until it is interrupted: the command `heymarket sandbox`. Prints its address and credentials as

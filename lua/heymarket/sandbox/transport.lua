@@ -1,6 +1,6 @@
 --- The sandbox in-process: a clock that can be moved, and a transport that never leaves this program.
 ---
---- To wait for them only moves the clock: a backoff of a minute takes no time. Otherwise the clock runs with the real one.
+--- To wait for them only moves the clock: a backoff of a minute takes no time. Otherwise it runs with the real one.
 local sandbox_transport = {}
 
 local fifo = require "heymarket.util.fifo"
@@ -38,8 +38,6 @@ Transport.__index = Transport
 local sandbox_of = setmetatable({}, { __mode = "k" })
 
 --- Makes the transport of a client.
----@param sandbox heymarket.Sandbox
----@param clock table
 function sandbox_transport.new(sandbox, clock)
   local made = setmetatable({ clock = clock, flights = {} }, Transport)
   sandbox_of[made] = sandbox
@@ -103,26 +101,19 @@ local function outcome_of(request, response)
   return result, seconds
 end
 
-local function headers_of(lines)
-  local headers = {}
-  for _, line in ipairs(lines) do
-    local name, value = line:match "^([^:]+):%s*(.-)%s*$"
-    headers[name:lower()] = value
-  end
-  return headers
-end
-
 --- The sandbox acts on the request now; the answer comes when its time has come.
 function Transport:start(request, completions, lines)
   if self.closed then
     return nil, "ABORTED_BY_CALLBACK", "the client was closed"
   end
-  local response = sandbox_of[self]:handle {
-    method = request.method,
-    path = request.url:match "^%a+://[^/]+(.*)$",
-    headers = headers_of(lines),
-    body = request.body,
-  }
+  local headers = {}
+  for _, line in ipairs(lines) do
+    local name, value = line:match "^([^:]+):%s*(.-)%s*$"
+    headers[name:lower()] = value
+  end
+  local path = request.url:match "^%a+://[^/]+(.*)$"
+  local given = { method = request.method, path = path, headers = headers, body = request.body }
+  local response = sandbox_of[self]:handle(given)
   local result, seconds = outcome_of(request, response)
   result.elapsed = seconds
   local due, place = self.clock:monotonic() + seconds, #self.flights + 1
