@@ -4,22 +4,17 @@ local client = {}
 local runtime = require "heymarket.runtime"
 
 local core = runtime.native "heymarket.core"
+local calls = require "heymarket.bulk.calls"
 local endpoints = require "heymarket.api.endpoints"
-local engine = require "heymarket.bulk"
 local failure = require "heymarket.failure"
-local intake = require "heymarket.bulk.source"
-local journal = require "heymarket.bulk.journal"
 local options = require "heymarket.options"
 local pace_memory = require "heymarket.http.pace_memory"
 local pace_shared_dict = require "heymarket.http.pace_shared_dict"
 local pacer = require "heymarket.http.pacer"
-local report = require "heymarket.report"
 local rows = require "heymarket.rows"
 local sender = require "heymarket.http.sender"
 local token = require "heymarket.http.token"
 local transport = require "heymarket.http.transport"
-
-local MAX_ITEMS = 1000 -- of an import's report
 
 local guarded = failure.guarded
 
@@ -124,74 +119,13 @@ local function new_sender(self, settings, before_send)
   }
 end
 
----@class heymarket.Context what the flows of create_contacts and import are given of the client
----@field new_sender fun(settings: table, before_send: function?): table makes the sender of the call
----@field monotonic fun():number clock in seconds
----@field yield fun() lets others have their turn, during long work without waiting
----@field base_url string
----@field account string what the journal knows the account by
----@field spare heymarket.Failure for the case that memory runs out
-
-local function context_of(self, call)
-  return {
-    new_sender = function(settings, before_send)
-      return new_sender(self, settings, before_send)
-    end,
-    monotonic = self.runtime.monotonic,
-    yield = function()
-      self.transport:yield()
-    end,
-    base_url = self.config.base_url,
-    account = self.account,
-    spare = call.spare,
-  }
-end
-
--- A copy of the failure that ended a call, with the report of what was done.
-local function with_report(problem, made)
-  local touched = made.accepted + made.rejected + made.unknown > 0
-  return failure.with(problem, { report = made, delivered = touched and "maybe" or problem.delivered })
-end
-
--- The failure of a call in which an error was raised where the engine could not catch it, with the report as far as
--- there is one. Where memory has run out it asks for none.
-local function failure_of_error(raised, call)
-  local ok, problem = pcall(failure.of_error, raised)
-  problem = ok and problem or call.spare
-  local running, reported, made = call.running, false, nil
-  if running then
-    reported, made = pcall(running.last_report, running)
-  end
-  if reported then
-    local copied, complete = pcall(with_report, problem, made)
-    if copied then
-      return complete
-    end
-    problem = call.spare
-    problem.report = made
-    problem.delivered = made.accepted + made.rejected + made.unknown > 0 and "maybe" or "no"
-  elseif problem.report == false then
-    problem.report = nil
-  end
-  return problem
-end
-
--- The journal is closed however the call ends. Returns why it is not complete.
-local function close_journal(notes)
-  local ok, closed, problem = pcall(notes.close, notes)
-  if not ok then
-    return failure.of_error(closed)
-  end
-  return problem
-end
-
 local function new_call()
-  return { spare = failure.spare(), running = false, notes = false, opening = false }
+  return { spare = failure.spare(), running = false, journal = false, is_opening = false }
 end
 
 -- Runs a call. No error leaves it: whatever is raised in it comes back as a failure.
----@param body function the call itself: is given the client, a table for what must outlive an error (`spare`,
---- `running`, `notes`, `opening`), and the arguments
+---@param body function the call itself: is given the client, what must outlive an error (see heymarket.Call), and the
+--- arguments
 local function run(self, body, subject, given)
   local ok, call = pcall(new_call)
   if not ok then
@@ -200,55 +134,27 @@ local function run(self, body, subject, given)
   local value, problem
   ok, value, problem = pcall(body, self, call, subject, given)
   if not ok then
-    value, problem = nil, failure_of_error(value, call)
+    value, problem = nil, calls.failure_of_error(value, call)
   end
-  if call.notes then
-    pcall(close_journal, call.notes)
-  elseif call.opening then
+  if call.journal then
+    pcall(call.journal.close, call.journal)
+  elseif call.is_opening then
     pcall(collectgarbage) -- closes the files that an error left open
   end
   return value, problem
 end
 
--- Which failure tells most of a call that ran to its end: doubt first, then a certain failure, then what the server
--- listed. Nil where every contact is in the account.
-local function worst(items, overwrite)
-  local doubt, failed, refused = nil, nil, 0
-  for _, item in ipairs(items) do
-    if item.outcome == "unknown" then
-      doubt = doubt or item.failure
-    elseif item.outcome == "failed" then
-      failed = failed or item.failure
-    elseif item.reason == "refused" then
-      refused = refused + 1
-    end
+-- Gives a call what it needs of the client.
+local function equip(self, call, settings)
+  call.settings = settings
+  call.monotonic = self.runtime.monotonic
+  call.base_url, call.account = self.config.base_url, self.account
+  function call.new_sender(before_send)
+    return new_sender(self, settings, before_send)
   end
-  return doubt or failed or refused > 0 and failure.refused(refused, overwrite) or nil
-end
-
--- The report of a call that was refused before anything was sent.
-local function refused_report(contacts, entries, size, issues)
-  local books = report.new(math.huge)
-  local by_index = {}
-  for _, issue in ipairs(issues) do
-    if issue.index then
-      by_index[issue.index] = by_index[issue.index] or {}
-      table.insert(by_index[issue.index], issue)
-    end
+  function call.yield()
+    self.transport:yield()
   end
-  local unsent = failure.new("stopped", "not sent, because the call was refused: see the issues of its failure")
-  for index = 1, size do
-    local outcome = entries[index] and "unsent" or "invalid"
-    books:add(outcome)
-    books:keep {
-      index = index,
-      position = index,
-      outcome = outcome,
-      contact = contacts[index],
-      failure = outcome == "unsent" and unsent or failure.invalid(by_index[index]),
-    }
-  end
-  return books:report({ requests = 0, retries = 0, elapsed = 0 }, true)
 end
 
 local function create_contacts(self, call, contacts, given)
@@ -256,37 +162,14 @@ local function create_contacts(self, call, contacts, given)
   if failure.is(issues) then
     return nil, issues
   end
-  issues = issues or {}
-  local country
+  equip(self, call, settings)
+  call.issues = issues or {}
   if settings then
-    country = settings.default_country
+    call.default_country = settings.default_country
   else
-    country = options.country(given, self.config.default_country)
+    call.default_country = options.country(given, self.config.default_country)
   end
-  local entries, size = intake.list(contacts, country, issues, function()
-    self.transport:yield()
-  end)
-  if #issues > 0 then
-    local problem = failure.invalid(issues)
-    problem.report = refused_report(contacts, entries, size, issues)
-    return nil, problem
-  end
-  local index = 0
-  local running = engine.new(context_of(self, call), settings, report.new(math.huge), nil, call.spare)
-  running.taken = size
-  call.running = running
-  running.source = function()
-    index = index + 1
-    return entries[index]
-  end
-  local made, stopped = running:run()
-  -- Nothing is left to do where a call was stopped after its last contact had been taken.
-  local untaken = made.failed + made.unknown + made.unsent > 0
-  local problem = untaken and stopped or worst(made.items, settings.overwrite)
-  if problem then
-    return nil, with_report(problem, made)
-  end
-  return made
+  return calls.create_contacts(call, contacts)
 end
 
 --- Creates contacts. All are checked before anything is sent: one invalid contact refuses the whole call.
@@ -309,44 +192,8 @@ local function import(self, call, source, given)
   if not settings then
     return nil, failure.is(issues) and issues or failure.invalid(issues)
   end
-  local read, whole = intake.reader(source)
-  if not read then
-    return nil, whole
-  end
-  local notes, problem
-  if settings.journal then
-    call.opening = true
-    notes, problem = journal.open(settings.journal, {
-      overwrite = settings.overwrite,
-      default_country = settings.default_country,
-      batch_size = settings.batch_size,
-      base_url = self.config.base_url,
-      account = self.account,
-    }, self.runtime.monotonic)
-    call.opening = false
-    if not notes then
-      return nil, problem
-    end
-    call.notes = notes
-  end
-  local running = engine.new(context_of(self, call), settings, report.new(MAX_ITEMS), notes, call.spare)
-  running.taken = whole or 0
-  call.running = running
-  running.source = intake.source(read, whole, settings, running, notes)
-  local made, stopped = running:run()
-  if notes then
-    call.notes = false
-    local unwritten = close_journal(notes)
-    if unwritten and not (stopped and stopped.kind == "journal") then
-      -- Whoever went on with this journal would send contacts again, so this is said first.
-      local message = stopped and unwritten.message .. "; before that: " .. stopped.message
-      stopped = failure.with(unwritten, { message = message })
-    end
-  end
-  if stopped then
-    return nil, with_report(stopped, made)
-  end
-  return made
+  equip(self, call, settings)
+  return calls.import(call, source)
 end
 
 --- Imports contacts from a source, as a stream: what is invalid is counted and passed over.

@@ -1,4 +1,4 @@
---- Reports: the books of a call. Every contact is booked exactly once, under exactly one outcome.
+--- Reports: the outcome of each contact of a call, counted. Nothing else counts outcomes.
 local report = {}
 
 ---@class heymarket.Item
@@ -30,62 +30,179 @@ local report = {}
 ---@field elapsed number seconds
 ---@field hook_error string? what on_event raised first; its errors do not disturb the call
 
-local Books = {}
-Books.__index = Books
+local Counter = {}
+Counter.__index = Counter
 
 local OUTCOMES = { "accepted", "rejected", "invalid", "failed", "unknown", "unsent" }
 
 --- Names of the outcomes, in the order in which a person wants to read them.
 report.outcomes = OUTCOMES
 
---- Opens the books of a call.
+--- Makes the counter of a call.
 ---@param max_items integer how many items to keep
-function report.new(max_items)
-  local books = setmetatable({ items = {}, max_items = max_items, items_truncated = false, resumed = 0 }, Books)
+---@param max_failures integer? see Counter:has_failed_too_often
+function report.new(max_items, max_failures)
+  local counter = setmetatable({
+    items = {},
+    max_items = max_items,
+    max_failures = max_failures,
+    items_truncated = false,
+    resumed = 0,
+    failures = 0, -- contacts that were not accepted, those of earlier runs included
+    open = {}, -- by index: entries that have no outcome yet
+  }, Counter)
   -- Made in advance, with every key: where memory has run out, its values can still be set.
-  books.spare = { total = 0, resumed = 0, items = books.items, items_truncated = false, requests = 0, retries = 0 }
-  books.spare.elapsed = 0
+  counter.spare = { total = 0, resumed = 0, items = counter.items, items_truncated = false, requests = 0, retries = 0 }
+  counter.spare.elapsed = 0
   for _, outcome in ipairs(OUTCOMES) do
-    books[outcome] = 0
-    books.spare[outcome] = 0
+    counter[outcome] = 0
+    counter.spare[outcome] = 0
   end
-  return books
+  return counter
 end
 
---- Books contacts.
+--- Takes in entries that will have an outcome.
+---@param entries {index: integer}[]
+function Counter:begin(entries)
+  local open = self.open
+  for i = 1, #entries do
+    local entry = entries[i]
+    open[entry.index] = entry
+  end
+end
+
+--- Counts contacts whose entries nobody has.
 ---@param outcome string
 ---@param count integer? 1 unless told
-function Books:add(outcome, count)
+function Counter:add(outcome, count)
   self[outcome] = self[outcome] + (count or 1)
 end
 
---- Keeps the particulars of a contact that was not accepted.
----@param item heymarket.Item
-function Books:keep(item)
-  if #self.items < self.max_items then
-    self.items[#self.items + 1] = item
+--- Counts contacts that were accepted.
+---@param entries {index: integer}[]
+function Counter:accept(entries)
+  local open = self.open
+  for i = 1, #entries do
+    open[entries[i].index] = nil
+  end
+  self.accepted = self.accepted + #entries
+end
+
+-- Counts a contact that was not accepted.
+local function count(self, item)
+  self.open[item.index] = nil
+  self[item.outcome] = self[item.outcome] + 1
+  local superseded = item.failure and item.failure.reason == "superseded"
+  if item.outcome ~= "unsent" and not superseded then
+    self.failures = self.failures + 1
+  end
+end
+
+--- Counts contacts that were not accepted, and leaves their items to the caller.
+---@param items heymarket.Item[]
+function Counter:count(items)
+  for i = 1, #items do
+    count(self, items[i])
+  end
+end
+
+-- Keeps an item for the report, as long as there is room.
+local function keep(self, item)
+  local kept = self.items
+  if #kept < self.max_items then
+    kept[#kept + 1] = item
   else
     self.items_truncated = true
   end
 end
 
---- Number of contacts that were booked.
----@return integer
-function Books:total()
-  return self.accepted + self:not_accepted()
+--- Counts contacts that were not accepted, and keeps their items for the report.
+---@param items heymarket.Item[]
+function Counter:record(items)
+  for i = 1, #items do
+    -- Kept before it is counted: where there is no memory to keep it, it has no outcome yet.
+    keep(self, items[i])
+    count(self, items[i])
+  end
 end
 
---- Number of contacts that were booked and not accepted.
+--- Keeps items that were counted already.
+---@param items heymarket.Item[]
+---@param first integer the first of them
+function Counter:keep(items, first)
+  local was_truncated = self.items_truncated
+  self.items_truncated = true -- until all are there: memory may run out
+  for i = first, #items do
+    if #self.items >= self.max_items then
+      return
+    end
+    self.items[#self.items + 1] = items[i]
+  end
+  self.items_truncated = was_truncated
+end
+
+--- Notes that the outcomes of so many contacts came from the journal of an earlier run.
+---@param number integer
+function Counter:add_resumed(number)
+  self.resumed = self.resumed + number
+end
+
+--- Were so many contacts not accepted that the call is to stop (`max_failures`)? Contacts that were not sent, and those
+--- that a later contact has superseded, do not count.
+---@return boolean
+function Counter:has_failed_too_often()
+  return self.max_failures ~= nil and self.failures >= self.max_failures
+end
+
+--- Number of contacts that have an outcome.
 ---@return integer
-function Books:not_accepted()
-  return self.rejected + self.invalid + self.failed + self.unknown + self.unsent
+function Counter:total()
+  return self.accepted + self.rejected + self.invalid + self.failed + self.unknown + self.unsent
+end
+
+local function by_index(a, b)
+  return a.index < b.index
+end
+
+--- The entries that have no outcome yet, in input order.
+---@return table[]
+function Counter:unsettled()
+  local entries = {}
+  for _, entry in pairs(self.open) do
+    entries[#entries + 1] = entry
+  end
+  table.sort(entries, by_index)
+  return entries
+end
+
+--- Have all contacts an outcome?
+---@param taken integer number of contacts that were handed in
+---@return boolean
+function Counter:is_complete(taken)
+  return next(self.open) == nil and self:total() >= taken
+end
+
+--- Counts all contacts that have no outcome, without asking for memory. Their items are lost.
+---@param taken integer number of contacts that were handed in
+---@param outcome_of fun(entry: table): string outcome of an entry; it must not ask for memory either
+function Counter:count_unsettled(taken, outcome_of)
+  local index, entry = next(self.open)
+  while entry do
+    self.open[index] = nil
+    self:add(outcome_of(entry))
+    index, entry = next(self.open)
+  end
+  local missing = taken - self:total()
+  if missing > 0 then
+    self:add("unsent", missing)
+  end
 end
 
 --- The report as it stands.
 ---@param facts table requests, retries, elapsed
 ---@param with_items boolean false leaves the items out: for reports in between
 ---@return heymarket.Report
-function Books:report(facts, with_items)
+function Counter:report(facts, with_items)
   local made = { total = self:total(), resumed = self.resumed, items = {}, items_truncated = false }
   for _, outcome in ipairs(OUTCOMES) do
     made[outcome] = self[outcome]
@@ -94,9 +211,7 @@ function Books:report(facts, with_items)
     made[name] = value
   end
   if with_items then
-    table.sort(self.items, function(a, b)
-      return a.index < b.index
-    end)
+    table.sort(self.items, by_index)
     made.items = self.items
     made.items_truncated = self.items_truncated
   end
@@ -108,15 +223,14 @@ end
 ---@param retries integer
 ---@param elapsed number
 ---@return heymarket.Report
-function Books:last_report(requests, retries, elapsed)
+function Counter:last_report(requests, retries, elapsed)
   local made = self.spare
   made.total = self:total()
   for i = 1, #OUTCOMES do
     made[OUTCOMES[i]] = self[OUTCOMES[i]]
   end
   made.requests, made.retries, made.elapsed, made.resumed = requests, retries, elapsed, self.resumed
-  -- Particulars may be missing: there was no memory for them.
-  made.items_truncated = true
+  made.items_truncated = true -- items may be missing: there was no memory for them
   return made
 end
 

@@ -641,6 +641,11 @@ describe("an error of our own", function()
     "heymarket.http.try",
     "heymarket.http.sender",
     "heymarket.bulk",
+    "heymarket.bulk.bisect",
+    "heymarket.bulk.calls",
+    "heymarket.bulk.order",
+    "heymarket.bulk.outcome",
+    "heymarket.bulk.resume",
     "heymarket.failure",
     "heymarket.bulk.source",
     "heymarket.bulk.journal",
@@ -673,12 +678,17 @@ describe("an error of our own", function()
     expect = true, -- raises where Lua is used wrongly, and nowhere else
     is_function = true, -- is asked before the call begins
     -- These only add up numbers that are there: they ask for no memory.
-    total = true,
-    not_accepted = true,
+    accept = true,
     add = true,
     count = true,
+    count_unsettled = true,
+    failure_of_error = true,
+    is_complete = true,
     last_report = true,
-    count_open = true,
+    last_snapshot = true,
+    taken = true,
+    total = true,
+    without_memory = true,
     statistics = true,
     hook_error = true,
   }
@@ -705,25 +715,32 @@ describe("an error of our own", function()
         add(meta.__index, "object")
       end
     end
-    local engine = require "heymarket.bulk"
-    local report = require "heymarket.report"
     local clocks = world.runtime
+    local settings = { concurrency = 1, batch_size = 1, overwrite = false }
     local requests = require("heymarket.http.sender").new {
       transport = world,
       monotonic = clocks.monotonic,
       is_closed = function() end,
     }
-    local context = {
+    local input = assert(require("heymarket.bulk.source").new({}, nil, print))
+    local counter = require("heymarket.report").new(1)
+    local made = require("heymarket.bulk").new {
+      sender = requests,
+      source = input,
+      input = input,
+      counter = counter,
+      settings = settings,
       monotonic = clocks.monotonic,
-      new_sender = function()
-        return requests
-      end,
     }
-    local made = engine.new(context, { concurrency = 1, batch_size = 1, overwrite = false }, report.new(1))
-    local objects = { made, requests, made.books, requests.events, requests.in_flight, requests.stops, requests.tries }
-    for _, object in ipairs(objects) do
-      add(getmetatable(object).__index, "object")
+    local of_requests = { requests, requests.events, requests.in_flight, requests.stops, requests.tries }
+    local of_bulk = { made, input, counter, made.bisect, made.order }
+    for _, objects in ipairs { of_requests, of_bulk } do
+      for _, object in ipairs(objects) do
+        add(getmetatable(object).__index, "object")
+      end
     end
+    add(getmetatable(require("heymarket.bulk.source").of_entries {}).__index, "object")
+    add(getmetatable(require("heymarket.bulk.resume").new {}).__index, "object")
     return list
   end
 

@@ -151,12 +151,16 @@ function RecordLog:close()
   return ok, code, values
 end
 
-function RecordLog:release()
-  for _, handle in ipairs { self.reader or false, self.file or false } do
-    if handle then
-      pcall(handle.close, handle)
-    end
+local function close(handle)
+  if handle then
+    pcall(handle.close, handle)
   end
+end
+
+-- Closes the files, and with them gives up the lock. Needs no memory, since it may have run out.
+function RecordLog:release()
+  close(self.reader)
+  close(self.file)
 end
 
 -- Lines of a file from a place on, where they begin, and whether they are whole. file:lines() of Lua 5.1 and 5.2 loses

@@ -1,19 +1,33 @@
---- Intake: what users hand in becomes entries for the engine, each validated, in input order.
----
---- An import with a journal goes through it a second time: what an earlier run has done is booked as it was noted, and
---- what it left undone is sent.
-local intake = {}
+--- Sources: what users hand in becomes entries, a batch at a time, each contact checked, in input order.
+local source = {}
 
 local contact = require "heymarket.contact"
 local failure = require "heymarket.failure"
 local options = require "heymarket.options"
-local resume = require "heymarket.bulk.resume"
 local text = require "heymarket.util.text"
 
-local REST_EVERY = 256 -- contacts between two turns for others, in loops that do not wait
-local MAX_HELD = 1000 -- contacts that wait until the journal is compared
+---@class heymarket.Entry a contact on its way
+---@field index integer its number in the call, 1 is the first
+---@field position any where it stands in the source
+---@field origin any what the source needs to give the contact back
+---@field row any what the source gave as third value
+---@field phone string? digits
+---@field body string? its JSON
+---@field problem heymarket.Failure? why it cannot be sent
+---@field known table? outcome that an earlier run has noted, see bulk/journal.lua
+---@field possibly_sent boolean? an earlier run may have sent it
+---@field batch heymarket.Batch? the last one in which it was sent
 
--- The number of the last contact of an array that may have holes, or nil when it is no array.
+local Source = {}
+Source.__index = Source
+
+-- A list with a few holes is read, and each hole is an invalid contact. With more holes than this it is not meant as a
+-- list, and may have no end.
+local MAX_HOLES = 1000
+-- A batch is not filled any further when its bodies have so many bytes, so that memory stays flat with large contacts.
+local MAX_BYTES = 1024 * 1024
+
+-- The number of the last contact of an array, or nil and a key that shows that it is none.
 local function array_size(contacts)
   local size, count = 0, 0
   for key in pairs(contacts) do
@@ -22,86 +36,138 @@ local function array_size(contacts)
     end
     size, count = math.max(size, key), count + 1
   end
-  -- A few holes are told one by one; with more holes than this it is not meant as a list, and may have no end.
-  if size - count > 1000 + count then
+  if size - count > MAX_HOLES + count then
     return nil, size
   end
   return size
 end
 
-local A_HOLE = "is missing: the list has a hole"
-
--- Encodes a contact. One whose own metamethods raise is a mistake of the input like any other.
-local function encoded(found, index, country, issues)
-  local ok, body, phone = pcall(contact.encode, found, index, country, issues)
-  if ok then
-    return body, phone
-  elseif failure.is_of_memory(body) then
-    error(body, 0)
-  end
-  issues[#issues + 1] = { index = index, message = "cannot be read: " .. text.raised(body) }
-end
-
-local function not_a_list(odd)
-  return {
-    field = text.shown(odd),
-    message = "stands where a list of contacts belongs: put the contact into braces, { { phone = … } }",
+local function not_an_array(key)
+  return failure.invalid {
+    {
+      field = text.shown(key),
+      message = "stands where a list of contacts belongs: put the contact into braces, { { phone = … } }",
+    },
   }
 end
 
---- Entries of a list, all validated at once.
----@param contacts table[]
----@param country string|boolean|nil see contact.phone
----@param issues heymarket.Issue[] every mistake is added here
----@param rest fun() called now and then
----@return (heymarket.Entry|false)[] entries false stands for an invalid contact
----@return integer size
-function intake.list(contacts, country, issues, rest)
-  local size, odd = array_size(contacts)
-  if not size then
-    issues[#issues + 1] = not_a_list(odd)
-    return {}, 0
-  end
-  local entries = {}
-  for index = 1, size do
-    local body, phone
-    if contacts[index] == nil then
-      issues[#issues + 1] = { index = index, message = A_HOLE }
-    else
-      body, phone = encoded(contacts[index], index, country, issues)
-    end
-    entries[index] = body and { index = index, position = index, contact = contacts[index], phone = phone, body = body }
-      or false
-    if index % REST_EVERY == 0 then
-      rest()
-    end
-  end
-  return entries, size
-end
-
---- Turns what `import` was given into a function that returns contact, position, row.
----@param source table|function
----@return function? read
----@return integer|heymarket.Failure|nil size number of contacts where all are at hand; a failure where it is no source
-function intake.reader(source)
-  if options.is_function(source) then
-    return source
-  end
-  local size, odd = array_size(source)
-  if not size then
-    return nil, failure.invalid { not_a_list(odd) }
-  end
+local function array_reader(contacts, size)
   local i = 0
   return function()
     i = i + 1
     if i > size then
       return nil
-    elseif source[i] == nil then
-      return failure.invalid { { index = i, message = A_HOLE } }, i
+    elseif contacts[i] == nil then
+      return failure.invalid { { index = i, message = "is missing: the list has a hole" } }, i
     end
-    return source[i], i
-  end,
-    size
+    return contacts[i], i
+  end
+end
+
+--- Makes a source of what `import` or `create_contacts` was given.
+---@param given table|function an array of contacts, or a function (or callable object) that gives contact, position,
+--- row
+---@param default_country string|boolean|nil see contact.phone
+---@param is_stopped fun(): boolean has the call stopped? Then a function is not called any more
+---@return table? source
+---@return heymarket.Failure? problem where it is neither
+function source.new(given, default_country, is_stopped)
+  local read, size = given, nil
+  if not options.is_function(given) then
+    local odd
+    size, odd = array_size(given)
+    if not size then
+      return nil, not_an_array(odd)
+    end
+    read = array_reader(given, size)
+  end
+  return setmetatable({
+    read = read,
+    size = size, -- number of contacts, where all are at hand
+    default_country = default_country,
+    is_stopped = is_stopped,
+    index = 0, -- of the last contact that was read
+    issues = {}, -- of the contact that is being checked
+    stage = nil, -- "read" or "check" while code of the user may be running, for the case that it raises
+    has_ended = false,
+    raised = nil, -- what the next `take` raises, because entries came before it
+  }, Source)
+end
+
+--- Are all contacts at hand? Then each has an outcome, also where the call stops before it comes to them.
+---@return boolean
+function Source:is_finite()
+  return self.size ~= nil
+end
+
+--- Number of contacts that were handed in, as far as that is known.
+---@return integer
+function Source:taken()
+  return self.size or self.index
+end
+
+--- What the user gave for an entry.
+---@param entry heymarket.Entry
+---@return any contact
+---@return any row
+function Source.contact_of(_, entry)
+  return entry.origin, entry.row
+end
+
+--- Says in items which contacts they are of.
+---@param entries heymarket.Entry[]
+---@param items heymarket.Item[] of these entries, in the same order
+function Source:describe(entries, items)
+  for i, item in ipairs(items) do
+    local entry = entries[i]
+    item.index, item.position = entry.index, entry.position
+    item.contact, item.row = self:contact_of(entry)
+  end
+end
+
+-- The source gave nil. At its end it may give the position that it has reached beside it. Anything else beside it means
+-- that it could not go on.
+local function check_end(position)
+  if position and type(position) ~= "number" then
+    error(position, 0)
+  end
+end
+
+-- Reads and checks the next contact. Returns the size of its body; nil after the last one of a batch: at the end, and
+-- after a contact that cannot be sent, so that nothing is read before the user knows of it.
+local function add_next(self, entries)
+  self.stage = "read"
+  local found, position, row = self.read()
+  if found == nil then
+    self.has_ended = true
+    check_end(position)
+    return nil
+  end
+  local index = self.index + 1
+  self.index, self.stage = index, nil
+  local entry = { index = index, position = position, origin = found, row = row, phone = nil, body = nil }
+  entries[#entries + 1] = entry
+  if type(found) == "table" and getmetatable(found) ~= nil and failure.is(found) then
+    entry.origin, entry.problem = nil, found
+    return nil
+  end
+  self.stage = "check"
+  entry.body, entry.phone = contact.encode(found, index, self.default_country, self.issues)
+  self.stage = nil
+  if not entry.body then
+    entry.problem, self.issues = failure.invalid(self.issues), {}
+    return nil
+  end
+  return #entry.body
+end
+
+local function fill(self, entries, n)
+  local bytes = 0
+  repeat
+    local size = add_next(self, entries)
+    bytes = bytes + (size or 0)
+    n = n - 1
+  until not size or n == 0 or bytes >= MAX_BYTES
 end
 
 -- The failure of a source that raised, or that gave nil and a message.
@@ -112,110 +178,62 @@ local function unreadable(why)
   return failure.new("source", "reading the contacts failed: " .. text.raised(why))
 end
 
--- At its end a source gives nil, and perhaps the position that it has reached; nil and anything else mean that it
--- could not go on.
-local function is_end(position)
-  return not position or type(position) == "number"
-end
-
--- Reads and validates: gives the next entry, which has a `problem` where the contact is invalid.
-local function validated(read, default_country, running)
-  local index, issues = 0, {}
-  local ended = false
-  return function()
-    if ended then
-      return nil -- a source that came to its end, or that failed, is not asked again
-    elseif index % REST_EVERY == REST_EVERY - 1 then
-      running.sender:yield()
-    end
-    local ok, found, position, row = pcall(read)
-    if not ok or found == nil then
-      ended = true
-      if ok and is_end(position) then
-        return nil
-      end
-      if ok then
-        found = position
-      end
-      error(unreadable(found), 0)
-    end
-    index = index + 1
-    running.taken = math.max(running.taken, index)
-    if type(found) == "table" and getmetatable(found) ~= nil and failure.is(found) then
-      return { index = index, position = position, row = row, problem = found }
-    end
-    local body, phone = encoded(found, index, default_country, issues)
-    if body then
-      return { index = index, position = position, row = row, contact = found, phone = phone, body = body }
-    end
-    local problem = failure.invalid(issues)
-    issues = {}
-    return { index = index, position = position, row = row, contact = found, problem = problem }
+-- What was raised while a batch was filled. Where a contact's own metamethods raised, only that contact is invalid.
+-- Returns what is to be raised again, nil for nothing.
+local function judge(self, entries, raised)
+  local stage, entry = self.stage, entries[#entries]
+  self.stage = nil
+  if stage == "read" then
+    self.has_ended = true -- a source that failed is not asked again
+    return unreadable(raised)
+  elseif stage ~= "check" then
+    return raised
+  elseif failure.is_of_memory(raised) then
+    entries[#entries] = nil
+    return raised
   end
+  self.issues = {}
+  entry.problem = failure.invalid { { index = entry.index, message = "cannot be read: " .. text.raised(raised) } }
 end
 
--- The next entry that is to be sent, of a source that may give invalid ones and ones that an earlier run has finished.
-local function sendable(entries, running)
-  local batch, at = {}, 0
-  return function()
-    while true do
-      at = at + 1
-      local entry = batch[at]
-      if not entry then
-        batch, at = entries:take(running.options.batch_size), 0
-        if not batch[1] then
-          return nil
-        end
-      elseif entry.known then
-        running:resume(entry, entry.known)
-      elseif entry.problem then
-        running:refuse(entry)
-      else
-        return entry
-      end
+--- Gives the next entries. An entry with a `problem` is the last of its batch.
+---@param n integer
+---@return heymarket.Entry[] entries at most n; empty at the end; raises a failure where the source cannot go on
+function Source:take(n)
+  local entries, raised = {}, self.raised
+  if raised == nil and not self.has_ended and (self.size or not self.is_stopped()) then
+    local ok, problem = pcall(fill, self, entries, n)
+    if not ok then
+      raised = judge(self, entries, problem)
     end
   end
-end
-
--- A source that reads one entry at a time.
-local function one_by_one(next_entry)
-  return {
-    take = function()
-      return { next_entry() }
-    end,
-  }
-end
-
---- The source of an import's engine.
----@param read function see intake.reader
----@param whole integer? number of contacts, where all are at hand
----@param settings table options of the call
----@param running table the engine
----@param notes table? the journal
----@return fun(): heymarket.Entry? source raises a failure to stop the call
-function intake.source(read, whole, settings, running, notes)
-  local next_entry = validated(read, settings.default_country, running)
-  if notes then
-    local over = resume.new {
-      source = one_by_one(next_entry),
-      journal = notes,
-      is_finite = whole ~= nil,
-      is_stopped = function()
-        return running.sender:stop_reason() ~= nil
-      end,
-      max_held = math.max(MAX_HELD, settings.concurrency * settings.batch_size),
-    }
-    return sendable(over, running)
+  self.raised = raised
+  if raised ~= nil and not entries[1] then
+    self.raised = nil
+    error(raised, 0)
   end
-  return function()
-    while whole or not running.sender:stop_reason() do
-      local entry = next_entry()
-      if not entry or not entry.problem then
-        return entry
-      end
-      running:refuse(entry)
-    end
-  end
+  return entries
 end
 
-return intake
+-- Entries that were checked already, as a source.
+local Checked = setmetatable({}, { __index = Source })
+Checked.__index = Checked
+
+--- Makes a source of entries that can all be sent.
+---@param entries heymarket.Entry[]
+---@return table source
+function source.of_entries(entries)
+  return setmetatable({ entries = entries, size = #entries, index = 0 }, Checked)
+end
+
+--- See Source:take.
+function Checked:take(n)
+  local entries, before = {}, self.index
+  for i = 1, math.min(n, self.size - before) do
+    entries[i] = self.entries[before + i]
+  end
+  self.index = before + #entries
+  return entries
+end
+
+return source

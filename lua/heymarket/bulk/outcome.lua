@@ -1,0 +1,166 @@
+--- Outcomes: what is true of each contact of a batch, decided from what is known of its request. Nothing here is sent,
+--- counted or told.
+local outcome = {}
+
+local batch_contacts = require "heymarket.api.batch_contacts"
+local failure = require "heymarket.failure"
+
+-- An item of a contact that the server listed.
+local function rejected(remote, is_truncated, is_ambiguous, overwrite)
+  return {
+    outcome = "rejected",
+    remote = remote,
+    remote_truncated = is_truncated or nil,
+    ambiguous = is_ambiguous or nil,
+    reason = not overwrite and batch_contacts.has_id(remote) and "exists" or "refused",
+  }
+end
+
+---@class heymarket.Match what an answer lists, by phone
+---@field remotes table<string, table> what the server returned for the contact
+---@field truncated table<string, boolean> is that not whole?
+---@field problem heymarket.Failure? set where a listed contact is none of the batch: then any of them may be meant
+
+--- Finds the contacts that an answer lists among those of its batch.
+---@param batch heymarket.Batch
+---@param listed heymarket.Listed[]
+---@return heymarket.Match
+function outcome.match(batch, listed)
+  local remotes, truncated, unmatched = batch_contacts.match(listed, batch.entries)
+  local problem
+  if unmatched > 0 then
+    local facts = { status = 200, delivered = "maybe", attempts = batch.attempts }
+    problem = failure.make("unexpected", "unmatched_contacts", { count = unmatched }, facts)
+  end
+  return { remotes = remotes, truncated = truncated, problem = problem }
+end
+
+--- The outcomes of a batch that has an answer.
+---@param batch heymarket.Batch
+---@param match heymarket.Match
+---@param overwrite boolean
+---@return heymarket.Entry[] accepted
+---@return heymarket.Entry[] others
+---@return heymarket.Item[] items of the others
+function outcome.of_response(batch, match, overwrite)
+  local remotes, problem = match.remotes, match.problem
+  if next(remotes) == nil and not problem then
+    return batch.entries, {}, {}
+  end
+  local accepted, others, items = {}, {}, {}
+  for _, entry in ipairs(batch.entries) do
+    local remote = remotes[entry.phone]
+    if remote then
+      local is_ambiguous = batch.possibly_sent or entry.possibly_sent
+      items[#items + 1] = rejected(remote, match.truncated[entry.phone], is_ambiguous, overwrite)
+      others[#items] = entry
+    elseif problem then
+      items[#items + 1] = { outcome = "unknown", failure = problem }
+      others[#items] = entry
+    else
+      accepted[#accepted + 1] = entry
+    end
+  end
+  return accepted, others, items
+end
+
+-- The same failure, of a request that may have been acted upon.
+local function in_doubt(problem)
+  return problem.delivered == "maybe" and problem or failure.with(problem, { delivered = "maybe" })
+end
+
+--- The outcomes of a batch that failed, or was never sent.
+---@param batch heymarket.Batch
+---@param problem heymarket.Failure? nil where it was never sent
+---@param stopped heymarket.Failure? why the call has stopped
+---@return heymarket.Item[]
+function outcome.of_failure(batch, problem, stopped)
+  local why = problem or stopped
+  local certain = problem and "failed" or "unsent"
+  local is_open = problem and (problem.delivered == "maybe" or batch.possibly_sent)
+  local doubt
+  local items = {}
+  for i, entry in ipairs(batch.entries) do
+    -- A contact that this run never sent may have been sent by an earlier one.
+    if is_open or entry.possibly_sent then
+      doubt = doubt or in_doubt(why)
+      items[i] = { outcome = "unknown", failure = doubt }
+    else
+      items[i] = { outcome = certain, failure = why }
+    end
+  end
+  return items
+end
+
+local function was_tried(batch)
+  return batch ~= nil and (batch.attempts or 0) > 0
+end
+
+-- The item of an entry that has no outcome although the call has ended. Most were never sent. After an error in this
+-- library it can be one whose request has an answer that nobody read.
+local function of_unsettled(entry, stopped)
+  local batch = entry.batch
+  if entry.problem then
+    return { outcome = "invalid", failure = entry.problem }
+  elseif was_tried(batch) then
+    local problem = batch.failure
+    if problem and problem.delivered == "no" and not batch.possibly_sent and not entry.possibly_sent then
+      return { outcome = "failed", failure = problem }
+    end
+  elseif not entry.possibly_sent then
+    return { outcome = "unsent", failure = stopped }
+  end
+  return { outcome = "unknown", failure = in_doubt(stopped) }
+end
+
+--- The outcomes of entries that have none although the call has ended.
+---@param entries heymarket.Entry[]
+---@param stopped heymarket.Failure why the call has stopped
+---@return heymarket.Item[]
+function outcome.of_unsettled(entries, stopped)
+  local items = {}
+  for i, entry in ipairs(entries) do
+    items[i] = of_unsettled(entry, stopped)
+  end
+  return items
+end
+
+--- The outcome of one of them where there is no memory to make an item.
+---@param entry heymarket.Entry
+---@return string
+function outcome.without_memory(entry)
+  if entry.problem then
+    return "invalid"
+  end
+  return (entry.possibly_sent or was_tried(entry.batch)) and "unknown" or "unsent"
+end
+
+--- The outcomes of entries that were finished when they were read: invalid ones, and those of an earlier run.
+---@param entries heymarket.Entry[] each with `problem` or `known`
+---@param overwrite boolean
+---@return heymarket.Entry[] accepted
+---@return heymarket.Entry[] others
+---@return heymarket.Item[] items of the others
+function outcome.of_finished(entries, overwrite)
+  local accepted, others, items = {}, {}, {}
+  for _, entry in ipairs(entries) do
+    local known, item = entry.known, nil
+    if not known then
+      item = { outcome = "invalid", failure = entry.problem }
+    elseif known.outcome == "rejected" then
+      item = rejected(known.remote, known.remote_truncated, known.ambiguous, overwrite)
+    elseif known.outcome ~= "accepted" then
+      item = { outcome = known.outcome, failure = known.failure }
+    end
+    if item then
+      item.resumed = known and true or nil
+      items[#items + 1] = item
+      others[#items] = entry
+    else
+      accepted[#accepted + 1] = entry
+    end
+  end
+  return accepted, others, items
+end
+
+return outcome
