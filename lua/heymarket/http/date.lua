@@ -1,47 +1,28 @@
 --- Dates of HTTP, and Retry-After.
 local date = {}
 
-local MONTHS = {}
-for place, name in ("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"):gmatch "()(%a+)" do
-  MONTHS[name] = (place + 3) / 4
-end
+local core = require "heymarket.core"
 
--- Days since 1970-01-01 of a date in the Gregorian calendar; os.time would read it in the local time zone.
-local function days(year, month, day)
-  if month <= 2 then
-    year, month = year - 1, month + 12
-  end
-  return 365 * year
-    + math.floor(year / 4)
-    - math.floor(year / 100)
-    + math.floor(year / 400)
-    + math.floor((153 * (month - 3) + 2) / 5)
-    + day
-    - 1
-    - 719468
-end
+-- The forms of RFC 9110, section 5.6.7: the preferred one, and the two old ones.
+local FORMS = {
+  "^%a+, (%d%d) %a%a%a %d%d%d%d %d%d:%d%d:(%d%d) GMT$",
+  "^%a+, (%d%d)%-%a%a%a%-%d%d %d%d:%d%d:(%d%d) GMT$",
+  "^%a+ %a%a%a ([%d ]%d) %d%d:%d%d:(%d%d) %d%d%d%d$",
+}
 
---- Reads a date of HTTP (RFC 9110, section 5.6.7: the preferred form and the two old ones).
+--- Reads a date of HTTP.
 ---@param value string? such as "Sun, 06 Nov 1994 08:49:37 GMT"
 ---@return number? seconds Unix time
 function date.parse(value)
-  value = value or ""
-  local day, month, year, h, m, s = value:match "^%a+,? (%d%d)[ %-](%a%a%a)[ %-](%d+) (%d%d):(%d%d):(%d%d) GMT$"
-  if not day then
-    month, day, h, m, s, year = value:match "^%a+ (%a%a%a) ([%d ]%d) (%d%d):(%d%d):(%d%d) (%d+)$"
+  for _, form in ipairs(FORMS) do
+    local day, second = (value or ""):match(form)
+    local time = day and core.parse_date(value)
+    if time then
+      -- libcurl takes November 31 for December 1. A leap second belongs to the day before it.
+      local real = tonumber(os.date("!%d", second == "60" and time - 1 or time))
+      return real == tonumber(day) and time or nil
+    end
   end
-  month, year = MONTHS[month], year and #year <= 4 and tonumber(year)
-  if not month or not year then
-    return nil
-  elseif year < 100 then
-    year = year + (year < 70 and 2000 or 1900)
-  end
-  day, h, m, s = tonumber(day), tonumber(h), tonumber(m), tonumber(s)
-  local next_month = month < 12 and days(year, month + 1, 1) or days(year + 1, 1, 1)
-  if day < 1 or days(year, month, day) >= next_month or h > 23 or m > 59 or s > 60 then
-    return nil
-  end
-  return days(year, month, day) * 86400 + h * 3600 + m * 60 + s
 end
 
 local LONGEST = 2 ^ 31 -- seconds: a lifetime. More digits could make an infinite number, which JSON does not have.
