@@ -102,6 +102,7 @@ build = {
     ["heymarket.sandbox.server"] = "lua/heymarket/sandbox/server.lua",
     ["heymarket.sandbox.token"] = "lua/heymarket/sandbox/token.lua",
     ["heymarket.sandbox.transport"] = "lua/heymarket/sandbox/transport.lua",
+    ["heymarket.types"] = "lua/heymarket/types.lua",
     ["heymarket.util.fifo"] = "lua/heymarket/util/fifo.lua",
     ["heymarket.util.json"] = "lua/heymarket/util/json.lua",
     ["heymarket.util.spelling"] = "lua/heymarket/util/spelling.lua",

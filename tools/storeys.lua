@@ -25,6 +25,7 @@ local STOREYS = {
   {
     "facts",
     "heymarket.options",
+    "heymarket.types",
     "heymarket.option_kinds",
     "heymarket.failure",
     "heymarket.report",

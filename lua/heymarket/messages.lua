@@ -59,7 +59,7 @@ local CATALOGUE = {
   option_shared_dict = "names no lua_shared_dict: declare it in nginx.conf (outside nginx there is none)",
   option_string = "must be a string that is not empty",
   option_times = "must be a whole number of requests, 1 or more",
-  option_type = "must be a {wanted}, not a {given}",
+  option_type = "must be a {wanted}",
   option_unknown = 'is not an option here[; did you mean "{nearest}"?]',
   option_whole = "must be a whole number[ of {unit}], at least {low}[ and at most {high}]",
 

@@ -13,78 +13,131 @@ function kinds.is_function(value)
   return type(meta) == "table" and type(meta.__call) == "function"
 end
 
+-- A kind whose wrong values all have the same issue.
+local function kind(type_name, passes, code, values)
+  return {
+    type = type_name,
+    check = function(value)
+      if not passes(value) then
+        return code, values
+      end
+    end,
+  }
+end
+
 -- NaN is in no range.
 local function in_range(value, low, high)
   return type(value) == "number" and value >= low and value <= high
 end
 
-function kinds.seconds(low, high)
-  return {
-    type = "number",
-    check = function(value)
-      if not in_range(value, low, high) then
-        return "option_seconds", { low = low, high = high }
-      end
-    end,
-  }
+-- Without `high` up to the last integer that every Lua holds.
+local function is_whole(value, low, high)
+  return in_range(value, low, high or 2 ^ 53) and value % 1 == 0
 end
 
--- Without `high` up to the last integer that every Lua holds.
+function kinds.seconds(low, high)
+  return kind("number", function(value)
+    return in_range(value, low, high)
+  end, "option_seconds", { low = low, high = high })
+end
+
 function kinds.whole(low, high, unit)
-  return {
-    type = "number",
-    check = function(value)
-      if not in_range(value, low, high or 2 ^ 53) or value % 1 ~= 0 then
-        return "option_whole", { low = low, high = high, unit = unit }
-      end
-    end,
-  }
+  return kind("number", function(value)
+    return is_whole(value, low, high)
+  end, "option_whole", { low = low, high = high, unit = unit })
 end
 
 kinds.bytes = kinds.whole(1, 2 ^ 31 - 1, "bytes")
 
+-- So many a minute, or false for no limit.
+function kinds.rate(high)
+  return kind("number_or_off", function(value)
+    return value == false or is_whole(value, 1, high)
+  end, "option_rate", { high = high })
+end
+
 function kinds.of_type(wanted)
-  return {
-    type = wanted,
-    check = function(value)
-      if type(value) ~= wanted then
-        return "option_type", { wanted = wanted, given = type(value) }
-      end
-    end,
-  }
+  return kind(wanted, function(value)
+    return type(value) == wanted
+  end, "option_type", { wanted = wanted })
 end
 
-kinds.boolean = { type = "boolean" }
-function kinds.boolean.check(value)
-  return type(value) ~= "boolean" and "option_boolean" or nil
-end
+kinds.hook = kind("function", kinds.is_function, "option_type", { wanted = "function" })
+kinds.boolean = kind("boolean", function(value)
+  return type(value) == "boolean"
+end, "option_boolean")
 
-kinds.hook = { type = "function" }
-function kinds.hook.check(value)
-  if not kinds.is_function(value) then
-    return "option_type", { wanted = "function", given = type(value) }
+local function among(list)
+  local known, quoted, choices = {}, {}, {}
+  for i, value in ipairs(list) do
+    known[value], choices[i] = true, tostring(value)
+    quoted[i] = type(value) == "string" and ("%q"):format(value) or tostring(value)
   end
+  local made = kind("word", function(value)
+    return known[value] ~= nil
+  end, "option_one_of", { words = table.concat(quoted, ", ") })
+  made.choices = table.concat(choices, ", ") -- for the help
+  return made
 end
+
+function kinds.one_of(...)
+  return among { ... }
+end
+
+-- One of the words of a list.
+function kinds.words(list)
+  local words = {}
+  for word in list:gmatch "%S+" do
+    words[#words + 1] = word
+  end
+  return among(words)
+end
+
+-- What passes one of several kinds.
+function kinds.either(code, ...)
+  local all = { ... }
+  return kind("word", function(value)
+    for _, one in ipairs(all) do
+      if not one.check(value) then
+        return true
+      end
+    end
+  end, code)
+end
+
+-- A table all of whose items pass.
+local function table_of(type_name, code, passes)
+  return kind(type_name, function(value)
+    for key, item in pairs(type(value) == "table" and value or {}) do
+      if not passes(key, item) then
+        return false
+      end
+    end
+    return type(value) == "table"
+  end, code)
+end
+
+kinds.names = table_of("names", "option_names", function(_, item)
+  return type(item) == "string"
+end)
+kinds.map = table_of("map", "option_map", function(key, item)
+  return type(key) == "string" and type(item) == "string"
+end)
+kinds.custom_fields = table_of("table", "option_custom_fields", function(_, item)
+  return type(item) == "table" and is_whole(item.id, 1)
+end)
+-- A name and a value on one line. Content-Length is always that of the body.
+kinds.headers = table_of("table", "option_headers", function(name, value)
+  local is_name = type(name) == "string" and name:find "^[%w%-]+$" and name:lower() ~= "content-length"
+  return is_name and (type(value) == "number" or type(value) == "string" and not value:find "%c")
+end)
 
 kinds.line = { type = "string" }
 function kinds.line.check(value)
   if type(value) ~= "string" or value == "" then
     return "option_string"
-  elseif value:find "[%c\127]" then
-    return "option_control"
   end
-end
-
--- So many a minute, or false for no limit.
-function kinds.rate(high)
-  return {
-    type = "number_or_off",
-    check = function(value)
-      if value ~= false and (not in_range(value, 1, high or 2 ^ 53) or value % 1 ~= 0) then
-        return "option_rate", { high = high }
-      end
-    end,
-  }
+  return value:find "[%c\127]" and "option_control" or nil
 end
 
 kinds.country = { type = "country" }
@@ -96,87 +149,6 @@ function kinds.country.check(value)
   end
   return "option_country"
 end
-
-function kinds.one_of(...)
-  local known, words = {}, {}
-  for i, value in ipairs { ... } do
-    known[value], words[i] = true, type(value) == "string" and ("%q"):format(value) or tostring(value)
-  end
-  words = table.concat(words, ", ")
-  return {
-    type = "word",
-    check = function(value)
-      if known[value] == nil then
-        return "option_one_of", { words = words }
-      end
-    end,
-  }
-end
-
--- How an exchange with the sandbox can fail.
-kinds.fault = kinds.one_of(
-  "html",
-  "not_json",
-  "oversized",
-  "redirect",
-  "refused",
-  "reset",
-  "reset_before",
-  "timeout",
-  "tls",
-  "truncated",
-  "unresolved"
-)
-
--- A table all of whose items pass.
-local function table_of(type_name, code, passes)
-  return {
-    type = type_name,
-    check = function(value)
-      if type(value) ~= "table" then
-        return "option_type", { wanted = "table", given = type(value) }
-      end
-      for key, item in pairs(value) do
-        if not passes(key, item) then
-          return code
-        end
-      end
-    end,
-  }
-end
-
-kinds.names = table_of("names", "option_names", function(_, item)
-  return type(item) == "string"
-end)
-kinds.map = table_of("map", "option_map", function(key, item)
-  return type(key) == "string" and type(item) == "string"
-end)
-kinds.custom_fields = table_of("table", "option_custom_fields", function(_, item)
-  return type(item) == "table" and in_range(item.id, 1, 2 ^ 53) and item.id % 1 == 0
-end)
--- A name and a value on one line; the length of an answer is not for others to say.
-kinds.headers = table_of("table", "option_headers", function(name, value)
-  local is_name = type(name) == "string" and name:find "^[%w%-]+$" and name:lower() ~= "content-length"
-  return is_name and (type(value) == "number" or type(value) == "string" and not value:find "%c")
-end)
-
--- What passes one of several kinds.
-function kinds.either(code, ...)
-  local all = { ... }
-  return {
-    type = "word",
-    check = function(value)
-      for _, kind in ipairs(all) do
-        if not kind.check(value) then
-          return nil
-        end
-      end
-      return code
-    end,
-  }
-end
-
-kinds.retry_after = kinds.either("option_retry_after", kinds.boolean, kinds.seconds(0, 1e9))
 
 kinds.shared_dict = { type = "string" }
 function kinds.shared_dict.check(value)

@@ -8,7 +8,8 @@ local spelling = require "heymarket.util.spelling"
 local text = require "heymarket.util.text"
 
 local boolean, either, hook, line, names = kinds.boolean, kinds.either, kinds.hook, kinds.line, kinds.names
-local of_type, one_of, rate, seconds, whole = kinds.of_type, kinds.one_of, kinds.rate, kinds.seconds, kinds.whole
+local of_type, one_of, rate, seconds = kinds.of_type, kinds.one_of, kinds.rate, kinds.seconds
+local whole, words = kinds.whole, kinds.words
 
 ---------------------------------------------------------------------------------------------------------------------
 -- The list. Scopes: `config` is heymarket.new, `call` create_contacts, `contact` heymarket.contact, `csv` csv.open,
@@ -16,6 +17,8 @@ local of_type, one_of, rate, seconds, whole = kinds.of_type, kinds.one_of, kinds
 -- the command.
 
 local YES_OR_NO = "true|false"
+local AFTER = either("option_retry_after", boolean, seconds(0, 1e9))
+local FAULTS = words "html not_json oversized redirect refused reset reset_before timeout tls truncated unresolved"
 local OPT_IN = "send is_opted_out where it is false; without this it is left out, because it may undo an opt-out that "
   .. "the person sent by text"
 local FAILURES = "write the rows that were not accepted to this CSV file, as they come and so not in the order of the "
@@ -23,7 +26,8 @@ local FAILURES = "write the rows that were not accepted to this CSV file, as the
   .. "it is; a file that is no failures file is refused, and one that was edited is kept as FILE.1, FILE.2 and so on"
 
 -- A group begins with its scopes. Then, by row: name, kind, default, argument of its flag ("" for a flag without one,
--- nil for an option without a flag), help. The first mistake in this order is the first that is reported.
+-- nil for an option without a flag, "WORD" where the help lists the words), help. The first mistake in this order is
+-- the first that is reported.
 local GROUPS = {
   {
     "config",
@@ -58,7 +62,7 @@ local GROUPS = {
       kinds.country,
       nil,
       "CODE",
-      "calling code of the phone numbers that come without one, such as 1; none takes them as they are",
+      "calling code for phones without one, such as 1; none takes them as they are",
     },
   },
   {
@@ -112,7 +116,7 @@ local GROUPS = {
     { "body", either("option_body", of_type "string", of_type "table") },
     { "retry_after", either("option_retry_after_header", seconds(0, 1e9), line) },
     { "delay", seconds(0, 1e9) },
-    { "fault", kinds.fault },
+    { "fault", FAULTS },
     { "process", boolean },
     { "times", either("option_times", whole(1), one_of(math.huge)), 1 },
     { "contains", either("option_phone", of_type "string", of_type "number") },
@@ -122,43 +126,25 @@ local GROUPS = {
     "sandbox",
     { "secret_id", line, "sandbox-id" },
     { "secret_key", line, "sandbox-key" },
-    {
-      "list_existing",
-      boolean,
-      true,
-      YES_OR_NO,
-      "answers list contacts that were left as they are because they exist",
-    },
-    {
-      "bad_contact",
-      one_of("refuse", "list"),
-      "refuse",
-      "refuse|list",
-      "one bad contact turns the request into a 400, or is only listed",
-    },
+    { "list_existing", boolean, true, YES_OR_NO, "answers list contacts that exist and were left as they are" },
+    { "bad_contact", words "refuse list", "refuse", "refuse|list", "one bad contact: 400, or only listed" },
     { "refused_phones", names, {}, "PHONE", "refuse this phone although it is well formed; can be repeated" },
     {
       "ok",
-      one_of("quoted", "raw", "array", "null", "empty"),
+      words "quoted raw array null empty",
       "quoted",
       "WORD",
-      'how "all were taken" looks: quoted, raw, array, null or empty',
+      'how "all were taken" looks',
     },
-    { "phone_format", one_of("digits", "plus"), "digits", "digits|plus", "phones in answers" },
+    { "phone_format", words "digits plus", "digits", "digits|plus", "phones in answers" },
     {
       "duplicates",
-      one_of("last_wins", "list", "refuse"),
+      words "last_wins list refuse",
       "last_wins",
       "WORD",
-      "a phone that stands twice in a request: last_wins, list or refuse",
+      "a phone twice in a request",
     },
-    {
-      "unknown_field",
-      one_of("refuse", "ignore"),
-      "refuse",
-      "refuse|ignore",
-      "a field that the API does not document",
-    },
+    { "unknown_field", words "refuse ignore", "refuse", "refuse|ignore", "a field that is not documented" },
     { "clear_on_null", boolean, false, YES_OR_NO, "null clears what is stored" },
     { "clear_on_blank", boolean, true, YES_OR_NO, "an empty string or array clears what is stored" },
     { "resubscribe", boolean, true, YES_OR_NO, "is_opted_out = false subscribes again who had opted out" },
@@ -168,16 +154,16 @@ local GROUPS = {
     { "max_length", whole(1), nil, "N", "greatest number of bytes in a text field (no limit)" },
     {
       "error_shape",
-      one_of("error_code", "code", "nested", "error", "text", "empty"),
+      words "error_code code nested error text empty",
       "error_code",
       "WORD",
-      "body of an error: error_code, code, nested, error, text or empty",
+      "body of an error",
     },
     { "requests_per_minute", rate(), 500, "N|off", "requests beyond this in a minute are answered with 429" },
-    { "retry_after", kinds.retry_after, false, "true|false|N", "a 429 carries Retry-After, or one of so many seconds" },
+    { "retry_after", AFTER, false, "true|false|N", "a 429 carries Retry-After, or one of so many seconds" },
     { "clock_skew", seconds(0, 1e10), 0, "SECONDS", "by which the time of a token may be off" },
     { "clock_offset", seconds(-1e10, 1e10), 0, "SECONDS", "by which the server's clock is ahead" },
-    { "inboxes", one_of("array", "object"), "array", "array|object", "how the list of inboxes looks" },
+    { "inboxes", words "array object", "array", "array|object", "how the list of inboxes looks" },
     { "tags", names, {}, "NAME", "a tag that exists; can be repeated" },
     { "custom_fields", kinds.custom_fields },
     { "keep_requests", whole(1), 1000 },

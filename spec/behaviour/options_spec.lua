@@ -234,6 +234,112 @@ describe("the options of heymarket.new", function()
   end)
 end)
 
+describe("the list of options", function()
+  local list = require("heymarket.options").list
+
+  local function read(path)
+    local file = assert(io.open(path, "rb"))
+    local content = file:read "*a"
+    file:close()
+    return content
+  end
+
+  local readme = read "README.md"
+
+  -- Names and defaults of the README's table of the config: by name, the text of the default.
+  local function readme_config()
+    local found = {}
+    local rows = assert(readme:match "\n| config | default | |\n|[-|]+\n(.-)\n\n")
+    for names, defaults in rows:gmatch "| ([^|]*) | ?([^|]*) |[^\n]*" do
+      local values = {}
+      for value in defaults:gmatch "[^,]+" do
+        values[#values + 1] = value:match "^%s*(.-)%s*$"
+      end
+      local i = 0
+      for name in names:gmatch "`([%w_]+)`" do
+        i = i + 1
+        found[name] = values[i] or ""
+      end
+    end
+    return found
+  end
+
+  it("is the README's table of the config, with its defaults", function()
+    local found = readme_config()
+    for _, row in ipairs(list "config") do
+      if row.name ~= "runtime" then -- for tests of the library itself
+        local default = assert(found[row.name], row.name .. " is not in the README")
+        if row.variable then
+          assert.are.equal("`" .. row.variable .. "`", default:match "^`[%u_]+`")
+        elseif row.default ~= nil then
+          assert.are.equal(tostring(row.default), default, row.name)
+        else
+          assert.is_truthy(default == "" or default == "none", row.name)
+        end
+        found[row.name] = nil
+      end
+    end
+    assert.is_nil(next(found))
+  end)
+
+  it("has no option of a call that the README does not name", function()
+    for _, scope in ipairs { "call", "import", "check" } do
+      for _, row in ipairs(list(scope)) do
+        assert.is_truthy(readme:find("`" .. row.name .. "[`(=]") or readme:find("`" .. row.name .. " = "), row.name)
+      end
+    end
+  end)
+
+  it("gives the command its flags, with arguments and defaults", function()
+    local main, commands = require("heymarket.cli.parser").make(require "argparse", function() end)
+    local scopes = {
+      import = { "import", "csv", "command", "connection" },
+      check = { "connection" },
+      sandbox = { "sandbox", "server" },
+    }
+    local count = 0
+    for command, wanted in pairs(scopes) do
+      local help = commands[command]:get_help()
+      for _, scope in ipairs(wanted) do
+        for _, row in ipairs(list(scope)) do
+          local flag = "\n   %-%-" .. row.name:gsub("_", "%%-")
+          if row.argument and row.argument ~= "" then
+            flag = flag .. " " .. row.argument:gsub("%p", "%%%0")
+          end
+          assert.are.equal(row.argument ~= nil, help:find(flag .. "[ \n]") ~= nil, command .. " " .. row.name)
+          count = count + (row.argument and 1 or 0)
+        end
+      end
+    end
+    assert.is_true(count > 40)
+    assert.is_truthy(commands.import:get_help():find("contacts in a request (100)", 1, true))
+    assert.is_truthy(main:get_help():find("HEYMARKET_SECRET_ID", 1, true))
+  end)
+
+  it("is what the annotations of the types say", function()
+    local types = read "lua/heymarket/types.lua"
+    for class, scope in pairs {
+      Config = "config",
+      CreateOptions = "call",
+      ImportOptions = "import",
+      CheckOptions = "check",
+      ContactOptions = "contact",
+      CsvOptions = "csv",
+    } do
+      local body = assert(types:match("\n%-%-%-@class heymarket%." .. class .. "[^\n]*\n(.-)\n\n"), class)
+      local found = {}
+      for name in ("\n" .. body):gmatch "\n%-%-%-@field ([%w_]+)%?? " do
+        found[name] = true
+      end
+      for _, row in ipairs(list(scope)) do
+        assert.is_true(found[row.name], class .. " lacks " .. row.name)
+        found[row.name] = nil
+      end
+      assert.is_nil(next(found), class)
+    end
+  end)
+end)
+
 describe("base_url", function()
   it("is https, or http for a loopback host", function()
     for _, url in ipairs {

@@ -84,7 +84,8 @@ local function add_flag(command, row)
     return
   end
   local has_default = row.default ~= nil and type(row.default) ~= "table" and row.help:sub(-1) ~= ")"
-  local help = has_default and ("%s (%s)"):format(row.help, tostring(row.default)) or row.help
+  local help = row.argument == "WORD" and row.help .. ": " .. row.kind.choices or row.help
+  help = has_default and ("%s (%s)"):format(help, tostring(row.default)) or help
   local option = command:option(flag):argname(row.argument):description(help)
   local reader = read[row.kind.type]
   if REPEATED[row.kind.type] then
