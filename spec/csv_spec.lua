@@ -1,5 +1,7 @@
+local encode = require("heymarket.contact").encode
 local csv = require "heymarket.csv"
 local failure = require "heymarket.failure"
+local messages = require "heymarket.messages"
 local process = require "spec.support.process"
 
 -- A handle over a string: what is read does not depend on the file system.
@@ -41,7 +43,7 @@ local function temporary(content)
   return path
 end
 
-local function messages(failed)
+local function messages_of(failed)
   local list = {}
   for i, issue in ipairs(failed.issues) do
     list[i] = (issue.field or "-") .. ": " .. issue.message
@@ -378,7 +380,7 @@ describe("csv", function()
               assert.same({ "custom.1" }, { records[2][1].issues[1].field, #records[2][1].issues > 1 or nil })
               local message = records[2][1].issues[1].message
               assert.truthy(message:find(("goes on to line %d of the file"):format(rows + 2), 1, true), message)
-              assert.truthy(message:find("--allow-multiline-rows", 1, true))
+              assert.truthy(message:find("allow_multiline_rows", 1, true))
             end
             -- Where it is meant so.
             local records = all(content, { allow_multiline_rows = true })
@@ -395,7 +397,7 @@ describe("csv", function()
       local function error_of(content, options)
         local records = all(content, options)
         for _, record in ipairs(records) do
-          if failure.is(record[1]) and messages(record[1]):find("swallowed", 1, true) then
+          if failure.is(record[1]) and messages_of(record[1]):find("swallowed", 1, true) then
             return record[1], record[2]
           end
         end
@@ -406,7 +408,7 @@ describe("csv", function()
       assert.equal("note", found.issues[1].field)
       found = error_of("phone,first,custom.1\n" .. '1,a,"x\n2,b,y\n3,c 24",z\n')
       assert.equal(2, #found.issues)
-      assert.truthy(messages(found):find("has 4 cells where the header has 3", 1, true))
+      assert.truthy(messages_of(found):find("has 4 cells where the header has 3", 1, true))
       error_of("phone,first,custom.1\n" .. '"1,a,x\n2,b,y\n3",b,c\n')
       error_of("phone,first,custom.1\n" .. '1,"a,x\n2,b,y\n3",c\n')
       error_of("phone,first,custom.1\n" .. '1,a,"x\n2,b,y"')
@@ -417,7 +419,7 @@ describe("csv", function()
         error_of('phone,first,"custom.1\n"\n9,"p\nq",r\n\n1,a,"x\n2,b,y"\n', { map = { ["custom.1"] = "last" } })
       assert.equal(4, row)
       found = error_of 'phone,first,"custom.1\n"\n9,"p\nq",r\n\n1,a,"x\n2,b,y"\n'
-      assert.truthy(messages(found):find("goes on to line 7 of the file", 1, true), messages(found))
+      assert.truthy(messages_of(found):find("goes on to line 7 of the file", 1, true), messages_of(found))
     end)
 
     it("takes two lines that look like rows where the header has one or two columns", function()
@@ -514,13 +516,14 @@ describe("csv", function()
       assert.is_nil(source)
       assert.is_true(failure.is(failed))
       assert.equal("invalid", failed.kind)
-      return messages(failed), failed
+      return messages_of(failed), failed
     end
 
     it("tells all mistakes at once, with the nearest names and the way out", function()
       local text, failed = refused "frist,List,,email,E-Mail,EMAIL\n"
       assert.truthy(text:find 'frist: [^\n]*"first"')
-      assert.truthy(text:find "List: [^\n]* with map[^\n]* with ignore")
+      assert.truthy(text:find "List: [^\n]*map[^\n]*ignore")
+      assert.truthy(messages.render(failed.issues[2], "command"):find "%-%-map[^\n]*%-%-ignore")
       assert.truthy(text:find("column 3: has no name", 1, true))
       assert.truthy(text:find("EMAIL: is a second column for email, after email", 1, true))
       assert.truthy(text:find("phone: is missing", 1, true))
@@ -586,7 +589,7 @@ describe("csv", function()
       local source, failed = open(content, options)
       assert.is_nil(source)
       assert.equal("invalid", failed.kind)
-      return messages(failed), failed
+      return messages_of(failed), failed
     end
 
     it("are refused where two of them are the same column in another case", function()
@@ -624,7 +627,7 @@ describe("csv", function()
       local _, failed = open("phone\n", { ignroe = {}, max_record = 0, chunk_size = 1.5 })
       assert.equal("invalid", failed.kind)
       assert.equal(3, #failed.issues)
-      assert.truthy(messages(failed):find 'ignroe: [^\n]*"ignore"')
+      assert.truthy(messages_of(failed):find 'ignroe: [^\n]*"ignore"')
     end)
 
     it("raises on wrong use of Lua, naming the argument", function()
@@ -676,11 +679,13 @@ describe("csv", function()
     end)
 
     it("says how to install LPeg where it is missing", function()
-      local loaded, preloaded, ours = package.loaded.lpeg, package.preload.lpeg, package.loaded["heymarket.csv"]
+      local loaded, preloaded = package.loaded.lpeg, package.preload.lpeg
+      local ours, rules = package.loaded["heymarket.csv"], package.loaded["heymarket.csv.grammar"]
       finally(function()
-        package.loaded.lpeg, package.preload.lpeg, package.loaded["heymarket.csv"] = loaded, preloaded, ours
+        package.loaded.lpeg, package.preload.lpeg = loaded, preloaded
+        package.loaded["heymarket.csv"], package.loaded["heymarket.csv.grammar"] = ours, rules
       end)
-      package.loaded.lpeg, package.loaded["heymarket.csv"] = nil, nil
+      package.loaded.lpeg, package.loaded["heymarket.csv"], package.loaded["heymarket.csv.grammar"] = nil, nil, nil
       package.preload.lpeg = function()
         error "not here"
       end
@@ -738,6 +743,99 @@ describe("csv", function()
         source()
         assert.same({ #content, #content }, { source:progress() })
       end
+    end)
+
+    -- Files with rows of every sort, and what the iterator gives of them is the witness.
+    it("gives the same as entries of an import, in batches of any size", function()
+      local content = "phone,first,tags,Opt Out,custom.7,_row\n"
+        .. "12025550001,A,1;2,yes,x,\n"
+        .. '12025550002, B ,"3",no,,\n\n'
+        .. "12025550003,C,x,,,\n" -- a row error
+        .. "5,D,,,y,\n" -- an invalid contact
+        .. '12025550005,"E\nF",7,,,1\n'
+        .. "12025550006,G\n" -- ragged
+        .. ("12025550007,H,,,z,\n"):rep(50)
+      for _, size in ipairs { 1, 3, 65536 } do
+        for _, n in ipairs { 1, 2, 7, 1000 } do
+          local witness = assert(open(content, { chunk_size = size }))
+          local source = assert(open(content, { chunk_size = size }))
+          local index = 0
+          repeat
+            local entries = source:take(n, nil, index)
+            assert.is_true(#entries <= n)
+            for i, entry in ipairs(entries) do
+              local found, position, cells = witness()
+              index = index + 1
+              assert.equal(index, entry.index)
+              assert.equal(position, entry.position)
+              local given, row = source:contact_of(entry)
+              assert.same(cells, row)
+              if failure.is(found) then
+                assert.same(messages_of(found), messages_of(entry.problem))
+                assert.is_nil(given)
+              else
+                assert.same(found, given)
+                local issues = {}
+                local body, phone = encode(found, index, nil, issues)
+                assert.equal(body, entry.body)
+                assert.equal(body and phone, entry.body and entry.phone)
+                assert.equal(body == nil, entry.problem ~= nil)
+                assert.equal(issues[1] and issues[1].index, entry.problem and entry.problem.issues[1].index)
+              end
+              -- Nothing is given after an entry that cannot be sent.
+              assert.is_true(not entry.problem or i == #entries)
+            end
+            assert.equal(witness:position(), source:position())
+            assert.same(witness:raw(), source:raw())
+            assert.same({ witness:progress() }, { source:progress() })
+          until #entries == 0
+          assert.is_nil(witness())
+          assert.equal(56, index)
+          assert.equal(witness:opt_ins_left_out(), source:opt_ins_left_out())
+        end
+      end
+    end)
+
+    it("waits for no more input than one record needs, where entries are asked for", function()
+      local chunks = { "phone\n", "12025550001\n12025550002\n", "12025550003\n" }
+      local source = assert(csv.open {
+        read = function()
+          return table.remove(chunks, 1)
+        end,
+      })
+      assert.equal(2, #source:take(100, nil, 0))
+      assert.equal(1, #chunks)
+      assert.equal(1, #source:take(100, nil, 2))
+      assert.equal(0, #source:take(100, nil, 3))
+    end)
+
+    it("raises a read error behind the entries that came before it", function()
+      local chunks = { "phone\n12025550001\n2" }
+      local source = assert(csv.open {
+        read = function()
+          local chunk = table.remove(chunks)
+          if chunk then
+            return chunk
+          end
+          return nil, "the disk is gone"
+        end,
+      })
+      assert.equal(1, #source:take(100, nil, 0))
+      for _ = 1, 2 do
+        local ok, raised = pcall(source.take, source, 100, nil, 1)
+        assert.is_false(ok)
+        assert.equal("source", raised.kind)
+        assert.truthy(raised.message:find("the disk is gone", 1, true))
+      end
+    end)
+
+    it("that is closed before its end gives no more entries", function()
+      local source = assert(open "phone\n12025550001\n5\n12025550003\n")
+      assert.equal(2, #source:take(100, nil, 0))
+      source:close()
+      local ok, raised = pcall(source.take, source, 100, nil, 2)
+      assert.is_false(ok)
+      assert.equal("source", raised.kind)
     end)
 
     it("reads a handle from where it stands, and does not close it", function()

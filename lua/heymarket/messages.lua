@@ -120,8 +120,41 @@ local CATALOGUE = {
 
   -- CSV ---------------------------------------------------------------------------------------------------------
 
+  csv_bare_quote = "has a quote in an unquoted cell: put the whole cell in quotes and double the quote[ (the cell goes "
+    .. "from line {first} to line {last} of the file, and may have swallowed the rows between)]",
+  csv_blank_header = "row 1 is blank: it must name the columns",
+  csv_cell_count = "the row has {count} cells where the header has {columns}",
+  csv_closed = "{name} was closed before its end was read",
+  csv_empty = "the file is empty: its first row must name the columns",
+  csv_ignored_absent = 'is ignored, but the file has no such column[; did you mean "{nearest}"?]',
+  csv_mapped_absent = 'is mapped, but the file has no such column[; did you mean "{nearest}"?]',
+  csv_mapped_and_ignored = "is both mapped and ignored",
+  csv_mapped_internal = "cannot be mapped: a column that begins with _ is always ignored",
+  csv_mapped_to_unknown = 'is mapped to "{name}", which is not a field[; did you mean "{nearest}"?]',
+  csv_mapped_twice = 'is mapped twice: "{other}" is the same column',
+  csv_no_lpeg = "CSV needs LPeg: install it (Debian package lua-lpeg; luarocks install lpeg)",
+  csv_no_phone = "is missing: one column must be phone or Phone Number, or be mapped to phone",
+  csv_not_boolean = "must be yes, y, true, t or 1, or no, n, false, f or 0, not {cell}",
+  csv_not_integer = "must be a whole number that is not too large, not {cell}",
+  csv_not_integers = "must be whole numbers separated by ;, not {cell}",
+  csv_not_opened = "cannot open {problem}",
+  csv_not_text = "cannot read {name}: its read method gives a {type}",
+  csv_other_delimiter = "is not a known column: the cells of the file must be separated by commas",
+  csv_record_too_long = "row {row} of {name} is longer than {limit} bytes: most likely a quote in it is never closed",
+  csv_second_column = "is a second column for {name}, after {other}",
+  csv_stray_break = "has a stray line break: put the whole cell in quotes",
+  csv_stray_quote = "has text after its closing quote: double each quote that is within a quoted cell[ (the cell goes "
+    .. "from line {first} to line {last} of the file, and may have swallowed the rows between)]",
+  csv_swallowed_rows = "goes on to line {last} of the file, and most likely swallowed rows: correct its quotes, or "
+    .. "allow it with {option:allow_multiline_rows}",
+  csv_unclosed_quote = "opens a quote that is never closed (it opens in row {row}): all later rows, up to line {last} "
+    .. "of the file, were read as part of this cell",
   csv_unknown_column = 'is not a known column[; did you mean "{nearest}"?]: name its field with {option:map}, or '
     .. "ignore it with {option:ignore}",
+  csv_unnamed_column = "has no name in the header",
+  csv_unreadable = "cannot read {name}: {problem}",
+  csv_utf16 = '{name} is UTF-16: save it as UTF-8 (in a spreadsheet, as "CSV UTF-8")',
+  csv_zero_bytes = "{name} has NUL bytes in its header: save it as CSV in UTF-8",
 
   -- Journal -----------------------------------------------------------------------------------------------------
 

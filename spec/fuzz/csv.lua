@@ -171,12 +171,15 @@ local function text_of(record)
   return table.concat(parts, "\1")
 end
 
-local function message_of(found)
-  local parts = {}
-  for i, issue in ipairs(found.issues) do
-    parts[i] = issue.message
+-- The first issue of a row that has one of these codes.
+local function issue_of(found, ...)
+  for _, issue in ipairs(failure.is(found) and found.issues or {}) do
+    for _, code in ipairs { ... } do
+      if issue.code == code then
+        return issue
+      end
+    end
   end
-  return table.concat(parts, "; ")
 end
 
 -- A row of the witness: its trimmed and raw cells, and where a swallowing cell ends.
@@ -211,15 +214,14 @@ local function compare_row(record, wanted, header)
     end
     return nil
   end
-  local message = message_of(found)
-  local line = tonumber(message:match "goes on to line (%d+) of the file")
-  local bare = message:find("has a quote in an unquoted cell", 1, true)
-  if not bare and (line ~= nil) ~= wanted.swallows then
+  local swallowed = issue_of(found, "csv_swallowed_rows")
+  local is_bare = issue_of(found, "csv_bare_quote") ~= nil
+  if not is_bare and (swallowed ~= nil) ~= wanted.swallows then
     return "does not tell whether it swallowed rows"
-  elseif line and wanted.last_line and line ~= wanted.last_line then
-    return ("ends in line %d, not in %d"):format(wanted.last_line, line)
-  elseif not line and not bare and #cells == width then
-    return "is an error without a reason: " .. message
+  elseif swallowed and wanted.last_line and swallowed.values.last ~= wanted.last_line then
+    return ("ends in line %d, not in %d"):format(wanted.last_line, swallowed.values.last)
+  elseif not swallowed and not is_bare and #cells == width then
+    return "is an error without a reason: " .. found.message
   end
 end
 
@@ -241,13 +243,12 @@ local function compare(records, said, content)
       end
     end
     position = at
-    local message = failure.is(record[1]) and message_of(record[1]) or ""
+    local found = record[1]
     if rows[at] == "!" then
-      return message == "" and ("row %d, which Python refuses, is a contact"):format(at) or nil
+      return not failure.is(found) and ("row %d, which Python refuses, is a contact"):format(at) or nil
     elseif
-      (message:find("closing quote", 1, true) or message:find("unquoted cell", 1, true))
-        and table.concat(record[3]):find "[\r\n]"
-      or message:find("stray line break", 1, true)
+      issue_of(found, "csv_stray_quote", "csv_bare_quote") and table.concat(record[3]):find "[\r\n]"
+      or issue_of(found, "csv_stray_break")
     then
       return nil -- in Python a line break of another kind than the header's ends a row
     elseif not rows[at] then

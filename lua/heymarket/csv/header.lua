@@ -1,0 +1,183 @@
+--- The header of a CSV file: which column is for which field of a contact.
+local header = {}
+
+local fields = require "heymarket.contact.fields"
+local spelling = require "heymarket.util.spelling"
+local text = require "heymarket.util.text"
+
+local find, lower, match, sub = string.find, string.lower, string.match, string.sub
+
+-- By folded name of a column: the field. The names, sorted, are for suggestions.
+local FIELD_OF, COLUMN_NAMES = {}, {}
+local KIND_OF = {} -- by name of the field
+
+local function add_column(name, field)
+  FIELD_OF[lower(name)] = field
+  COLUMN_NAMES[#COLUMN_NAMES + 1] = lower(name)
+end
+
+for _, field in ipairs(fields) do
+  if field.kind ~= "custom" then
+    KIND_OF[field.name] = field.kind
+    add_column(field.name, field.name)
+    for _, label in ipairs(field.labels or {}) do
+      add_column(label, field.name)
+    end
+  end
+end
+table.sort(COLUMN_NAMES)
+
+local function folded(name)
+  return lower(text.trim(name))
+end
+
+-- A name of a column, or of a field that a column is mapped to.
+local function field_of(name)
+  local key = folded(name)
+  return FIELD_OF[key] or find(key, "^custom%.[1-9]%d*$") and key or nil
+end
+
+-- Which name a misspelt one most likely means; <id> stands for the number of the custom field.
+local function nearest(name)
+  return find(lower(name), "^%s*custom") and "custom.<id>" or spelling.nearest(name, COLUMN_NAMES)
+end
+
+-- The names of a list by their folded form, in order; and those that so come twice, each after the first.
+local function fold_names(names)
+  table.sort(names)
+  local first, doubles = {}, {}
+  for _, name in ipairs(names) do
+    local key = folded(name)
+    if first[key] then
+      doubles[#doubles + 1] = { first[key], name }
+    end
+    first[key] = first[key] or name
+  end
+  return first, doubles
+end
+
+local Header = {}
+Header.__index = Header
+
+function Header:complain(field, code, values)
+  self.issues[#self.issues + 1] = { field = field, code = code, values = values }
+end
+
+-- Names that an option gives: each must be a column, and, where there is a code for that, stand there once.
+function Header:check_names(names, absent_code, double_code)
+  local present, absent = {}, {}
+  for _, column in ipairs(self.columns) do
+    present[folded(column)] = true
+  end
+  local first, doubles = fold_names(names)
+  for _, pair in ipairs(double_code and doubles or {}) do
+    self:complain(pair[2], double_code, { other = text.shown(pair[1]) })
+  end
+  for key, name in pairs(first) do
+    absent[#absent + 1] = not present[key] and name or nil
+  end
+  table.sort(absent)
+  for _, name in ipairs(absent) do
+    self:complain(name, absent_code, { nearest = spelling.nearest(name, self.columns) })
+  end
+end
+
+function Header:check_options(map, ignore)
+  local mapped, ignored = {}, {}
+  for name in pairs(map) do
+    mapped[#mapped + 1] = name
+  end
+  for _, name in pairs(ignore) do
+    ignored[#ignored + 1] = name ~= "*" and name or nil
+  end
+  self:check_names(mapped, "csv_mapped_absent", "csv_mapped_twice")
+  self:check_names(ignored, "csv_ignored_absent")
+end
+
+-- A column that is not known. A header that another delimiter holds together looks like one long unknown name.
+function Header:complain_unknown(column)
+  if #self.columns == 1 and find(column, "[;\t]") then
+    self:complain(column, "csv_other_delimiter")
+  else
+    self:complain(column, "csv_unknown_column", { nearest = nearest(column) })
+  end
+end
+
+-- A column that the option `map` names.
+function Header:mapped_field(column, name)
+  local field = field_of(name)
+  if not field then
+    self:complain(column, "csv_mapped_to_unknown", { name = text.shown(name), nearest = nearest(name) })
+    self.taken[folded(name)] = column
+  end
+  return field
+end
+
+-- The field of a column. Nil where it has none: it is ignored, or something is wrong with it.
+function Header:field_of_column(i, column)
+  local mapped, ignored = self.map[lower(column)], self.ignored
+  if ignored[lower(column)] then
+    if mapped then
+      self:complain(column, "csv_mapped_and_ignored")
+    end
+  elseif sub(column, 1, 1) == "_" then
+    if mapped then
+      self:complain(column, "csv_mapped_internal")
+    end
+  elseif mapped then
+    return self:mapped_field(column, mapped)
+  elseif column == "" then
+    if not ignored["*"] then
+      self:complain("column " .. i, "csv_unnamed_column")
+    end
+  else
+    local field = field_of(column)
+    if not field and not ignored["*"] then
+      self:complain_unknown(column)
+    end
+    return field
+  end
+end
+
+--- Finds the field of each column.
+---@param columns string[] names of the columns, trimmed
+---@param map table<string, string>? name of a column to name of a field
+---@param ignore string[]? names of columns to ignore; "*" stands for all whose names are not known
+---@return table[]? layout array of {column, name, kind}: which column gives which field (a custom field by its id)
+---@return heymarket.Issue[]? issues all at once
+function header.read(columns, map, ignore)
+  local self = setmetatable({
+    columns = columns,
+    map = {},
+    ignored = {},
+    issues = {},
+    taken = {}, -- by field: its column
+  }, Header)
+  local layout = {}
+  for name, field in pairs(map or {}) do
+    self.map[folded(name)] = field
+  end
+  for _, name in pairs(ignore or {}) do
+    self.ignored[folded(name)] = true
+  end
+  for i, column in ipairs(columns) do
+    local field = self:field_of_column(i, column)
+    if field and self.taken[field] then
+      self:complain(column, "csv_second_column", { name = field, other = self.taken[field] })
+    elseif field then
+      self.taken[field] = column
+      local id = match(field, "^custom%.(%d+)$")
+      layout[#layout + 1] = { column = i, name = id or field, kind = id and "custom" or KIND_OF[field] }
+    end
+  end
+  self:check_options(map or {}, ignore or {})
+  if not self.taken.phone then
+    self:complain("phone", "csv_no_phone")
+  end
+  if #self.issues > 0 then
+    return nil, self.issues
+  end
+  return layout
+end
+
+return header
