@@ -838,6 +838,19 @@ describe("csv", function()
       assert.equal("source", raised.kind)
     end)
 
+    it("has read the whole input at its end, blank lines included", function()
+      for _, content in ipairs { "phone\n1\n\n\r\n", "phone\n1", "phone\n", "phone\n\n" } do
+        local source = assert(open(content))
+        while source() do
+        end
+        assert.equal(#content, (source:progress()))
+        source = assert(open(content))
+        while source:take(10, false, 0)[1] do
+        end
+        assert.equal(#content, (source:progress()))
+      end
+    end)
+
     it("reads a handle from where it stands, and does not close it", function()
       local file = assert(io.open(temporary "junk\nphone\n1\n", "rb"))
       file:read()

@@ -29,6 +29,7 @@ local function next_record(self, n)
   if self.records.count > 0 then
     return 1
   end
+  self.last_end = self.reader:consumed() -- blank lines at the end count, too
   self:close()
 end
 
