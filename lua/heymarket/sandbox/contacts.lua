@@ -9,14 +9,6 @@ local null = sandbox_json.null
 
 local MAX_TAGS = 5 -- documented by the vendor
 
----@class heymarket.SandboxState what the sandbox holds
----@field options heymarket.SandboxOptions
----@field contacts table<string, table> by phone
----@field refused table<string, boolean> phones that are refused although they are well formed
----@field custom_fields {id: integer, title: string}[]? nil: every id is one of a custom field
----@field last_id integer the last one given
----@field time fun(): number the server's clock, Unix seconds
-
 local function is_text(value, options)
   return type(value) == "string" and (not options.max_length or #value <= options.max_length)
 end
@@ -29,12 +21,12 @@ local function is_id(value)
   return is_integer(value) and not tostring(value):find "^[-0]"
 end
 
-local function is_user(value)
-  return is_id(value) or value == -1
-end
-
 local function is_boolean(value)
   return type(value) == "boolean"
+end
+
+local function is_user(value)
+  return is_id(value) or value == -1
 end
 
 local function is_tag(value)
@@ -85,6 +77,16 @@ local RULES = {
   email_suppressions = { are_integers, "must be an array of integers" },
 }
 
+--- Makes a store without contacts. `contacts` and `refused` are by phone; `custom_fields` is nil where every id is that
+--- of a custom field.
+function sandbox_contacts.new(options, time)
+  local fields = options.custom_fields and {}
+  for i, field in ipairs(options.custom_fields or {}) do
+    fields[i] = { id = field.id, title = field.title or tostring(field.id) }
+  end
+  return { options = options, time = time, contacts = {}, refused = {}, custom_fields = fields, last_id = 1000 }
+end
+
 --- Gives the next id of a contact or custom field.
 function sandbox_contacts.next_id(state)
   state.last_id = state.last_id + 1
@@ -109,8 +111,6 @@ local function problem_of(state, name, value)
 end
 
 --- Checks one contact of a request.
----@param state heymarket.SandboxState
----@param given any
 ---@return string? field the first by name of those that are wrong; "" where it is no object
 ---@return string? problem nil when the contact is good
 function sandbox_contacts.check(state, given)

@@ -59,19 +59,14 @@ end
 --- Forgets contacts, requests and script. The clock runs on.
 ---@return heymarket.Sandbox self
 function Sandbox:reset()
-  self.contacts, self.requests, self.steps = {}, {}, {}
-  self.turns = {} -- when the requests of the last minute came
-  self.state = { options = self.options, contacts = self.contacts, refused = {}, last_id = 1000 }
-  self.state.time = function()
+  local function time()
     return self:time()
   end
+  self.state = sandbox_contacts.new(self.options, time)
+  self.contacts, self.requests, self.steps = self.state.contacts, {}, {}
+  self.turns = {} -- when the requests of the last minute came
   for _, phone in ipairs(self.options.refused_phones) do
     self:refuse(phone)
-  end
-  local fields = self.options.custom_fields
-  self.state.custom_fields = fields and {}
-  for i, field in ipairs(fields or {}) do
-    self.state.custom_fields[i] = { id = field.id, title = field.title or tostring(field.id) }
   end
   return self
 end
@@ -112,9 +107,8 @@ function Sandbox:put(fields)
   if not body then
     error("sandbox:put: " .. failure.invalid(issues).message, 2)
   end
-  local _, wire = sandbox_json.read(body)
   self.contacts[phone] = nil
-  local stored = sandbox_contacts.store(self.state, wire)
+  local stored = sandbox_contacts.store(self.state, sandbox_json.read(body))
   for name, value in pairs(set) do
     stored[name] = value
   end
@@ -165,11 +159,7 @@ function Sandbox:pending()
 end
 
 -- Counts this request. Where the last minute has no room for it: the seconds until there is some.
-local function seconds_to_wait(self)
-  local limit, now, turns = self.options.requests_per_minute, self.clock:monotonic(), self.turns
-  if not limit then
-    return nil
-  end
+local function seconds_to_wait(turns, limit, now)
   while turns[1] and turns[1] <= now - MINUTE do
     table.remove(turns, 1)
   end
@@ -186,7 +176,8 @@ local function regular(self, request)
   if problem then
     return answers.problem(settings, 401, problem)
   end
-  local seconds, after = seconds_to_wait(self), settings.retry_after
+  local limit, after = settings.requests_per_minute, settings.retry_after
+  local seconds = limit and seconds_to_wait(self.turns, limit, self.clock:monotonic())
   if seconds then
     local headers = { ["Retry-After"] = after and math.ceil(after == true and seconds or after) or nil }
     return answers.problem(settings, 429, "too many requests in this minute", nil, headers)
@@ -194,33 +185,17 @@ local function regular(self, request)
   return routes.answer(self.state, request)
 end
 
--- The JSON of a body, or nil and why it is none.
-local function read_body(given)
-  local ok, decoded = sandbox_json.read(given.body or "")
-  if ok then
-    return decoded
-  end
-  return nil, decoded
-end
-
 -- A request as steps and routes look at it.
 local function opened(given)
   local path, query_text = given.path:match "^([^?]*)%??(.*)$"
-  local decoded, not_json = read_body(given)
-  local query = {}
+  local request = { method = given.method, path = path, query = {}, headers = given.headers or {} }
+  request.body = given.body or ""
   for name, value in query_text:gmatch "([^&=]+)=?([^&]*)" do
-    query[name] = value
+    request.query[name] = value
   end
-  return {
-    method = given.method,
-    path = path,
-    query = query,
-    headers = given.headers or {},
-    body = given.body or "",
-    decoded = decoded,
-    not_json = not_json,
-    contacts = sandbox_json.is_array(decoded) and #decoded or 0,
-  }
+  request.decoded, request.not_json = sandbox_json.read(request.body)
+  request.contacts = sandbox_json.is_array(request.decoded) and #request.decoded or 0
+  return request
 end
 
 -- Names of headers have no case: one that is given replaces the one that is there.
@@ -249,7 +224,7 @@ function Sandbox:handle(given)
     fault = step.fault,
     contacts = request.contacts,
     request_id = headers["X-Request-Id"],
-    body = read_body(given), -- read once more, because what was stored goes on to change
+    body = sandbox_json.read(request.body), -- once more, because what is stored goes on to change
     time = self:time(),
   }
   if #self.requests > self.options.keep_requests then

@@ -19,10 +19,7 @@ local NUMBER, STRING, EMPTY_ARRAY = 1, 2, "\3"
 --- What stands for null.
 sandbox_json.null = cjson.null
 
---- Marks a table as an array.
 sandbox_json.array = json.array
-
---- Writes JSON text, the names of an object in alphabetical order.
 sandbox_json.write = json.encode
 
 --- Is this an array that was read, or one marked as such?
@@ -77,14 +74,14 @@ end
 --- Reads JSON text. Arrays are marked, and null is sandbox_json.null. A number that this Lua would write in another way
 --- than it came (`1e+15`, `42.0`, more than 2^53) becomes a table that is written as it came.
 ---@param s string
----@return boolean ok
----@return any value, or what is wrong
+---@return any value nil where it is no JSON
+---@return string? problem
 function sandbox_json.read(s)
   local checked, problem, position = rows.json_check(s, MAX_VALUES)
   if not checked then
-    return false, ("%s at byte %.0f"):format(problem, position)
+    return nil, ("%s at byte %.0f"):format(problem, position)
   end
-  return true, without_marks(cjson.decode(checked))
+  return (without_marks(cjson.decode(checked)))
 end
 
 return sandbox_json

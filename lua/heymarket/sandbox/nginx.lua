@@ -14,8 +14,7 @@ local JSON = "application/json"
 -- The state of the one process.
 local served, settings
 
---- Makes the sandbox when nginx starts.
----@param path string of the settings that server.lua has written
+--- Makes the sandbox when nginx starts, with the settings that server.lua has written.
 function sandbox_nginx.open(path)
   local file = assert(io.open(path, "rb"))
   local ok, found = json.decode(file:read "*a")
@@ -25,34 +24,37 @@ function sandbox_nginx.open(path)
   served = sandbox.new(settings.options)
 end
 
-local function headers_of_request()
+-- The request that nginx is handling, as sandbox:handle takes it.
+local function read_request()
   local headers = {}
   for name, value in pairs(ngx.req.get_headers(0)) do
     headers[name:lower()] = type(value) == "table" and value[1] or value
   end
-  return headers
+  ngx.req.read_body()
+  return {
+    method = ngx.req.get_method(),
+    path = ngx.var.request_uri,
+    headers = headers,
+    body = ngx.req.get_body_data(),
+  }
 end
 
-local function send(response, length)
+local function send(response)
   ngx.status = response.status
   for name, value in pairs(response.headers) do
     ngx.header[name] = tostring(value)
   end
-  ngx.header["Content-Length"] = length or #response.body
-  ngx.print(response.body)
+  local body, is_cut = response.body, response.fault == "truncated"
+  ngx.header["Content-Length"] = is_cut and math.max(1, #body) or #body
+  ngx.print(is_cut and body:sub(1, math.floor(#body / 2)) or body)
+  if is_cut then
+    ngx.flush(true)
+    return ngx.exit(ngx.ERROR) -- which closes the connection
+  end
 end
 
 local function send_json(status, value)
   return send { status = status, headers = { ["Content-Type"] = JSON }, body = json.encode(value) }
-end
-
--- Sends half of an answer, at least one byte less than it announces, and closes the connection.
-local function send_half(response)
-  local length = math.max(1, #response.body)
-  response.body = response.body:sub(1, math.floor(#response.body / 2))
-  send(response, length)
-  ngx.flush(true)
-  return ngx.exit(ngx.ERROR)
 end
 
 -- Names by which a program on this machine reaches a server on it. A web page reaches it by a name of its own, which it
@@ -72,18 +74,10 @@ function sandbox_nginx.answer()
   if not is_loopback() then
     return send_json(403, { error = FOREIGN })
   end
-  ngx.req.read_body()
-  local response = served:handle {
-    method = ngx.req.get_method(),
-    path = ngx.var.request_uri,
-    headers = headers_of_request(),
-    body = ngx.req.get_body_data(),
-  }
+  local response = served:handle(read_request())
   ngx.sleep(response.fault == "timeout" and NEVER or response.delay or 0)
   if not response.status or response.fault == "timeout" then
     return ngx.exit(444) -- which resets the connection
-  elseif response.fault == "truncated" then
-    return send_half(response)
   end
   return send(response)
 end
@@ -156,8 +150,7 @@ function sandbox_nginx.control()
   if status then
     return send_json(status, { error = message })
   end
-  ngx.req.read_body()
-  local body, ok, value = ngx.req.get_body_data(), true, nil
+  local body, ok, value = read_request().body, true, nil
   if body then
     ok, value = json.decode(body)
   elseif method == "POST" and name ~= "reset" then

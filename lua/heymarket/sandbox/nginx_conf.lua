@@ -26,21 +26,20 @@ local function exists(path)
   return file ~= nil and file:close()
 end
 
---- Finds nginx.
----@param given string? the program, where it is not in one of its usual places
----@return string? program
----@return string|heymarket.Failure load the lines of a configuration that load the Lua module
-function nginx_conf.find_program(given)
-  local program
+local function find_program(given)
   for place in (given or PLACES):gmatch(given and ".+" or "%S+") do
-    program = program or output_of("command -v " .. quote(place) .. " 2>/dev/null"):match "^(/[^\n]+)"
+    local program = output_of("command -v " .. quote(place) .. " 2>/dev/null"):match "^(/[^\n]+)"
+    if program then
+      return program
+    end
   end
-  if not program then
-    return nil, failure.make("context", "nginx_missing")
-  end
+end
+
+-- The lines of a configuration that load the Lua module; nil where there is none.
+local function find_lua_module(program)
   local built = output_of(quote(program) .. " -V 2>&1")
   if built:find("ngx_lua", 1, true) or built:find("lua-nginx-module", 1, true) then
-    return program, ""
+    return ""
   end
   local folder = built:match "%-%-modules%-path=(%S+)"
   folder = folder or (built:match "%-%-prefix=(%S+)" or "/usr/local/nginx") .. "/modules"
@@ -48,10 +47,7 @@ function nginx_conf.find_program(given)
   for _, name in ipairs { "/ndk_http_module.so", "/ngx_http_lua_module.so" } do
     load = load .. (exists(folder .. name) and ("load_module %q;\n"):format(folder .. name) or "")
   end
-  if not load:find("ngx_http_lua", 1, true) then
-    return nil, failure.make("context", "nginx_without_lua", { program = program })
-  end
-  return program, load
+  return load:find("ngx_http_lua", 1, true) and load or nil
 end
 
 -- What is different in the path of a module that is built for Lua 5.1, which nginx's LuaJIT loads.
@@ -85,17 +81,25 @@ local function templates_51()
   return list
 end
 
---- Where nginx's LuaJIT finds this module, and the C modules that were built for it.
----@return string? path
----@return string|heymarket.Failure cpath
-function nginx_conf.find_paths()
-  local list = templates_51()
+--- Finds nginx, its Lua module, and the C modules that were built for its LuaJIT.
+---@param given string? the program, where it is not in one of its usual places
+---@return {program: string, load: string, path: string, cpath: string}?
+---@return heymarket.Failure?
+function nginx_conf.find(given)
+  local program, list, has_core = find_program(given), templates_51(), false
+  local load = program and find_lua_module(program)
   for _, template in ipairs(list) do
-    if exists((template:gsub("%?", "heymarket/core"))) then
-      return table.concat(templates(package.path), ";") .. ";;", table.concat(list, ";") .. ";;"
-    end
+    has_core = has_core or exists((template:gsub("%?", "heymarket/core")))
   end
-  return nil, failure.make("context", "nginx_core")
+  if not program then
+    return nil, failure.make("context", "nginx_missing")
+  elseif not load then
+    return nil, failure.make("context", "nginx_without_lua", { program = program })
+  elseif not has_core then
+    return nil, failure.make("context", "nginx_core")
+  end
+  local path = table.concat(templates(package.path), ";") .. ";;"
+  return { program = program, load = load, path = path, cpath = table.concat(list, ";") .. ";;" }
 end
 
 -- One process in the foreground: the contacts are in its memory, and a master would only replace it by an empty one.
@@ -112,7 +116,6 @@ http {
   default_type "";
   keepalive_requests 1000000;
   keepalive_timeout 300s;
-  tcp_nodelay on;
   reset_timedout_connection on;
   client_max_body_size 256m;
   client_body_buffer_size 256m;
@@ -133,9 +136,7 @@ http {
 }
 ]]
 
---- The configuration.
----@param values {load: string, folder: string, path: string, cpath: string, port: integer}
----@return string
+--- The configuration, of what `find` has found, and a folder and a port.
 function nginx_conf.text(values)
   return (TEMPLATE:gsub("{(%w+)}", values))
 end

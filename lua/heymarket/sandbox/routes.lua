@@ -46,8 +46,6 @@ local function batch(state, request)
   local overwrite = request.query.overwrite or "false"
   if overwrite ~= "true" and overwrite ~= "false" then
     return bad_data(state, "overwrite must be true or false", "overwrite")
-  elseif not is_array(given) then
-    return bad_data(state, "the body must be an array of contacts")
   elseif options.max_contacts and #given > options.max_contacts then
     return answers.problem(options, options.too_large, ("more than %d contacts"):format(options.max_contacts))
   end
@@ -79,44 +77,31 @@ local function list_custom_fields(state)
   return answers.json(array(state.custom_fields or {}))
 end
 
-local function field_of_title(state, title)
-  for _, field in ipairs(state.custom_fields) do
-    if field.title == title then
-      return field
-    end
-  end
-end
-
 local function create_custom_fields(state, request)
-  local given = request.decoded
-  if not is_array(given) then
-    return bad_data(state, "the body must be an array of fields")
-  end
-  for i, item in ipairs(given) do
+  local fields, by_title, made = state.custom_fields or array {}, {}, array {}
+  for i, item in ipairs(request.decoded) do
     if not is_object(item) or type(item.title) ~= "string" or item.title == "" then
       local where = ("[%d].title"):format(i - 1)
       return bad_data(state, where .. " is required", where)
     end
   end
-  local made = array {}
-  state.custom_fields = state.custom_fields or {}
-  for i, item in ipairs(given) do
-    local field = field_of_title(state, item.title)
-    made[i] = { title = item.title, duplicate = field ~= nil }
-    if not field then
-      field = { id = contacts.next_id(state), title = item.title }
-      table.insert(state.custom_fields, field)
-    end
-    made[i].id = field.id
+  for _, field in ipairs(fields) do
+    by_title[field.title] = field
   end
+  for i, item in ipairs(request.decoded) do
+    local found = by_title[item.title]
+    local field = found or { id = contacts.next_id(state), title = item.title }
+    fields[#fields + 1] = not found and field or nil
+    by_title[field.title] = field
+    made[i] = { id = field.id, title = field.title, duplicate = found ~= nil }
+  end
+  state.custom_fields = fields
   return answers.json(made)
 end
 
 local function list_tags(state, request)
-  local date = is_object(request.decoded) and request.decoded.date
-  if date == false then
-    return bad_data(state, "the body must be an object")
-  elseif date and not (type(date) == "string" and date:find "^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.?%d*Z$") then
+  local date = request.decoded.date
+  if date ~= nil and not (type(date) == "string" and date:find "^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.?%d*Z$") then
     return bad_data(state, "date must be an RFC 3339 date in UTC", "date")
   end
   -- Dates of one form sort as text; one without a fraction stands for its full second.
@@ -144,7 +129,7 @@ local function create_contact(state, request)
   local given = request.decoded
   local field, problem = contacts.check(state, given)
   if problem then
-    return bad_data(state, (field ~= "" and field or "the body") .. " " .. problem, field)
+    return bad_data(state, field .. " " .. problem, field)
   end
   local stored = contacts.store(state, given)
   if not stored.display_name and (stored.first or stored.last) then
@@ -154,7 +139,7 @@ local function create_contact(state, request)
 end
 
 local function search(state, request)
-  local channels = is_object(request.decoded) and request.decoded.contact_channels
+  local channels = request.decoded.contact_channels
   if not is_array(channels) then
     return bad_data(state, "contact_channels is required", "contact_channels")
   end
@@ -171,32 +156,35 @@ local function search(state, request)
   return answers.json(found)
 end
 
--- By path: the method, what answers, and whether there must be a JSON body.
+-- By path: the method, what answers, and what the body must be.
 local ROUTES = {
-  ["/v1/batch/contacts"] = { "POST", batch, true },
+  ["/v1/batch/contacts"] = { "POST", batch, "array" },
   ["/v1/inboxes"] = { "GET", inboxes },
   ["/v1/contact-fields"] = { "POST", list_custom_fields },
-  ["/v1/contacts/fields"] = { "POST", create_custom_fields, true },
-  ["/v1/tags"] = { "POST", list_tags, true },
+  ["/v1/contacts/fields"] = { "POST", create_custom_fields, "array" },
+  ["/v1/tags"] = { "POST", list_tags, "object" },
   ["/v1/team"] = { "GET", team },
-  ["/v1/contact"] = { "POST", create_contact, true },
-  ["/v2/contacts/search"] = { "POST", search, true },
+  ["/v1/contact"] = { "POST", create_contact, "object" },
+  ["/v2/contacts/search"] = { "POST", search, "object" },
 }
 
--- The answer to a request whose body cannot be read, or nil.
-local function body_problem(options, request)
+-- The answer to a request whose body is not what it must be, or nil.
+local function body_problem(state, request, wanted)
+  local options = state.options
   local content_type = (request.headers["content-type"] or ""):lower():match "^[^;%s]*"
   if options.max_bytes and #request.body > options.max_bytes then
     return answers.problem(options, options.too_large, ("more than %d bytes"):format(options.max_bytes))
   elseif content_type ~= "application/json" then
-    return answers.problem(options, 400, "Content-Type must be application/json")
+    return bad_data(state, "Content-Type must be application/json")
   elseif request.decoded == nil then
-    return answers.problem(options, 400, "the body is not JSON: " .. request.not_json)
+    return bad_data(state, "the body is not JSON: " .. request.not_json)
+  elseif not (wanted == "array" and is_array or is_object)(request.decoded) then
+    return bad_data(state, "the body must be an " .. wanted)
   end
 end
 
 --- Acts on a request as the API does, and answers it.
----@param state heymarket.SandboxState
+---@param state table of contacts.new
 ---@param request heymarket.SandboxRequest
 ---@return heymarket.SandboxResponse
 function routes.answer(state, request)
@@ -206,7 +194,7 @@ function routes.answer(state, request)
   elseif route[1] ~= request.method then
     return answers.problem(state.options, 405, "this address takes " .. route[1], nil, { Allow = route[1] })
   end
-  return route[3] and body_problem(state.options, request) or route[2](state, request)
+  return route[3] and body_problem(state, request, route[3]) or route[2](state, request)
 end
 
 return routes

@@ -19,32 +19,19 @@ local sandbox_options = require "heymarket.sandbox.options"
 ---@field when (fun(request: heymarket.SandboxRequest): boolean)? only for a request for which this gives true
 
 ---@alias heymarket.SandboxFault
----| "refused" no connection: nobody listens
----| "unresolved" no connection: the name has no address
----| "tls" no connection: the certificate is not trusted
----| "reset_before" the connection is reset before the request was read
----| "reset" the connection is reset after the request was read
----| "timeout" no answer ever comes
----| "truncated" the answer ends before its announced length
----| "oversized" the answer is larger than a client takes
----| "not_json" status 200 with a text that is not JSON
----| "html" status 200 with a web page, as from a captive portal
----| "redirect" a redirect to another address
+---| "refused"|"unresolved"|"tls" no connection: nobody listens, no address, or a certificate that is not trusted
+---| "reset_before"|"reset" the connection is reset before or after the request was read
+---| "timeout"|"truncated"|"oversized" no answer, one that is cut, or one that is larger than a client takes
+---| "not_json"|"html"|"redirect" status 200 with a text or a web page, as from a captive portal, or status 302
 
 --- The steps among the arguments of a call, which are steps or one array of steps.
----@param ... heymarket.SandboxStep|heymarket.SandboxStep[]
----@return heymarket.SandboxStep[] steps a new array
-function sandbox_script.list(...)
-  local given, count = { ... }, select("#", ...)
-  local first = given[1]
-  if count == 1 and type(first) == "table" and (first[1] ~= nil or sandbox_json.is_array(first)) then
-    given, count = first, #first
+---@return heymarket.SandboxStep[]
+function sandbox_script.list(first, ...)
+  local is_table = select("#", ...) == 0 and type(first) == "table"
+  if is_table and (first[1] ~= nil or sandbox_json.is_array(first)) then
+    return first
   end
-  local steps = sandbox_json.array {}
-  for i = 1, count do
-    steps[i] = given[i] == nil and sandbox_json.null or given[i]
-  end
-  return steps
+  return { first or false, ... }
 end
 
 -- A checked copy, so that the author's table can be used again.
@@ -61,8 +48,6 @@ local function read_step(given, where, level)
 end
 
 --- Adds steps to a script; none is added when one of them is wrong, which raises.
----@param script heymarket.SandboxStep[]
----@param steps heymarket.SandboxStep[]
 ---@param level integer where the error is, as the caller would give it to `error`
 function sandbox_script.add(script, steps, level)
   local checked = {}
@@ -83,8 +68,7 @@ local function holds_phone(request, phone)
   end
 end
 
---- Takes the first step that fits a request out of the script.
----@return heymarket.SandboxStep? step nil when none fits
+--- Takes the first step that fits a request out of the script; nil when none fits.
 function sandbox_script.take(script, request)
   for i, step in ipairs(script) do
     if (not step.contains or holds_phone(request, step.contains)) and (not step.when or step.when(request)) then
@@ -107,24 +91,20 @@ function sandbox_script.pending(script)
 end
 
 local function answer_with_status(step, options)
-  local made = { status = step.status, headers = {}, body = "" }
+  local body, made = step.body, { status = step.status, headers = {}, body = "" }
   if step.status == 200 then
     made = answers.ok(options)
   elseif step.status >= 400 then
     made = answers.problem(options, step.status, "scripted")
   end
-  if type(step.body) == "table" then
-    made.headers["Content-Type"], made.body = "application/json", sandbox_json.write(step.body)
+  if type(body) == "table" then
+    made.headers["Content-Type"], body = "application/json", sandbox_json.write(body)
   end
-  made.body = type(step.body) == "string" and step.body or made.body
+  made.body = body or made.body
   return made
 end
 
---- The answer that a step asks for.
----@param step heymarket.SandboxStep
----@param options heymarket.SandboxOptions
----@param regular fun(): heymarket.SandboxResponse acts on the request and gives the regular answer
----@return heymarket.SandboxResponse
+--- The answer that a step asks for. `regular` acts on the request and gives the regular answer.
 function sandbox_script.answer(step, options, regular)
   local is_regular = not step.status and not step.fault
   local answer = (step.process or is_regular) and regular() or nil

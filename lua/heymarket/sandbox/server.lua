@@ -46,11 +46,6 @@ local function is_free(port)
   return exchange("GET", ("http://%s:%d/_sandbox/"):format(HOST, port)).code == "COULDNT_CONNECT"
 end
 
--- 122 bits that nobody can guess.
-local function new_key()
-  return (answers.uuid():gsub("-", ""))
-end
-
 ---@class heymarket.SandboxServer
 ---@field base_url string
 ---@field pid integer of nginx
@@ -125,36 +120,36 @@ wait
 rm -rf {folder}
 ]]
 
--- What nginx says is wrong, or nil.
-local function complaint(folder)
-  local said = output_of(("cat %s/error.log %s/output 2>/dev/null"):format(quote(folder), quote(folder)))
-  return said:match "%[emerg%] ([^\n]*)" or said:match "%[error%] ([^\n]*)"
-end
-
--- Its key tells this server from another one at the same port.
+-- Waits until nginx answers; its key tells this server from another one at the same port. Gives what is wrong, or nil.
 local function wait_until_ready(server)
   local last = runtime.monotonic() + START_SECONDS
-  local answer, problem
+  local folder = quote(server.folder)
+  local answer, problem, said
   repeat
     runtime.sleep(LOOK_SECONDS)
     answer, problem = server:admin("GET", "ready")
-  until answer or complaint(server.folder) or problem ~= "COULDNT_CONNECT" or runtime.monotonic() > last
-  server.pid = answer and answer.pid
-  return answer and true, complaint(server.folder) or problem
+    if answer then
+      server.pid = answer.pid
+      return nil
+    end
+    said = output_of(("cat %s/error.log %s/output 2>/dev/null"):format(folder, folder))
+    said = said:match "%[emerg%] ([^\n]*)" or said:match "%[error%] ([^\n]*)"
+  until said or problem ~= "COULDNT_CONNECT" or runtime.monotonic() > last
+  return said or problem
 end
 
--- Starts nginx on a port.
-local function launch(settings, values)
+-- Starts nginx: what nginx_conf.find has found, and a port.
+local function launch(settings, nginx)
   local folder = output_of("umask 077; mktemp -d"):match "^(/[^\n]+)"
   if not folder or folder:find '["\\$]' then
     return nil, failure.make("context", "nginx_folder")
   end
-  values.folder = folder
+  nginx.folder = folder
   write_file(folder .. "/settings.json", json.encode(settings))
-  write_file(folder .. "/nginx.conf", nginx_conf.text(values))
+  write_file(folder .. "/nginx.conf", nginx_conf.text(nginx))
   local server = setmetatable({
-    base_url = ("http://%s:%d"):format(HOST, values.port),
-    port = values.port,
+    base_url = ("http://%s:%d"):format(HOST, nginx.port),
+    port = nginx.port,
     folder = folder,
     secret_id = settings.options.secret_id,
     secret_key = settings.options.secret_key,
@@ -164,42 +159,30 @@ local function launch(settings, values)
   function server.stop()
     Server.stop(server)
   end
-  local quoted = { program = quote(values.program), folder = quote(folder) }
+  local quoted = { program = quote(nginx.program), folder = quote(folder) }
   pipes[server] = assert(io.popen(SHELL:gsub("{(%w+)}", quoted), "w"))
-  local ready, problem = wait_until_ready(server)
-  if ready then
-    return server
+  local problem = wait_until_ready(server)
+  if problem then
+    server.stop()
+    return nil, failure.make("context", "nginx_not_started", { problem = problem })
   end
-  server.stop()
-  return nil, failure.make("context", "nginx_not_started", { problem = problem })
+  return server
 end
 
-local function free_port()
+-- A port that can be used, or nil and the failure.
+local function choose_port(port)
+  if port ~= 0 and is_free(port) then
+    return port
+  elseif port ~= 0 then
+    return nil, failure.make("context", "nginx_port_taken", { port = port })
+  end
   for _ = 1, PORTS_TRIED do
-    local port = PORT_LOW + math.floor(runtime.random() * (PORT_HIGH - PORT_LOW))
+    port = PORT_LOW + math.floor(runtime.random() * (PORT_HIGH - PORT_LOW))
     if is_free(port) then
       return port
     end
   end
   return nil, failure.make("context", "nginx_ports_taken")
-end
-
--- Finds what it takes to start nginx. Gives nil, or a failure.
-local function prepare(values)
-  local problem
-  values.program, values.load = nginx_conf.find_program(values.nginx)
-  if not values.program then
-    return values.load
-  end
-  values.path, values.cpath = nginx_conf.find_paths()
-  if not values.path then
-    return values.cpath
-  elseif values.port == 0 then
-    values.port, problem = free_port()
-  elseif not is_free(values.port) then
-    problem = failure.make("context", "nginx_port_taken", { port = values.port })
-  end
-  return problem
 end
 
 ---@class heymarket.SandboxServerOptions
@@ -222,11 +205,15 @@ function sandbox_server.start(given)
   if issues then
     return nil, failure.invalid(issues)
   end
-  local problem = prepare(values)
+  local nginx, problem = nginx_conf.find(values.nginx)
+  if nginx then
+    nginx.port, problem = choose_port(values.port)
+  end
   if problem then
     return nil, problem
   end
-  return launch({ options = settings, key = new_key() }, values)
+  local key = answers.uuid():gsub("-", "") -- 122 bits that nobody can guess
+  return launch({ options = settings, key = key }, nginx)
 end
 
 --- Serves the sandbox until it is interrupted: the command `heymarket sandbox`. Prints its address and credentials as

@@ -28,13 +28,13 @@ local function decode(encoded)
   )
 end
 
--- One of the token's two JSON objects.
+-- One of the token's two JSON objects; an empty one where it is none.
 local function object(encoded)
-  local ok, value = sandbox_json.read(decode(encoded or ""))
-  return ok and sandbox_json.is_object(value) and value or nil
+  local value = sandbox_json.read(decode(encoded or ""))
+  return sandbox_json.is_object(value) and value or {}
 end
 
--- A signer holds the key in guarded memory, so it lives for this one look only.
+-- A signer holds the key in guarded memory, so it lives only this long.
 local function signed(options, seconds)
   local signer = core.signer(options.secret_id, options.secret_key)
   local token = signer:sign(seconds)
@@ -42,35 +42,32 @@ local function signed(options, seconds)
   return token
 end
 
---- Checks the value of an Authorization header.
+--- What is wrong with the value of an Authorization header; nil where it holds a good token.
 ---@param given string?
 ---@param options heymarket.SandboxOptions
 ---@param now number Unix time by the server's clock
----@return string? problem what is wrong; nil when the token is good
+---@return string? problem
 function sandbox_token.problem(given, options, now)
-  if not given then
-    return "the Authorization header is missing"
-  end
-  local token = given:match "^[Bb]earer +([^ ]+) *$"
+  local token = (given or ""):match "^[Bb]earer +([^ ]+) *$"
   local header, payload = (token or ""):match "^([^.]+)%.([^.]+)%.[^.]*$"
   local head, claims = object(header), object(payload)
-  if not head or not claims then
-    return "the Authorization header holds no token"
+  local seconds = claims.iat
+  if not header then
+    return "the Authorization header is missing, or holds no token"
   elseif head.alg ~= "HS256" or head.typ ~= "JWT" then
     return "the token's header is not that of an HS256 JWT"
   elseif claims.iss ~= options.secret_id then
     return "the token's issuer is unknown"
-  elseif type(claims.iat) ~= "number" or claims.iat % 1 ~= 0 or claims.iat < 0 then
+  elseif type(seconds) ~= "number" or seconds % 1 ~= 0 or seconds < 0 then
     return "the token's iat is not a whole number of seconds"
-  elseif now - claims.iat > LIFETIME + options.clock_skew then
+  elseif now - seconds > LIFETIME + options.clock_skew then
     return "the token is older than 5 minutes"
-  elseif claims.iat - now > options.clock_skew then
+  elseif seconds - now > options.clock_skew then
     return "the token is from the future"
-  elseif rows.hash(token) ~= rows.hash(signed(options, claims.iat)) then
+  elseif rows.hash(token) ~= rows.hash(signed(options, seconds)) then
     -- Hashes are compared, so that the time this takes tells nothing of the signature.
     return "the token's signature is wrong"
   end
-  return nil
 end
 
 return sandbox_token
