@@ -5,6 +5,7 @@ LUAS = $(ALL_LUAS)
 # What `make test` runs; with LUAS given, only these.
 RUNS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),$(LUAS) asan valgrind lint rocks demo fuzz)
 SPECS =
+CHECK_LUA = $(if $(filter command,$(firstword $(origin LUAS))),$(firstword $(LUAS)),5.4)
 # The Luas to build for these runs. Specs that start nginx, which has LuaJIT, or the command in Lua 5.4 say so by name.
 STARTING_SPECS = $(if $(SPECS),$(shell grep -liE 'nginx|sandbox|lua5\.4|luajit' $(SPECS)),all)
 TEST_LUAS = $(sort $(filter 5.1 5.2 5.3 5.4 jit,$(RUNS)) $(if $(filter asan valgrind,$(RUNS)),5.4) \
@@ -68,8 +69,8 @@ LINT_NEEDS = lua5.4 gcc=gcc luacheck=lua-check clang=clang clang-format=clang-fo
   shellcheck=shellcheck npm=npm
 FUZZ_NEEDS = lua5.4 luajit=luajit2 liblua5.4-dev clang=clang libclang-rt-dev
 
-.PHONY: help build test demo lint format fuzz soak bench install uninstall clean
-.PHONY: ready native native-asan fuzzers deps-build deps-run deps-serve deps-test deps-lint deps-rocks deps-fuzz deps-bench
+.PHONY: help build test check coverage demo lint format fuzz soak bench install uninstall clean
+.PHONY: ready native native-asan native-coverage fuzzers deps-build deps-run deps-serve deps-test deps-lint deps-rocks deps-fuzz deps-bench
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -85,6 +86,16 @@ test: ## run all checks; a part with RUNS="5.4 asan", SPECS=spec/csv_spec.lua, L
 	@echo "test: $(RUNS)"
 	@$(MAKE) ready RUNS="$(RUNS)" LUAS="$(TEST_LUAS)"
 	@python3 .ci/test --runs "$(RUNS)" --specs "$(SPECS)"
+
+check: deps-lint ## the quick checks before a commit: one build, lint, and the specs that need no sockets
+	@echo "check: lint, and the fast specs under Lua $(CHECK_LUA)"
+	@$(MAKE) ready RUNS="$(CHECK_LUA)" LUAS="$(CHECK_LUA)" TEST_LUAS=
+	@python3 .ci/test --fast --runs "lint $(CHECK_LUA)"
+
+coverage: ## print which part of each C and Lua file the fast specs run (SPECS=spec/csv_spec.lua for other specs)
+	@echo "coverage: of C by gcov, of Lua by a hook, under Lua 5.4"
+	@$(MAKE) deps-build deps-run deps-test native-coverage LUAS=5.4
+	@python3 tools/coverage.py $(SPECS)
 
 demo: ## import 5,200 contacts into the sandbox over HTTP, and compare what it then holds
 	@echo "demo: import a CSV file over HTTP"
@@ -186,6 +197,18 @@ build/asan/heymarket/$(1).so: $(call sources_of,$(1)) $(HEADERS) Makefile | deps
 	@mv $$@.new $$@
 endef
 $(foreach module,$(MODULES),$(eval $(call asan_rules,$(module))))
+
+# For `make coverage`: gcov counts the lines that run. Not optimised, so that each line keeps its code.
+native-coverage: $(MODULES:%=build/coverage/heymarket/%.so)
+
+define coverage_rules
+build/coverage/heymarket/$(1).so: $(call sources_of,$(1)) $(HEADERS) Makefile | deps-build
+	@mkdir -p $$(@D)
+	$(SAY) "  compile $$@"
+	$(Q)$(CC) $(MODULE_CFLAGS) -O0 -g --coverage $(MODULE_LDFLAGS) -o $$@ $(call sources_of,$(1)) \
+	  $$(shell pkg-config --cflags lua5.4 $(LIBRARIES)) $(call libraries_of,$(1))
+endef
+$(foreach module,$(MODULES),$(eval $(call coverage_rules,$(module))))
 
 build/asan/lua5.4: .ci/lua-asan spec/support/alone.c Makefile | deps-build
 	@mkdir -p $(@D)
