@@ -86,6 +86,21 @@ describe("the catalogue of messages", function()
     assert.is_true(count > 3)
   end)
 
+  it("has words for every code of heymarket.core", function()
+    local count = 0
+    for path, content in pairs(sources) do
+      for code in (path:find "^csrc/core/" and content or ""):gmatch '%f[%w]wrong%([^"]-"([%l%d_]+)"%)' do
+        count = count + 1
+        assert.truthy(messages.catalogue[code], path .. " uses the code " .. code .. ", which has no words")
+      end
+      for code in (path:find "^csrc/core/" and content or ""):gmatch '%f[%w]fail%([^"]-"[%u%d_]+",%s*"([%l%d_]+)"%)' do
+        count = count + 1
+        assert.truthy(messages.catalogue[code], path .. " uses the code " .. code .. ", which has no words")
+      end
+    end
+    assert.is_true(count > 40, count)
+  end)
+
   it("has no words that nobody uses", function()
     for code in pairs(messages.catalogue) do
       local used = false

@@ -27,6 +27,6 @@ HIDDEN void core_setup(lua_State *L);
 HIDDEN void core_open_signer(lua_State *L);
 HIDDEN void core_open_date(lua_State *L);
 HIDDEN void core_open_url(lua_State *L);
-HIDDEN void core_open_http(lua_State *L);
+HIDDEN void core_open_pool(lua_State *L);
 
 #endif

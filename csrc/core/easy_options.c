@@ -1,11 +1,9 @@
-/* The options of libcurl's easy handles. */
+/* The options of libcurl's handle for one transfer. */
 #include "pool.h"
 
-#include <linux/tcp.h>
 #include <string.h>
 
-/* Every option that is set must be taken: a protection that an old library does not know is none.
- */
+/* Where an old libcurl does not know an option, the transfer fails: it would lack a protection. */
 #define SET(option, value)                                                                         \
     do {                                                                                           \
         if (result == CURLE_OK) {                                                                  \
@@ -34,6 +32,18 @@ static CURLcode set_method(CURL *easy, const struct request *request) {
     return result;
 }
 
+static CURLcode set_proxy(CURL *easy, const struct pool *pool, bool secure) {
+    CURLcode result = CURLE_OK;
+    if (pool->proxy != NULL) {
+        SET(CURLOPT_PROXY, pool->proxy);
+        SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
+    } else if (!secure) {
+        SET(CURLOPT_PROXY, ""); /* nor one of the environment */
+    }
+    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    return result;
+}
+
 static CURLcode set_protection(CURL *easy, const struct pool *pool, const struct request *request) {
     CURLcode result = CURLE_OK;
     const char *scheme = request->secure ? "https" : "http";
@@ -47,32 +57,23 @@ static CURLcode set_protection(CURL *easy, const struct pool *pool, const struct
     SET(CURLOPT_HTTP09_ALLOWED, 0L);
     if (pool->ca_file != NULL) {
         SET(CURLOPT_CAINFO, pool->ca_file);
-        /* Whoever names the authorities means these and no others. Not every TLS library knows a
-         * folder of them. */
+        /* These authorities and no others. Not every TLS library knows a folder of them, so this
+         * may fail. */
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     }
-    if (pool->proxy != NULL) {
-        SET(CURLOPT_PROXY, pool->proxy);
-        SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
-        SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    } else if (!request->secure) {
-        SET(CURLOPT_PROXY, "");
-    } else {
-        SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    }
-    return result;
+    return result == CURLE_OK ? set_proxy(easy, pool, request->secure) : result;
 }
 
-static CURLcode set_callbacks(CURL *easy, struct pool *pool, struct transfer *transfer) {
+static CURLcode set_callbacks(CURL *easy, struct transfer *transfer) {
     CURLcode result = CURLE_OK;
     SET(CURLOPT_PRIVATE, transfer);
     SET(CURLOPT_ERRORBUFFER, transfer->message);
-    /* Sockets outlive the transfer that opened them. */
-    SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
-    SET(CURLOPT_OPENSOCKETDATA, pool);
-    SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
-    SET(CURLOPT_CLOSESOCKETDATA, pool);
-    SET(CURLOPT_PREREQFUNCTION, on_ready);
+    /* The pool, since sockets outlive the transfer that opened them. */
+    SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    SET(CURLOPT_OPENSOCKETDATA, transfer->pool);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    SET(CURLOPT_CLOSESOCKETDATA, transfer->pool);
+    SET(CURLOPT_PREREQFUNCTION, on_connected);
     SET(CURLOPT_PREREQDATA, transfer);
     SET(CURLOPT_DEBUGFUNCTION, on_debug);
     SET(CURLOPT_DEBUGDATA, transfer);
@@ -81,38 +82,45 @@ static CURLcode set_callbacks(CURL *easy, struct pool *pool, struct transfer *tr
     SET(CURLOPT_HEADERDATA, transfer);
     SET(CURLOPT_WRITEFUNCTION, on_body);
     SET(CURLOPT_WRITEDATA, transfer);
-    /* Chunks come to us as they are: libcurl's reading of them is too lenient. */
+    /* Chunks come to us as they are, since libcurl accepts malformed ones. */
     SET(CURLOPT_HTTP_TRANSFER_DECODING, 0L);
     return result;
 }
 
-CURLcode set_options(CURL *easy, struct pool *pool, struct transfer *transfer) {
+static CURLcode set_connection(CURL *easy, const struct transfer *transfer) {
     const struct request *request = &transfer->request;
     CURLcode result = CURLE_OK;
     long timeout = milliseconds_of(request->timeout - (monotonic() - transfer->started));
-    SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_NOPROGRESS, 1L);
-    SET(CURLOPT_URL, request->url);
-    SET(CURLOPT_HTTPHEADER, request->headers);
     /* Not every libcurl is built with HTTP/2; without it this is 1.1 anyway. */
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
                      request->secure ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_PIPEWAIT, 0L);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
-    SET(CURLOPT_MAXAGE_CONN, pool->max_age);
+    SET(CURLOPT_MAXAGE_CONN, transfer->pool->max_age);
     SET(CURLOPT_TIMEOUT_MS, timeout > 0 ? timeout : 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout);
     SET(CURLOPT_FRESH_CONNECT, transfer->fresh ? 1L : 0L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* Without it a timeout or a cancel during name resolution blocks for seconds, until the
+     * resolver's thread has ended. With it that thread frees what is left. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+    return result;
+}
+
+CURLcode set_options(struct transfer *transfer, CURL *easy) {
+    const struct request *request = &transfer->request;
+    const struct pool *pool = transfer->pool;
+    CURLcode result = CURLE_OK;
+    SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_NOPROGRESS, 1L);
+    SET(CURLOPT_URL, request->url);
+    SET(CURLOPT_HTTPHEADER, request->headers);
     if (pool->user_agent != NULL) {
         SET(CURLOPT_USERAGENT, pool->user_agent);
     }
-#if LIBCURL_VERSION_NUM >= 0x075700
-    /* Without it a timeout or a cancel during name resolution waits for the resolver: for seconds,
-     * in the middle of someone's event loop. What is left behind is freed by the resolver thread
-     * itself. */
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-#endif
-    result = result == CURLE_OK ? set_callbacks(easy, pool, transfer) : result;
+    result = result == CURLE_OK ? set_connection(easy, transfer) : result;
+    result = result == CURLE_OK ? set_callbacks(easy, transfer) : result;
     result = result == CURLE_OK ? set_protection(easy, pool, request) : result;
     return result == CURLE_OK ? set_method(easy, request) : result;
 }

@@ -1,13 +1,14 @@
-/* Holding back the end of a request on a new connection. */
+/* Holding back the end of a request on a new connection.
+ *
+ * A response that comes while the end of the request has not left yet is not a response to it. The
+ * socket is corked for HOLD seconds, so that such a response shows. The system itself holds nothing
+ * back for longer than 0.2 s, so what comes later than HOLD_PROVES shows nothing. */
 #include "pool.h"
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-/* On a new connection the system holds the end of the request back for so long (s): an answer that
- * comes meanwhile is an answer to nothing. It holds nothing back beyond 0.2 s: what comes later
- * than HOLD_PROVES proves nothing. */
 #define HOLD 0.02
 #define HOLD_PROVES 0.1
 
@@ -15,18 +16,18 @@ static void set_cork(int socket, int corked) {
     setsockopt(socket, IPPROTO_TCP, TCP_CORK, &corked, sizeof corked);
 }
 
-void hold(struct transfer *transfer) {
+void hold_request(struct transfer *transfer) {
     int now = 1;
     transfer->held = true;
     transfer->held_since = monotonic();
     transfer->pool->held_count++;
     set_cork(transfer->socket, 1);
-    /* The peer's system may keep an answer back until it knows that the handshake has arrived. */
+    /* The peer's system may keep a response back until it knows that the handshake has arrived. */
     setsockopt(transfer->socket, IPPROTO_TCP, TCP_QUICKACK, &now, sizeof now);
 }
 
 /* What has come so far is older than the end of the request, or than all of it. But the system may
- * have let something go by itself, to see whether the peer is still there. */
+ * have sent something by itself, to see whether the peer is still there. */
 static void note_arrived(struct transfer *transfer) {
     struct traffic traffic;
     if (!transfer->counted || monotonic() - transfer->held_since >= HOLD_PROVES ||
@@ -35,12 +36,12 @@ static void note_arrived(struct transfer *transfer) {
     }
     if (traffic.sent == transfer->sent_before) {
         transfer->arrived_before = traffic.arrived;
-    } else if (!transfer->response.http2 && traffic.waiting > 0) {
+    } else if (!transfer->response.http2 && traffic.unsent > 0) {
         transfer->arrived_held = traffic.arrived;
     }
 }
 
-void let_go(struct transfer *transfer) {
+void release_request(struct transfer *transfer) {
     if (transfer->held) {
         if (transfer->socket >= 0) {
             note_arrived(transfer);
@@ -51,14 +52,13 @@ void let_go(struct transfer *transfer) {
     }
 }
 
-/* Lets go whose time has come. Gives the seconds until the next one; below 0 where none is held. */
-double let_go_due(struct pool *pool) {
+double release_due(struct pool *pool) {
     double next = -1, now = pool->held_count > 0 ? monotonic() : 0;
     struct transfer *transfer = pool->held_count > 0 ? pool->running.first : NULL;
     for (; transfer != NULL; transfer = transfer->next) {
         double left = transfer->held_since + HOLD - now;
         if (transfer->held && left <= 0) {
-            let_go(transfer);
+            release_request(transfer);
         } else if (transfer->held && (next < 0 || left < next)) {
             next = left;
         }

@@ -24,6 +24,6 @@ int luaopen_heymarket_core(lua_State *L) {
     core_open_signer(L);
     core_open_date(L);
     core_open_url(L);
-    core_open_http(L);
+    core_open_pool(L);
     return 1;
 }

@@ -1,18 +1,18 @@
-/* HTTP transfers that never block: a pool is one curl multi handle. Callbacks of libcurl touch only
- * our own memory, never Lua's; Lua sees a transfer when it is started and again when it is taken.
- */
+/* A pool: HTTP transfers that never block. Lua sees a transfer when it is started and when its
+ * result is taken. */
 #include "pool.h"
 
 #include <limits.h>
 #include <poll.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
+
+#define TYPE "heymarket.pool"
 
 #define DEFAULT_MAX_BODY (8.0 * 1024 * 1024)
 #define DEFAULT_MAX_HEADER (256.0 * 1024)
-#define DEFAULT_MAX_AGE 50.0
+#define DEFAULT_MAX_AGE 50.0 /* s that a connection may be idle */
+#define MAX_BYTES ((double)(SIZE_MAX / 8))
 
 struct pool *check_pool(lua_State *L) {
     struct pool *pool = luaL_checkudata(L, 1, TYPE);
@@ -23,49 +23,43 @@ struct pool *check_pool(lua_State *L) {
     return pool;
 }
 
+/* perform() -> number of transfers that run */
 static int pool_perform(lua_State *L) {
     struct pool *pool = check_pool(L);
     if (pool->multi != NULL && pool->running_count > 0) {
-        struct pipe_guard guard;
-        guard_pipe(&guard);
-        CURLMcode result = act(pool);
-        harvest(pool);
-        /* Where the multi handle itself fails no transfer will ever end: end them here, or the
-         * caller waits for ever. */
-        while (result != CURLM_OK && pool->running.first != NULL) {
-            finish(pool, pool->running.first,
-                   result == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY : CURLE_RECV_ERROR);
-        }
-        if (result != CURLM_OK) {
-            /* libcurl 7.88 divides by zero when it goes on with what it could not note. */
-            close_multi(pool);
-        }
-        unguard_pipe(&guard);
+        struct sigpipe guard;
+        sigpipe_block(&guard);
+        poll_once(pool);
+        sigpipe_restore(&guard);
     }
     lua_pushinteger(L, pool->running_count);
     return 1;
 }
 
+static int lesser(int a, int b) {
+    return a < b ? a : b;
+}
+
+/* wait(seconds): blocks until something can be done, or for so long. */
 static int pool_wait(lua_State *L) {
     struct pool *pool = check_pool(L);
     int milliseconds = milliseconds_of((double)luaL_checknumber(L, 2));
-    if (pool->multi != NULL) {
-        struct pollfd watched = {.fd = pool->epoll, .events = POLLIN};
-        if (pool->timer >= 0) {
-            int until_timer = milliseconds_of(pool->timer - monotonic());
-            milliseconds = until_timer < milliseconds ? until_timer : milliseconds;
-        }
-        double held = let_go_due(pool);
-        if (held >= 0 && milliseconds_of(held) < milliseconds) {
-            milliseconds = milliseconds_of(held);
-        }
-        poll(&watched, 1, milliseconds);
-    } else {
+    if (pool->multi == NULL) {
         poll(NULL, 0, milliseconds);
+        return 0;
     }
+    double held = release_due(pool);
+    if (pool->timer >= 0) {
+        milliseconds = lesser(milliseconds, milliseconds_of(pool->timer - monotonic()));
+    }
+    if (held >= 0) {
+        milliseconds = lesser(milliseconds, milliseconds_of(held));
+    }
+    poll(&(struct pollfd){.fd = pool->epoll, .events = POLLIN}, 1, milliseconds);
     return 0;
 }
 
+/* cancel(id) -> whether that transfer was running */
 static int pool_cancel(lua_State *L) {
     struct pool *pool = check_pool(L);
     double id = (double)luaL_checknumber(L, 2);
@@ -74,13 +68,10 @@ static int pool_cancel(lua_State *L) {
         transfer = transfer->next;
     }
     if (transfer != NULL) {
-        struct pipe_guard guard;
-        guard_pipe(&guard);
-        unlink_from(&pool->running, transfer);
-        pool->running_count--;
-        detach(pool, transfer);
-        transfer_release(transfer);
-        unguard_pipe(&guard);
+        struct sigpipe guard;
+        sigpipe_block(&guard);
+        drop_transfer(transfer);
+        sigpipe_restore(&guard);
     }
     lua_pushboolean(L, transfer != NULL);
     return 1;
@@ -92,17 +83,17 @@ static int pool_running(lua_State *L) {
 }
 
 static void disconnect(struct pool *pool) {
-    struct pipe_guard guard;
-    guard_pipe(&guard);
+    struct sigpipe guard;
+    sigpipe_block(&guard);
     while (pool->finished.first != NULL) {
         struct transfer *transfer = pool->finished.first;
-        unlink_from(&pool->finished, transfer);
+        list_remove(&pool->finished, transfer);
         transfer_release(transfer);
     }
     if (pool->multi != NULL) {
         close_multi(pool);
     }
-    unguard_pipe(&guard);
+    sigpipe_restore(&guard);
 }
 
 static int pool_release(lua_State *L) {
@@ -120,63 +111,61 @@ static int pool_release(lua_State *L) {
     return 0;
 }
 
-static int wrong_option(lua_State *L, const char *name, const char *mistake) {
-    lua_pushfstring(L, "%s %s", name, mistake);
-    return luaL_argerror(L, 1, lua_tolstring(L, -1, NULL));
+static void wrong_option(lua_State *L, const char *name, const char *rule) {
+    lua_pushfstring(L, "%s %s", name, rule);
+    luaL_argerror(L, 1, lua_tostring(L, -1));
 }
 
-static double number_option(lua_State *L, const char *name, double usual, double most) {
+static double number_option(lua_State *L, const char *name, double default_number, double max) {
     lua_getfield(L, 1, name);
-    double number = usual;
+    double number = default_number;
     if (!lua_isnil(L, -1)) {
         number = lua_type(L, -1) == LUA_TNUMBER ? (double)lua_tonumber(L, -1) : -1;
-        if (!(number >= 1 && (number >= most || number == (double)(long long)number))) {
+        if (!(number >= 1 && (number >= max || number == (double)(long long)number))) {
             wrong_option(L, name, "must be a positive whole number");
         }
     }
-    lua_settop(L, -2);
-    return number < most ? number : most;
+    lua_pop(L, 1);
+    return number < max ? number : max;
 }
 
+/* A copy of the text; NULL where there is none. */
 static char *text_option(lua_State *L, const char *name) {
     char *copy = NULL;
     lua_getfield(L, 1, name);
     if (!lua_isnil(L, -1)) {
         size_t length = 0;
         const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : NULL;
-        if (text == NULL || !clean_text(text, length)) {
+        if (text == NULL || !is_one_line(text, length)) {
             wrong_option(L, name, "must be a string without line breaks and NUL bytes");
-            return NULL; /* not reached */
         }
-        copy = malloc(length + 1);
+        copy = text != NULL ? strdup(text) : NULL;
         if (copy == NULL) {
             luaL_error(L, "not enough memory");
-            return NULL; /* not reached */
         }
-        memcpy(copy, text, length + 1);
     }
-    lua_settop(L, -2);
+    lua_pop(L, 1);
     return copy;
 }
 
 static bool is_local(const char *proxy) {
     struct url_facts facts;
-    struct problem problem = {NULL, ""};
+    struct problem problem = {0};
     return proxy != NULL && check_url(proxy, strlen(proxy), URL_PROXY, &facts, &problem) &&
            facts.loopback;
 }
 
+/* pool{max_body, max_header, max_age, ca_file, proxy, user_agent} */
 static int pool_new(lua_State *L) {
     if (lua_isnoneornil(L, 1)) {
         lua_settop(L, 0);
-        lua_createtable(L, 0, 0);
+        lua_newtable(L);
     }
     luaL_checktype(L, 1, LUA_TTABLE);
     core_setup(L);
     struct pool *pool = compat_newobject(L, TYPE, sizeof *pool);
-    pool->max_body = (size_t)number_option(L, "max_body", DEFAULT_MAX_BODY, (double)(SIZE_MAX / 8));
-    pool->max_header =
-        (size_t)number_option(L, "max_header", DEFAULT_MAX_HEADER, (double)(SIZE_MAX / 8));
+    pool->max_body = (size_t)number_option(L, "max_body", DEFAULT_MAX_BODY, MAX_BYTES);
+    pool->max_header = (size_t)number_option(L, "max_header", DEFAULT_MAX_HEADER, MAX_BYTES);
     pool->max_age = (long)number_option(L, "max_age", DEFAULT_MAX_AGE, (double)(INT_MAX / 1000));
     pool->ca_file = text_option(L, "ca_file");
     pool->proxy = text_option(L, "proxy");
@@ -187,15 +176,14 @@ static int pool_new(lua_State *L) {
     return 1;
 }
 
-void core_open_http(lua_State *L) {
+void core_open_pool(lua_State *L) {
     static const luaL_Reg methods[] = {
         {"start", pool_start}, {"perform", pool_perform}, {"wait", pool_wait},
         {"take", pool_take},   {"cancel", pool_cancel},   {"running", pool_running},
         {NULL, NULL},
     };
-    static const luaL_Reg no_methods[] = {{NULL, NULL}};
     static const luaL_Reg functions[] = {{"pool", pool_new}, {NULL, NULL}};
     compat_newtype(L, TYPE, methods, pool_release);
-    compat_newtype(L, HOLDER_TYPE, no_methods, holder_release);
+    open_result_type(L);
     compat_setfuncs(L, functions);
 }

@@ -1,8 +1,94 @@
 /* pool:start: the arguments are checked and copied, and a transfer begins. */
 #include "pool.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+enum { METHOD = 2, URL, HEADERS, BODY, TIMEOUT, CONNECT_TIMEOUT, ID }; /* indexes of arguments */
+
+/* What the caller gave. The strings are Lua's, on its stack. */
+struct arguments {
+    const char *method;
+    const char *url;
+    const char *body; /* NULL: none */
+    size_t method_length;
+    size_t url_length;
+    size_t body_length;
+    double timeout;
+    long connect_timeout;
+    double id; /* 0: none was given */
+    bool secure;
+};
+
+static long check_milliseconds(lua_State *L, int index) {
+    double seconds = (double)luaL_checknumber(L, index);
+    luaL_argcheck(L, seconds > 0, index, "must be a positive number of seconds");
+    return milliseconds_of(seconds);
+}
+
+/* A number among the strings is converted here, which allocates: a finalizer may run. What must not
+ * change any more is looked at only after this. */
+static void read_arguments(lua_State *L, struct arguments *given) {
+    given->method = luaL_checklstring(L, METHOD, &given->method_length);
+    given->url = luaL_checklstring(L, URL, &given->url_length);
+    luaL_checktype(L, HEADERS, LUA_TTABLE);
+    given->body = luaL_optlstring(L, BODY, NULL, &given->body_length);
+    given->timeout = (double)check_milliseconds(L, TIMEOUT) / 1000;
+    given->connect_timeout = check_milliseconds(L, CONNECT_TIMEOUT);
+    given->id = lua_isnoneornil(L, ID) ? 0 : compat_checkwhole(L, ID);
+    for (int i = 1; i <= (int)compat_rawlen(L, HEADERS); i++) {
+        lua_rawgeti(L, HEADERS, i);
+        luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, HEADERS, "headers must be strings");
+        lua_pop(L, 1);
+    }
+}
+
+/* The header of this number. It stays where it is in Lua's memory while nothing is allocated. */
+static const char *header_at(lua_State *L, int number, size_t *length) {
+    lua_rawgeti(L, HEADERS, number);
+    *length = 0;
+    const char *header = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, length) : "";
+    lua_pop(L, 1);
+    return header;
+}
+
+static bool check_headers(lua_State *L, struct problem *problem) {
+    bool ok = true;
+    int count = (int)compat_rawlen(L, HEADERS);
+    for (int i = 1; ok && i <= count; i++) {
+        size_t length;
+        const char *header = header_at(L, i, &length);
+        ok = check_header(header, length, i, problem);
+    }
+    return ok;
+}
+
+/* Allocates nothing in Lua. */
+static bool check_arguments(lua_State *L, const struct pool *pool, struct arguments *given,
+                            struct problem *problem) {
+    struct url_facts facts;
+    if (!check_headers(L, problem) || !check_method(given->method, given->method_length, problem)) {
+        return false;
+    } else if (!is_one_line(given->url, given->url_length)) {
+        return fail(problem, "BAD_FUNCTION_ARGUMENT", "url_with_odd_characters");
+    } else if (!check_url(given->url, given->url_length, URL_REQUEST, &facts, problem)) {
+        return false;
+    } else if (!facts.secure && pool->proxy != NULL && !pool->proxy_is_local) {
+        return fail(problem, "UNSUPPORTED_PROTOCOL", "proxy_leaves_machine");
+    }
+    given->secure = facts.secure;
+    return true;
+}
+
+static char *copy_of(const char *text, size_t length) {
+    char *copy = malloc(length + 1);
+    if (copy != NULL) {
+        memcpy(copy, text, length);
+        copy[length] = '\0';
+    }
+    return copy;
+}
 
 static bool add_header(struct request *request, const char *header) {
     struct curl_slist *longer = curl_slist_append(request->headers, header);
@@ -12,134 +98,78 @@ static bool add_header(struct request *request, const char *header) {
     return longer != NULL;
 }
 
-/* The request's headers: the table at this index, already checked, and what keeps libcurl from
- * adding its own. */
-static bool add_headers(lua_State *L, int index, struct request *request) {
-    bool good = add_header(request, "Expect:"); /* waiting for "100 Continue" can stall */
+/* The headers that the caller gave, and what keeps libcurl from adding its own. */
+static bool copy_headers(lua_State *L, struct request *request) {
+    bool ok = add_header(request, "Expect:"); /* waiting for "100 Continue" can stall */
     bool typed = false;
-    int count = (int)compat_rawlen(L, index);
-    for (int i = 1; good && i <= count; i++) {
-        lua_rawgeti(L, index, i);
-        const char *header = lua_tolstring(L, -1, NULL);
-        typed = typed || strncasecmp(header, "Content-Type:", 13) == 0;
-        good = add_header(request, header);
-        lua_settop(L, -2);
+    int count = (int)compat_rawlen(L, HEADERS);
+    for (int i = 1; ok && i <= count; i++) {
+        size_t length;
+        const char *header = header_at(L, i, &length);
+        typed = typed || strncasecmp(header, "Content-Type:", sizeof "Content-Type:" - 1) == 0;
+        ok = add_header(request, header);
     }
-    if (good && request->body != NULL && !typed) {
-        good = add_header(request, "Content-Type:");
-    }
-    return good;
+    return ok && (request->body == NULL || typed || add_header(request, "Content-Type:"));
 }
 
-static long check_milliseconds(lua_State *L, int index) {
-    double seconds = (double)luaL_checknumber(L, index);
-    luaL_argcheck(L, seconds > 0, index, "must be a positive number of seconds");
-    return milliseconds_of(seconds);
+static bool copy_request(lua_State *L, struct request *request, const struct arguments *given) {
+    request->method = copy_of(given->method, given->method_length);
+    request->url = copy_of(given->url, given->url_length);
+    request->body = given->body != NULL ? copy_of(given->body, given->body_length) : NULL;
+    request->body_length = given->body != NULL ? given->body_length : 0;
+    request->timeout = given->timeout;
+    request->connect_timeout = given->connect_timeout;
+    request->secure = given->secure;
+    return request->method != NULL && request->url != NULL &&
+           (given->body == NULL || request->body != NULL) && copy_headers(L, request);
 }
 
-/* Takes the arguments. A number among them is converted here, which allocates: whatever must not
- * change any more is looked at only after this. */
-static void read_arguments(lua_State *L, struct arguments *given) {
-    given->method = luaL_checklstring(L, 2, &given->method_length);
-    given->url = luaL_checklstring(L, 3, &given->url_length);
-    luaL_checktype(L, 4, LUA_TTABLE);
-    if (!lua_isnoneornil(L, 5)) {
-        given->body = luaL_checklstring(L, 5, &given->body_length);
-    }
-    given->timeout = (double)check_milliseconds(L, 6) / 1000;
-    given->connect_timeout = check_milliseconds(L, 7);
-    given->id = lua_isnoneornil(L, 8) ? 0 : compat_checkwhole(L, 8);
-    int count = (int)compat_rawlen(L, 4);
-    for (int i = 1; i <= count; i++) {
-        lua_rawgeti(L, 4, i);
-        luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 4, "headers must be strings");
-        lua_settop(L, -2);
-    }
-}
-
-/* Allocates nothing in Lua. */
-static bool check_arguments(lua_State *L, const struct pool *pool, struct arguments *given,
-                            struct problem *problem) {
-    int count = (int)compat_rawlen(L, 4);
-    for (int i = 1; i <= count; i++) {
-        size_t length = 0;
-        lua_rawgeti(L, 4, i);
-        const char *header = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &length) : "";
-        bool good = check_header(header, length, i, problem);
-        lua_settop(L, -2);
-        if (!good) {
-            return false;
-        }
-    }
-    if (given->method_length == 0 || token_length(given->method) != given->method_length) {
-        set_problem(problem, "BAD_FUNCTION_ARGUMENT", "the method is not an HTTP method");
-        return false;
-    }
-    if (!clean_text(given->url, given->url_length)) {
-        set_problem(problem, "BAD_FUNCTION_ARGUMENT", "the URL holds a line break or a NUL byte");
-        return false;
-    }
-    struct url_facts facts;
-    if (!check_url(given->url, given->url_length, URL_REQUEST, &facts, problem)) {
-        return false;
-    }
-    if (!facts.secure && pool->proxy != NULL && !pool->proxy_is_local) {
-        set_problem(problem, "UNSUPPORTED_PROTOCOL",
-                    "plain http must not go through a proxy on another machine: use https");
-        return false;
-    }
-    given->secure = facts.secure;
-    return true;
-}
-
-/* Raises no Lua error and allocates nothing in Lua, so that nothing of what it acquires can be lost
- * and nobody can close the pool meanwhile. */
+/* Raises no Lua error and allocates nothing in Lua. So nothing that it acquires can be lost, and no
+ * finalizer can close the pool meanwhile. */
 static struct transfer *launch(lua_State *L, struct pool *pool, const struct arguments *given,
                                struct problem *problem) {
-    struct transfer *transfer = ready(pool, problem) ? new_transfer(pool) : NULL;
-    if (transfer == NULL || !copy_request(&transfer->request, given) ||
-        !add_headers(L, 4, &transfer->request)) {
-        if (problem->code == NULL) {
-            set_problem(problem, "OUT_OF_MEMORY", "not enough memory for a request");
-        }
+    struct transfer *transfer = open_multi(pool, problem) ? new_transfer(pool) : NULL;
+    if (transfer == NULL || !copy_request(L, &transfer->request, given)) {
+        fail(problem, "OUT_OF_MEMORY", problem->code != NULL ? problem->code : "out_of_memory");
     } else {
         transfer->response.head_request = strcmp(given->method, "HEAD") == 0;
-        set_going(pool, transfer, problem);
+        start_transfer(transfer, problem);
     }
-    if (problem->code != NULL) {
-        if (transfer != NULL) {
-            transfer_release(transfer);
-        }
-        return NULL;
+    if (problem->curl == NULL) {
+        transfer->id = given->id > 0 ? (long long)given->id : ++pool->last_id;
+        list_append(&pool->running, transfer);
+        pool->running_count++;
+        return transfer;
+    } else if (transfer != NULL) {
+        transfer_release(transfer);
     }
-    transfer->id = given->id > 0 ? (long long)given->id : ++pool->last_id;
-    append(&pool->running, transfer);
-    pool->running_count++;
-    return transfer;
+    return NULL;
 }
 
-/* start(method, url, headers, body, timeout, connect_timeout [, id]) -> id | nil, code, message.
- * The id names the transfer in `take` and `cancel`. */
+/* start(method, url, headers, body, timeout, connect_timeout [, id]) -> id. The id names the
+ * transfer in `take` and `cancel`. Or nil, libcurl's name of the error, text, code: the text is a
+ * value for the words of the code; where there is no code, it is libcurl's own. */
 int pool_start(lua_State *L) {
     struct pool *pool = check_pool(L);
     struct arguments given = {0};
-    struct problem problem = {NULL, ""};
+    struct problem problem = {0};
     struct transfer *transfer = NULL;
     read_arguments(L, &given);
     if (!pool->open) {
-        set_problem(&problem, "ABORTED_BY_CALLBACK", "the client was closed");
+        fail(&problem, "ABORTED_BY_CALLBACK", "client_closed");
     } else if (check_arguments(L, pool, &given, &problem)) {
-        struct pipe_guard guard;
-        guard_pipe(&guard);
+        struct sigpipe guard;
+        sigpipe_block(&guard);
         transfer = launch(L, pool, &given, &problem);
-        unguard_pipe(&guard);
+        sigpipe_restore(&guard);
     }
-    if (transfer == NULL) {
-        lua_pushnil(L);
-        lua_pushstring(L, problem.code);
-        lua_pushstring(L, problem.message);
-        return 3;
+    if (transfer != NULL) {
+        lua_pushinteger(L, (lua_Integer)transfer->id);
+        return 1;
     }
-    lua_pushinteger(L, (lua_Integer)transfer->id);
-    return 1;
+    lua_pushnil(L);
+    lua_pushstring(L, problem.curl);
+    lua_pushstring(L, problem.detail[0] != '\0' ? problem.detail : NULL);
+    lua_pushstring(L, problem.code);
+    return 4;
 }

@@ -1,19 +1,19 @@
-/* See response.h. The grammar is that of RFC 9110 and RFC 9112 without what they keep for the sake
- * of old servers: no folded lines, no line end other than CRLF, one way to say a length. */
+/* See response_head.h. The grammar is that of RFC 9110 and RFC 9112 without what they keep for old
+ * servers: no folded lines, no line end other than CRLF, one way to say a length. */
 #include "response_head.h"
 
 #include <string.h>
 #include <strings.h>
 
-#define MOST_LENGTH_DIGITS 15
-#define MOST_EXTENSIONS 4096
+#define MAX_LENGTH_DIGITS 15
+#define MAX_EXTENSIONS 4096
 #define TOKEN                                                                                      \
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"                               \
     "!#$%&'*+-.^_`|~"
 
-static bool wrong(struct response *response, const char *mistake) {
-    if (response->mistake == NULL) {
-        response->mistake = mistake;
+static bool wrong(struct response *response, const char *problem) {
+    if (response->problem == NULL) {
+        response->problem = problem;
     }
     return false;
 }
@@ -41,25 +41,27 @@ static bool field_text(const char *text, size_t length) {
     return true;
 }
 
-static bool status_line(struct response *response, const char *line, size_t length) {
-    /* libcurl writes the status of an HTTP/2 response as text. On HTTP/1 the same text would be a
-     * lie of the server's. */
-    size_t digits = response->http2 ? 7 : 9;
+/* libcurl writes the status of an HTTP/2 response as "HTTP/2 200 ". On HTTP/1 the same text would
+ * not be true. */
+static bool status_line_ok(const struct response *response, const char *line, size_t length) {
     const char *start = response->http2 ? "HTTP/2 " : "HTTP/1.";
-    if (length < digits + 4 || memcmp(line, start, 7) != 0 ||
-        (!response->http2 && ((line[7] != '0' && line[7] != '1') || line[8] != ' ')) ||
-        !digit(line[digits]) || !digit(line[digits + 1]) || !digit(line[digits + 2]) ||
-        line[digits + 3] != ' ' || !field_text(line, length)) {
-        return wrong(response, "the status line of the answer is malformed");
+    size_t digits = response->http2 ? sizeof "HTTP/2 " - 1 : sizeof "HTTP/1.1 " - 1;
+    return length >= digits + sizeof "200 " - 1 && memcmp(line, start, strlen(start)) == 0 &&
+           (response->http2 || ((line[7] == '0' || line[7] == '1') && line[8] == ' ')) &&
+           digit(line[digits]) && digit(line[digits + 1]) && digit(line[digits + 2]) &&
+           line[digits + 3] == ' ' && field_text(line, length);
+}
+
+static bool status_line(struct response *response, const char *line, size_t length) {
+    if (!status_line_ok(response, line, length)) {
+        return wrong(response, "status_line_malformed");
     }
-    int status = 0;
-    for (size_t i = digits; i < digits + 3; i++) {
-        status = status * 10 + (line[i] - '0');
-    }
+    const char *digits = line + (response->http2 ? sizeof "HTTP/2 " : sizeof "HTTP/1.1 ") - 1;
+    int status = (digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0');
     if (!response_interim(status) && (status < 200 || status > 599)) {
-        return wrong(response, "the answer has a status that no answer to this request can have");
+        return wrong(response, "status_impossible");
     }
-    response->version = response->http2 ? 20 : line[7] == '1' ? 11 : 10;
+    response->http11 = !response->http2 && line[7] == '1';
     response->status = status;
     response->has_length = response->chunked = false;
     response->place = RESPONSE_FIELDS;
@@ -68,31 +70,45 @@ static bool status_line(struct response *response, const char *line, size_t leng
 
 static bool content_length(struct response *response, const char *value, size_t length) {
     if (response->has_length) {
-        return wrong(response, "the answer has two Content-Length headers");
+        return wrong(response, "length_twice");
     }
     response->length = 0;
     for (size_t i = 0; i < length; i++) {
-        if (!digit(value[i]) || i >= MOST_LENGTH_DIGITS) {
-            return wrong(response, "the Content-Length of the answer is malformed");
+        if (!digit(value[i]) || i >= MAX_LENGTH_DIGITS) {
+            return wrong(response, "length_malformed");
         }
         response->length = response->length * 10 + (uint64_t)(value[i] - '0');
     }
-    if (length == 0) {
-        return wrong(response, "the Content-Length of the answer is empty");
-    }
     response->has_length = true;
-    return true;
+    return length > 0 || wrong(response, "length_malformed");
+}
+
+/* Do these bytes spell that word, in whichever case? */
+static bool is_word(const char *bytes, size_t length, const char *word) {
+    return length == strlen(word) && strncasecmp(bytes, word, length) == 0;
 }
 
 static bool transfer_encoding(struct response *response, const char *value, size_t length) {
     if (response->chunked) {
-        return wrong(response, "the answer has two Transfer-Encoding headers");
+        return wrong(response, "transfer_encoding_twice");
     }
-    if (response->version != 11 || length != 7 || strncasecmp(value, "chunked", 7) != 0) {
-        return wrong(response, "the answer has a Transfer-Encoding that was not asked for");
+    if (!response->http11 || !is_word(value, length, "chunked")) {
+        return wrong(response, "transfer_encoding_unasked");
     }
     response->chunked = true;
     return true;
+}
+
+static bool judge_field(struct response *response, const char *name, size_t name_length,
+                        const char *value, size_t length) {
+    if (is_word(name, name_length, "Content-Length")) {
+        return content_length(response, value, length);
+    }
+    if (is_word(name, name_length, "Transfer-Encoding")) {
+        return transfer_encoding(response, value, length);
+    }
+    return !is_word(name, name_length, "Content-Encoding") || is_word(value, length, "identity") ||
+           wrong(response, "content_encoding_unasked");
 }
 
 static bool field(struct response *response, const char *line, size_t length) {
@@ -101,7 +117,7 @@ static bool field(struct response *response, const char *line, size_t length) {
         name++;
     }
     if (name == 0 || name == length || line[name] != ':' || !field_text(line, length)) {
-        return wrong(response, "the answer has a malformed header line");
+        return wrong(response, "header_malformed");
     }
     const char *value = line + name + 1, *end = line + length;
     while (value < end && (*value == ' ' || *value == '\t')) {
@@ -110,40 +126,29 @@ static bool field(struct response *response, const char *line, size_t length) {
     while (end > value && (end[-1] == ' ' || end[-1] == '\t')) {
         end--;
     }
-    size_t size = (size_t)(end - value);
-    if (name == 14 && strncasecmp(line, "Content-Length", name) == 0) {
-        return content_length(response, value, size);
-    }
-    if (name == 17 && strncasecmp(line, "Transfer-Encoding", name) == 0) {
-        return transfer_encoding(response, value, size);
-    }
-    if (name == 16 && strncasecmp(line, "Content-Encoding", name) == 0 &&
-        !(size == 8 && strncasecmp(value, "identity", size) == 0)) {
-        return wrong(response, "the answer has a Content-Encoding that was not asked for");
-    }
-    return true;
+    return judge_field(response, line, name, value, (size_t)(end - value));
 }
 
 /* The rules that need the whole head. */
 static bool head_end(struct response *response) {
     bool framed = response->has_length || response->chunked;
     if (response->has_length && response->chunked) {
-        return wrong(response, "the answer has both a Content-Length and a Transfer-Encoding");
+        return wrong(response, "length_and_transfer_encoding");
     }
     if (response_interim(response->status)) {
         response->place = RESPONSE_STATUS_LINE;
-        return !framed || wrong(response, "an interim answer announces a body");
+        return !framed || wrong(response, "interim_response_with_body");
     }
     response->place = RESPONSE_BODY;
     if (response->status == 204 && (response->chunked || response->length > 0) && framed) {
-        return wrong(response, "an answer that has no body announces one");
+        return wrong(response, "bodiless_response_with_body");
     }
     if (response->head_request || response->status == 204 || response->status == 304) {
         response->has_length = true;
         response->chunked = false;
         response->length = 0;
     } else if (!framed && !response->http2) {
-        return wrong(response, "the answer does not say where its body ends");
+        return wrong(response, "length_missing");
     }
     response->chunk = CHUNK_SIZE;
     response->chunk_digits = 0;
@@ -152,14 +157,14 @@ static bool head_end(struct response *response) {
 }
 
 bool response_line(struct response *response, const char *line, size_t length) {
-    if (response->mistake != NULL) {
+    if (response->problem != NULL) {
         return false;
     }
     if (response->place == RESPONSE_BODY) {
-        return wrong(response, "the answer has trailers after its body");
+        return wrong(response, "trailers");
     }
     if (length < 2 || line[length - 2] != '\r' || line[length - 1] != '\n') {
-        return wrong(response, "a header line of the answer does not end with CRLF");
+        return wrong(response, "line_end_malformed");
     }
     length -= 2;
     if (response->place == RESPONSE_STATUS_LINE) {
@@ -178,13 +183,13 @@ static int hex_value(char c) {
 
 static bool chunk_size(struct response *response, char c) {
     int value = hex_value(c);
-    if (value >= 0 && response->chunk_digits < MOST_LENGTH_DIGITS) {
+    if (value >= 0 && response->chunk_digits < MAX_LENGTH_DIGITS) {
         response->chunk_left = response->chunk_left * 16 + (uint64_t)value;
         response->chunk_digits++;
         return true;
     }
     if ((c != '\r' && c != ';') || response->chunk_digits == 0) {
-        return wrong(response, "a chunk of the answer has a malformed size");
+        return wrong(response, "chunk_size_malformed");
     }
     response->chunk = c == ';' ? CHUNK_EXTENSION : CHUNK_SIZE_LF;
     return true;
@@ -197,8 +202,8 @@ static bool chunk_extension(struct response *response, char c) {
         return true;
     }
     response->extensions++;
-    return (text_byte(c) && response->extensions <= MOST_EXTENSIONS) ||
-           wrong(response, "a chunk of the answer has a malformed extension");
+    return (text_byte(c) && response->extensions <= MAX_EXTENSIONS) ||
+           wrong(response, "chunk_extension_malformed");
 }
 
 /* One byte of the framing of chunks. */
@@ -210,23 +215,23 @@ static bool chunk_byte(struct response *response, char c) {
         return chunk_extension(response, c);
     case CHUNK_SIZE_LF:
         response->chunk = response->chunk_left > 0 ? CHUNK_DATA : CHUNK_END_CR;
-        return c == '\n' || wrong(response, "a chunk of the answer has a malformed size");
+        return c == '\n' || wrong(response, "chunk_size_malformed");
     case CHUNK_DATA_CR:
         response->chunk = CHUNK_DATA_LF;
-        return c == '\r' || wrong(response, "a chunk of the answer is longer than it says");
+        return c == '\r' || wrong(response, "chunk_too_long");
     case CHUNK_DATA_LF:
         response->chunk = CHUNK_SIZE;
         response->chunk_digits = 0;
         response->chunk_left = 0;
-        return c == '\n' || wrong(response, "a chunk of the answer is longer than it says");
+        return c == '\n' || wrong(response, "chunk_too_long");
     case CHUNK_END_CR:
         response->chunk = CHUNK_END_LF;
-        return c == '\r' || wrong(response, "the answer has trailers after its body");
+        return c == '\r' || wrong(response, "trailers");
     case CHUNK_END_LF:
         response->chunk = CHUNK_OVER;
-        return c == '\n' || wrong(response, "the end of the answer is malformed");
+        return c == '\n' || wrong(response, "last_chunk_malformed");
     default:
-        return wrong(response, "more bytes came than the answer announced");
+        return wrong(response, "bytes_after_response");
     }
 }
 
@@ -236,42 +241,45 @@ static bool content(struct response *response, const char *data, size_t length, 
     return sink(context, data, length);
 }
 
-bool response_body(struct response *response, const char *data, size_t length, response_sink *sink,
-                   void *context) {
-    if (response->mistake != NULL) {
-        return false;
-    }
-    if (response->place != RESPONSE_BODY) {
-        return wrong(response, "a body came before the head of the answer was complete");
-    }
-    if (!response->chunked) {
-        if (response->has_length && length > response->length - response->received) {
-            return wrong(response, "more bytes came than the answer announced");
-        }
-        return content(response, data, length, sink, context);
-    }
-    while (length > 0) {
-        size_t step = 1;
-        if (response->chunk == CHUNK_DATA) {
-            step = response->chunk_left < length ? (size_t)response->chunk_left : length;
-            response->chunk_left -= step;
-            if (response->chunk_left == 0) {
-                response->chunk = CHUNK_DATA_CR;
-            }
-            if (!content(response, data, step, sink, context)) {
+static bool chunked_body(struct response *response, const char *data, size_t length,
+                         response_sink *sink, void *context) {
+    for (size_t step; length > 0; data += step, length -= step) {
+        step = 1;
+        if (response->chunk != CHUNK_DATA) {
+            if (!chunk_byte(response, *data)) {
                 return false;
             }
-        } else if (!chunk_byte(response, *data)) {
+            continue;
+        }
+        step = response->chunk_left < length ? (size_t)response->chunk_left : length;
+        response->chunk_left -= step;
+        response->chunk = response->chunk_left == 0 ? CHUNK_DATA_CR : CHUNK_DATA;
+        if (!content(response, data, step, sink, context)) {
             return false;
         }
-        data += step;
-        length -= step;
     }
     return true;
 }
 
+bool response_body(struct response *response, const char *data, size_t length, response_sink *sink,
+                   void *context) {
+    if (response->problem != NULL) {
+        return false;
+    }
+    if (response->place != RESPONSE_BODY) {
+        return wrong(response, "body_before_head");
+    }
+    if (response->chunked) {
+        return chunked_body(response, data, length, sink, context);
+    }
+    if (response->has_length && length > response->length - response->received) {
+        return wrong(response, "bytes_after_response");
+    }
+    return content(response, data, length, sink, context);
+}
+
 bool response_complete(const struct response *response) {
-    if (response->mistake != NULL || response->place != RESPONSE_BODY) {
+    if (response->problem != NULL || response->place != RESPONSE_BODY) {
         return false;
     }
     return response->chunked      ? response->chunk == CHUNK_OVER

@@ -1,8 +1,8 @@
-/* One HTTP response, read strictly from its header lines and the bytes of its body. Whatever a
- * careful server would not send is a mistake, and a response with a mistake proves nothing. Needs
+/* One HTTP response, read strictly from its header lines and the bytes of its body. What a careful
+ * server would not send is a mistake, and a response with a mistake is not trusted. This needs
  * neither libcurl nor Lua. */
-#ifndef HEYMARKET_RESPONSE_H
-#define HEYMARKET_RESPONSE_H
+#ifndef HEYMARKET_RESPONSE_HEAD_H
+#define HEYMARKET_RESPONSE_HEAD_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,7 +35,7 @@ struct response {
 
     enum response_place place;
     int status; /* of the response whose head is being read or was read last; 0 before the first */
-    int version;
+    bool http11;
     bool has_length;
     bool chunked;
     uint64_t length;
@@ -44,7 +44,7 @@ struct response {
     int chunk_digits;
     size_t extensions; /* bytes of all extensions of chunks */
     uint64_t chunk_left;
-    const char *mistake; /* the first one, as a sentence; NULL: none so far */
+    const char *problem; /* code of the first mistake; NULL: none so far */
 };
 
 /* Takes one header line with its line end. False: there is a mistake. */

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define TYPE "heymarket.result"
+
 static void set_string(lua_State *L, const char *name, const char *text, size_t length) {
     lua_pushlstring(L, text != NULL ? text : "", length);
     lua_setfield(L, -2, name);
@@ -23,29 +25,20 @@ static void set_boolean(lua_State *L, const char *name, bool value) {
     lua_setfield(L, -2, name);
 }
 
-/* Keeps a transfer alive while its result is made: that allocates, and a finalizer that runs then
- * may close the pool or take results itself. */
-struct holder {
-    struct transfer *transfer;
-};
-
-int holder_release(lua_State *L) {
-    struct holder *holder = luaL_checkudata(L, 1, HOLDER_TYPE);
-    struct transfer *transfer = holder->transfer;
-    holder->transfer = NULL;
-    if (transfer != NULL) {
-        transfer_release(transfer);
+static void set_error(lua_State *L, const struct transfer *transfer) {
+    set_string(L, "code", transfer->code, strlen(transfer->code));
+    if (transfer->problem != NULL) {
+        set_string(L, "problem", transfer->problem, strlen(transfer->problem));
+    } else {
+        set_string(L, "message", transfer->message, strlen(transfer->message));
     }
-    return 0;
 }
 
 static void push_result(lua_State *L, const struct transfer *transfer) {
-    /* With room for what the caller adds. */
-    lua_createtable(L, 0, 16);
+    lua_createtable(L, 0, 16); /* with room for what the caller adds */
     set_integer(L, "id", transfer->id);
     if (transfer->code != NULL) {
-        set_string(L, "code", transfer->code, strlen(transfer->code));
-        set_string(L, "message", transfer->message, strlen(transfer->message));
+        set_error(L, transfer);
     }
     if (transfer->response.status >= 200) {
         set_integer(L, "status", transfer->response.status);
@@ -62,36 +55,57 @@ static void push_result(lua_State *L, const struct transfer *transfer) {
     set_integer(L, "received", (long long)(transfer->head_received + transfer->body_received));
 }
 
+/* Keeps a transfer alive while its result is made. Making it allocates, and a finalizer that runs
+ * then may close the pool or take results itself. */
+struct holder {
+    struct transfer *transfer;
+};
+
+static int holder_release(lua_State *L) {
+    struct holder *holder = luaL_checkudata(L, 1, TYPE);
+    struct transfer *transfer = holder->transfer;
+    holder->transfer = NULL;
+    if (transfer != NULL) {
+        transfer_release(transfer);
+    }
+    return 0;
+}
+
+/* Pushes the result of the first finished transfer. False where a finalizer took it meanwhile. The
+ * transfer stays in the list until the table is whole, so a memory error of Lua's loses nothing. */
+static bool take_first(lua_State *L, struct pool *pool, struct holder *holder) {
+    struct transfer *transfer = pool->finished.first;
+    transfer->references++;
+    holder->transfer = transfer;
+    push_result(L, transfer);
+    holder->transfer = NULL;
+    bool ours = transfer->linked || !pool->open;
+    if (transfer->linked) {
+        list_remove(&pool->finished, transfer);
+        transfer_release(transfer);
+    }
+    transfer_release(transfer);
+    return ours;
+}
+
 int pool_take(lua_State *L) {
     struct pool *pool = check_pool(L);
     lua_settop(L, 1);
-    if (pool->finished.first == NULL) {
-        lua_pushnil(L);
-        return 1;
+    if (pool->finished.first != NULL) {
+        struct holder *holder = compat_newobject(L, TYPE, sizeof *holder);
+        /* Each time the list may be another one. */
+        while (pool->finished.first != NULL) {
+            lua_settop(L, 2);
+            if (take_first(L, pool, holder)) {
+                return 1;
+            }
+        }
     }
-    struct holder *holder = compat_newobject(L, HOLDER_TYPE, sizeof *holder);
-    for (;;) {
-        /* The list may be another one by now. */
-        struct transfer *transfer = pool->finished.first;
-        if (transfer == NULL) {
-            lua_pushnil(L);
-            return 1;
-        }
-        transfer->references++;
-        holder->transfer = transfer;
-        /* Until the table is whole the transfer stays in the list: a memory error of Lua's then
-         * loses nothing. */
-        push_result(L, transfer);
-        holder->transfer = NULL;
-        bool ours = transfer->linked || !pool->open;
-        if (transfer->linked) {
-            unlink_from(&pool->finished, transfer);
-            transfer_release(transfer);
-        }
-        transfer_release(transfer);
-        if (ours) {
-            return 1;
-        }
-        lua_settop(L, 2); /* a finalizer took this one */
-    }
+    lua_pushnil(L);
+    return 1;
+}
+
+void open_result_type(lua_State *L) {
+    static const luaL_Reg no_methods[] = {{NULL, NULL}};
+    compat_newtype(L, TYPE, no_methods, holder_release);
 }

@@ -1,38 +1,41 @@
-/* SIGPIPE stays away from the process while libcurl writes. */
+/* With CURLOPT_NOSIGNAL libcurl leaves SIGPIPE to its user, and some TLS libraries write without
+ * MSG_NOSIGNAL. Without this guard a lost connection would end the process. */
 #include "pool.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
-void guard_pipe(struct pipe_guard *guard) {
-    sigset_t pipe_only, pending;
-    struct sigaction present;
-    /* Servers such as nginx ignore the signal anyway: nothing to guard against then. */
-    guard->needed = sigaction(SIGPIPE, NULL, &present) != 0 || present.sa_handler != SIG_IGN;
-    if (!guard->needed) {
-        return;
-    }
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    sigemptyset(&pending);
-    sigpending(&pending);
-    guard->pending = sigismember(&pending, SIGPIPE) == 1;
-    pthread_sigmask(SIG_BLOCK, &pipe_only, &guard->former);
+static sigset_t only_sigpipe(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    return set;
 }
 
-void unguard_pipe(const struct pipe_guard *guard) {
+static bool is_pending(void) {
     sigset_t pending;
-    if (!guard->needed) {
-        return;
-    }
     sigemptyset(&pending);
-    if (!guard->pending && sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE) == 1) {
-        sigset_t pipe_only;
-        sigemptyset(&pipe_only);
-        sigaddset(&pipe_only, SIGPIPE);
-        struct timespec at_once = {0, 0};
-        sigtimedwait(&pipe_only, NULL, &at_once);
+    sigpending(&pending);
+    return sigismember(&pending, SIGPIPE) == 1;
+}
+
+void sigpipe_block(struct sigpipe *guard) {
+    struct sigaction present;
+    /* Servers such as nginx ignore the signal: nothing to guard against then. */
+    guard->guarded = sigaction(SIGPIPE, NULL, &present) != 0 || present.sa_handler != SIG_IGN;
+    if (guard->guarded) {
+        sigset_t set = only_sigpipe();
+        guard->pending = is_pending();
+        pthread_sigmask(SIG_BLOCK, &set, &guard->former_mask);
     }
-    pthread_sigmask(SIG_SETMASK, &guard->former, NULL);
+}
+
+void sigpipe_restore(const struct sigpipe *guard) {
+    if (guard->guarded) {
+        if (!guard->pending && is_pending()) {
+            sigset_t set = only_sigpipe();
+            sigtimedwait(&set, NULL, &(struct timespec){0, 0});
+        }
+        pthread_sigmask(SIG_SETMASK, &guard->former_mask, NULL);
+    }
 }

@@ -11,55 +11,56 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void disown_socket(struct pool *pool, int socket) {
-    for (struct owned **place = &pool->sockets; *place != NULL; place = &(*place)->next) {
-        if ((*place)->socket == socket) {
-            struct owned *owned = *place;
-            *place = owned->next;
-            if (owned->user != NULL) {
-                owned->user->socket = -1;
-            }
-            free(owned);
-            return;
+/* Of a TLS record: its type, and the lengths of two kinds of message in TLS 1.3. */
+enum { APPLICATION_DATA = 23, ALERT_LENGTH = 19, KEY_UPDATE_LENGTH = 22 };
+
+static void forget_socket(struct pool *pool, int socket) {
+    struct pool_socket **place = &pool->sockets;
+    while (*place != NULL && (*place)->socket != socket) {
+        place = &(*place)->next;
+    }
+    struct pool_socket *found = *place;
+    if (found != NULL) {
+        *place = found->next;
+        if (found->user != NULL) {
+            found->user->socket = -1;
         }
+        free(found);
     }
 }
 
-curl_socket_t on_open(void *context, curlsocktype purpose, struct curl_sockaddr *address) {
+void forget_sockets(struct pool *pool) {
+    while (pool->sockets != NULL) {
+        forget_socket(pool, pool->sockets->socket);
+    }
+}
+
+curl_socket_t on_open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address) {
     struct pool *pool = context;
-    struct owned *owned = malloc(sizeof *owned);
+    struct pool_socket *made = calloc(1, sizeof *made);
     (void)purpose;
-    if (owned == NULL) {
+    if (made == NULL) {
         return CURL_SOCKET_BAD;
     }
     /* A program that this process starts must not inherit the connection. */
-    owned->socket = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (owned->socket < 0) {
-        free(owned);
+    made->socket = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (made->socket < 0) {
+        free(made);
         return CURL_SOCKET_BAD;
     }
-    /* libcurl does not tell of the end of a socket that never got a connection. */
-    disown_socket(pool, owned->socket);
-    owned->port = 0;
-    owned->user = NULL;
-    owned->next = pool->sockets;
-    pool->sockets = owned;
-    return owned->socket;
+    /* libcurl does not tell when it closes a socket that never got a connection. */
+    forget_socket(pool, made->socket);
+    made->next = pool->sockets;
+    pool->sockets = made;
+    return made->socket;
 }
 
-int on_close(void *context, curl_socket_t socket) {
+int on_close_socket(void *context, curl_socket_t socket) {
     struct pool *pool = context;
-    struct epoll_event none = {0};
-    disown_socket(pool, socket);
+    forget_socket(pool, socket);
     /* Closing alone would leave it in the set where a forked child still holds a copy. */
-    epoll_ctl(pool->epoll, EPOLL_CTL_DEL, socket, &none);
+    epoll_ctl(pool->epoll, EPOLL_CTL_DEL, socket, &(struct epoll_event){0});
     return close(socket);
-}
-
-void disown_all(struct pool *pool) {
-    while (pool->sockets != NULL) {
-        disown_socket(pool, pool->sockets->socket);
-    }
 }
 
 static int port_of(const struct sockaddr_storage *address) {
@@ -79,23 +80,22 @@ static bool has_peer(int socket, int port) {
     return port_of(&address) == port;
 }
 
-/* The socket of the connection between these two ports; NULL where it is not to be found. */
-struct owned *find_socket(struct pool *pool, int local_port, int remote_port) {
-    for (struct owned *owned = pool->sockets; owned != NULL; owned = owned->next) {
+struct pool_socket *find_socket(struct pool *pool, int local_port, int remote_port) {
+    struct pool_socket *each = local_port > 0 ? pool->sockets : NULL;
+    for (; each != NULL; each = each->next) {
         struct sockaddr_storage address;
         socklen_t size = sizeof address;
-        struct sockaddr *any = (struct sockaddr *)&address;
-        if (owned->port == 0 && getsockname(owned->socket, any, &size) == 0) {
-            owned->port = port_of(&address);
+        if (each->port == 0 && getsockname(each->socket, (struct sockaddr *)&address, &size) == 0) {
+            each->port = port_of(&address);
         }
-        if (owned->port == local_port && local_port > 0 && has_peer(owned->socket, remote_port)) {
-            return owned;
+        if (each->port == local_port && has_peer(each->socket, remote_port)) {
+            break;
         }
     }
-    return NULL;
+    return each;
 }
 
-enum waiting look(int socket) {
+enum waiting what_waits(int socket) {
     char byte;
     ssize_t count = recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return count > 0 ? BYTES_WAIT
@@ -104,18 +104,18 @@ enum waiting look(int socket) {
                : NOTHING_WAITS;
 }
 
-/* Does a TLS record wait that can hold bytes of an answer? With TLS 1.3 a record does not show what
- * is in it, but a warning or a change of keys shows by its length. */
-bool record_waits(int socket) {
+/* With TLS 1.3 a record does not show what is in it, but an alert and a change of keys have lengths
+ * of their own. */
+bool tls_record_waits(int socket) {
     unsigned char head[5] = {0};
     ssize_t count = recv(socket, head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
     int length = head[3] << 8 | head[4];
-    return count == sizeof head && head[0] == 23 && length != 19 && length != 22;
+    return count == sizeof head && head[0] == APPLICATION_DATA && length != ALERT_LENGTH &&
+           length != KEY_UPDATE_LENGTH;
 }
 
-/* Decrypted bytes that libcurl has not fetched from its TLS library. Only OpenSSL is asked, for it
- * is the only one whose name for this is known; it is the one that libcurl uses, wherever it lies.
- */
+/* Only OpenSSL is asked: the name of its function is known, and this finds the library that libcurl
+ * uses. */
 static int (*ssl_pending)(const void *ssl);
 
 static void find_ssl_pending(void) {
@@ -126,7 +126,7 @@ static void find_ssl_pending(void) {
     }
 }
 
-bool decrypted_waits(CURL *easy) {
+bool tls_bytes_wait(CURL *easy) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct curl_tlssessioninfo *session = NULL;
     pthread_once(&once, find_ssl_pending);
@@ -145,6 +145,6 @@ bool count_traffic(int socket, struct traffic *traffic) {
     }
     traffic->sent = info.tcpi_bytes_sent;
     traffic->arrived = info.tcpi_bytes_received;
-    traffic->waiting = info.tcpi_notsent_bytes;
+    traffic->unsent = info.tcpi_notsent_bytes;
     return true;
 }

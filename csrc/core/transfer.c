@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,7 +14,6 @@ double monotonic(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* Rounded up: a fraction of a millisecond is still some time. */
 int milliseconds_of(double seconds) {
     if (!(seconds > 0)) {
         return 0;
@@ -25,7 +25,7 @@ int milliseconds_of(double seconds) {
     return whole < seconds * 1000 ? whole + 1 : whole;
 }
 
-void append(struct list *list, struct transfer *transfer) {
+void list_append(struct list *list, struct transfer *transfer) {
     transfer->linked = true;
     transfer->next = NULL;
     transfer->previous = list->last;
@@ -33,32 +33,51 @@ void append(struct list *list, struct transfer *transfer) {
     list->last = transfer;
 }
 
-void unlink_from(struct list *list, struct transfer *transfer) {
+void list_remove(struct list *list, struct transfer *transfer) {
     *(transfer->previous != NULL ? &transfer->previous->next : &list->first) = transfer->next;
     *(transfer->next != NULL ? &transfer->next->previous : &list->last) = transfer->previous;
     transfer->next = transfer->previous = NULL;
     transfer->linked = false;
 }
 
-bool buffer_add(struct buffer *buffer, const char *data, size_t length) {
-    if (length > buffer->capacity - buffer->length) {
-        if (length > SIZE_MAX / 4 || buffer->length > SIZE_MAX / 4) {
-            return false;
-        }
-        size_t capacity = buffer->capacity < 2048 ? 2048 : buffer->capacity * 2;
-        if (capacity < buffer->length + length) {
-            capacity = buffer->length + length;
-        }
-        char *grown = realloc(buffer->data, capacity);
-        if (grown == NULL) {
-            return false;
-        }
-        buffer->data = grown;
+static bool make_room(struct buffer *buffer, size_t length) {
+    if (length <= buffer->capacity - buffer->length) {
+        return true;
+    }
+    if (length > SIZE_MAX / 4 || buffer->length > SIZE_MAX / 4) {
+        return false;
+    }
+    size_t capacity = buffer->capacity < 2048 ? 2048 : buffer->capacity * 2;
+    if (capacity < buffer->length + length) {
+        capacity = buffer->length + length;
+    }
+    char *data = realloc(buffer->data, capacity);
+    if (data != NULL) {
+        buffer->data = data;
         buffer->capacity = capacity;
+    }
+    return data != NULL;
+}
+
+bool buffer_add(struct buffer *buffer, const char *data, size_t length) {
+    if (!make_room(buffer, length)) {
+        return false;
     }
     memcpy(buffer->data + buffer->length, data, length);
     buffer->length += length;
     return true;
+}
+
+struct transfer *new_transfer(struct pool *pool) {
+    struct transfer *transfer = calloc(1, sizeof *transfer);
+    if (transfer != NULL) {
+        transfer->pool = pool;
+        transfer->references = 1;
+        transfer->started = monotonic();
+        transfer->socket = -1;
+        atomic_fetch_add(&core_counts.transfers, 1);
+    }
+    return transfer;
 }
 
 void transfer_release(struct transfer *transfer) {
@@ -75,85 +94,55 @@ void transfer_release(struct transfer *transfer) {
     atomic_fetch_sub(&core_counts.transfers, 1);
 }
 
-void leave_socket(struct pool *pool, struct transfer *transfer) {
-    let_go(transfer);
-    for (struct owned *owned = pool->sockets; owned != NULL; owned = owned->next) {
-        if (owned->user == transfer) {
-            owned->user = NULL;
+bool start_transfer(struct transfer *transfer, struct problem *problem) {
+    transfer->easy = curl_easy_init();
+    CURLcode result =
+        transfer->easy != NULL ? set_options(transfer, transfer->easy) : CURLE_OUT_OF_MEMORY;
+    if (result == CURLE_OK &&
+        curl_multi_add_handle(transfer->pool->multi, transfer->easy) == CURLM_OK) {
+        return true;
+    }
+    curl_easy_cleanup(transfer->easy);
+    transfer->easy = NULL;
+    if (result == CURLE_OK || result == CURLE_OUT_OF_MEMORY) {
+        return fail(problem, "OUT_OF_MEMORY", "out_of_memory");
+    }
+    char text[24];
+    const char *name = curl_name((int)result, text, sizeof text);
+    snprintf(problem->detail, sizeof problem->detail, "%s", curl_easy_strerror(result));
+    return fail(problem, name != text ? name : "FAILED_INIT", NULL);
+}
+
+void leave_socket(struct transfer *transfer) {
+    release_request(transfer);
+    for (struct pool_socket *each = transfer->pool->sockets; each != NULL; each = each->next) {
+        if (each->user == transfer) {
+            each->user = NULL;
         }
     }
     transfer->socket = -1;
 }
 
-/* Gives up what libcurl holds of a transfer; its connection stays in the multi handle. No handle is
- * used again: what libcurl remembers of one answer must not meet the next. */
-void detach(struct pool *pool, struct transfer *transfer) {
-    leave_socket(pool, transfer);
-    curl_multi_remove_handle(pool->multi, transfer->easy);
+void detach_transfer(struct transfer *transfer) {
+    leave_socket(transfer);
+    curl_multi_remove_handle(transfer->pool->multi, transfer->easy);
     curl_easy_cleanup(transfer->easy);
     transfer->easy = NULL;
 }
 
-void finish(struct pool *pool, struct transfer *transfer, CURLcode result) {
-    describe(transfer, result);
-    detach(pool, transfer);
-    unlink_from(&pool->running, transfer);
+void finish_transfer(struct transfer *transfer, CURLcode result) {
+    struct pool *pool = transfer->pool;
+    judge_transfer(transfer, result);
+    detach_transfer(transfer);
+    list_remove(&pool->running, transfer);
     pool->running_count--;
-    append(&pool->finished, transfer);
+    list_append(&pool->finished, transfer);
 }
 
-static char *copy_of(const char *text, size_t length) {
-    char *copy = malloc(length + 1);
-    if (copy != NULL) {
-        memcpy(copy, text, length);
-        copy[length] = '\0';
-    }
-    return copy;
-}
-
-bool copy_request(struct request *request, const struct arguments *given) {
-    request->method = copy_of(given->method, given->method_length);
-    request->url = copy_of(given->url, given->url_length);
-    request->body = given->body != NULL ? copy_of(given->body, given->body_length) : NULL;
-    request->body_length = given->body_length;
-    request->timeout = given->timeout;
-    request->connect_timeout = given->connect_timeout;
-    request->secure = given->secure;
-    return request->method != NULL && request->url != NULL &&
-           (given->body == NULL || request->body != NULL);
-}
-
-/* Makes a handle for the transfer and hands it to libcurl. Where that fails, `easy` is NULL. */
-bool set_going(struct pool *pool, struct transfer *transfer, struct problem *problem) {
-    CURL *easy = curl_easy_init();
-    transfer->easy = easy;
-    if (easy == NULL) {
-        set_problem(problem, "OUT_OF_MEMORY", "not enough memory for a request");
-        return false;
-    }
-    CURLcode result = set_options(easy, pool, transfer);
-    if (result != CURLE_OK) {
-        set_code_problem(problem, result);
-    } else if (curl_multi_add_handle(pool->multi, easy) != CURLM_OK) {
-        set_problem(problem, "OUT_OF_MEMORY", "the request cannot be started");
-    } else {
-        return true;
-    }
-    curl_easy_cleanup(easy);
-    transfer->easy = NULL;
-    return false;
-}
-
-struct transfer *new_transfer(struct pool *pool) {
-    struct transfer *transfer = calloc(1, sizeof *transfer);
-    if (transfer != NULL) {
-        transfer->pool = pool;
-        transfer->references = 1;
-        transfer->started = monotonic();
-        transfer->max_body = pool->max_body;
-        transfer->max_head = pool->max_header;
-        transfer->socket = -1;
-        atomic_fetch_add(&core_counts.transfers, 1);
-    }
-    return transfer;
+void drop_transfer(struct transfer *transfer) {
+    struct pool *pool = transfer->pool;
+    list_remove(&pool->running, transfer);
+    pool->running_count--;
+    detach_transfer(transfer);
+    transfer_release(transfer);
 }

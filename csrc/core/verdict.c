@@ -1,12 +1,12 @@
-/* Whether the answer of a transfer can be trusted. */
+/* Whether the response of a transfer can be trusted. */
 #include "pool.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define ERROR_BODY 2048 /* how much of a body is worth keeping beside an error */
+#define ERROR_BODY 2048 /* bytes of the body that are kept beside an error */
 
-/* libcurl quotes the URL of a proxy that it cannot use, password and all. */
+/* libcurl quotes the URL of a proxy that it cannot use, with the password in it. */
 static void hide_proxy(char *message, size_t size) {
     char *quote = strchr(message, '\'');
     if (quote != NULL && strstr(message, "nsupported proxy") != NULL) {
@@ -14,8 +14,9 @@ static void hide_proxy(char *message, size_t size) {
     }
 }
 
-void say(struct transfer *transfer, const char *message) {
-    snprintf(transfer->message, sizeof transfer->message, "%s", message);
+static CURLcode wrong(struct transfer *transfer, CURLcode result, const char *problem) {
+    transfer->problem = problem;
+    return result;
 }
 
 /* A refusal that came before the whole request was sent, and was read to its end. */
@@ -24,107 +25,100 @@ static bool early_refusal(const struct transfer *transfer) {
            response_complete(&transfer->response);
 }
 
-/* What an error of libcurl means here. */
-static CURLcode judge_error(struct transfer *transfer, CURLcode result) {
-    if (transfer->sent && early_refusal(transfer)) {
-        /* The rest of the request could not be sent any more, which is no news. */
-        return CURLE_OK;
+/* Until version 8 libcurl takes it for the end of a response when its HTTP/2 library gives up a
+ * session in which the peer broke the rules. libcurl closes the connection then. Otherwise it does
+ * so only after the peer has said that it goes away, or has ended the connection. So an empty body
+ * without a length is trusted only where the connection is kept. A body that is not empty shows by
+ * its JSON that it is whole. */
+static bool session_broke(const struct transfer *transfer) {
+    const struct response *response = &transfer->response;
+    return response->http2 && !response->has_length && response->received == 0 && !transfer->kept &&
+           curl_version_info(CURLVERSION_NOW)->version_num < 0x080000;
+}
+
+/* What we have seen ourselves, whatever libcurl says. */
+static CURLcode judge_exchange(struct transfer *transfer) {
+    if (transfer->resent) {
+        return wrong(transfer, CURLE_SEND_ERROR, "request_not_repeated");
+    } else if (transfer->too_early || transfer->stale) {
+        return wrong(transfer, CURLE_WEIRD_SERVER_REPLY, "bytes_before_request");
+    } else if (transfer->too_long) {
+        return wrong(transfer, CURLE_FILESIZE_EXCEEDED, "response_too_long");
+    } else if (transfer->no_memory) {
+        return wrong(transfer, CURLE_OUT_OF_MEMORY, "out_of_memory");
+    } else if (transfer->unasked) {
+        return wrong(transfer, CURLE_WEIRD_SERVER_REPLY, "response_before_request");
+    } else if (transfer->response.problem != NULL) {
+        return wrong(transfer, CURLE_WEIRD_SERVER_REPLY, transfer->response.problem);
+    } else if (transfer->excess) {
+        return wrong(transfer, CURLE_WEIRD_SERVER_REPLY, "bytes_after_response");
     }
-    if (transfer->sent &&
-        (result == CURLE_BAD_FUNCTION_ARGUMENT || result == CURLE_UNSUPPORTED_PROTOCOL)) {
-        /* What libcurl calls an answer that is not HTTP. The names speak of our mistakes before
-         * sending: whoever goes by the name would take it for "never sent". */
+    return CURLE_OK;
+}
+
+/* What an error of libcurl means for a request that was sent. */
+static CURLcode judge_error(const struct transfer *transfer, CURLcode result) {
+    if (early_refusal(transfer)) {
+        return CURLE_OK; /* the server did not want the rest of the request */
+    } else if (result == CURLE_BAD_FUNCTION_ARGUMENT || result == CURLE_UNSUPPORTED_PROTOCOL) {
+        /* libcurl's errors for a response that is not HTTP. Before sending they mean our own
+         * mistakes, so who reads the name would take the request for never sent. */
         return CURLE_WEIRD_SERVER_REPLY;
     }
     return result;
 }
 
-/* Until version 8 libcurl takes it for the end of an answer when its HTTP/2 library gives up a
- * session in which the peer broke the rules. It closes the connection then, which it does otherwise
- * only after the peer has said that it goes away, or has ended the connection. So an empty body
- * without a length needs a better end: any other one shows by its JSON that it is whole. */
-static bool session_broke(const struct transfer *transfer) {
-    const struct response *response = &transfer->response;
-    return response->http2 && !response->has_length && response->received == 0 &&
-           !transfer->good_end && curl_version_info(CURLVERSION_NOW)->version_num < 0x080000;
-}
-
-/* Can the answer be trusted? Gives CURLE_OK, or what is wrong, and says it. */
-static CURLcode judge(struct transfer *transfer, CURLcode result) {
-    const struct response *response = &transfer->response;
-    if (transfer->resent) {
-        say(transfer,
-            "the connection was lost before an answer came; the request was not repeated");
-        return CURLE_SEND_ERROR;
-    }
-    if (transfer->too_early || transfer->stale) {
-        say(transfer, "the server sent something before it got a request");
-        return CURLE_WEIRD_SERVER_REPLY;
-    }
-    if (transfer->too_long) {
-        snprintf(transfer->message, sizeof transfer->message,
-                 "the answer is longer than %.0f bytes of headers or %.0f bytes of body",
-                 (double)transfer->max_head, (double)transfer->max_body);
-        return CURLE_FILESIZE_EXCEEDED;
-    }
-    if (transfer->no_memory) {
-        say(transfer, "not enough memory for the answer");
-        return CURLE_OUT_OF_MEMORY;
-    }
-    if (transfer->unasked) {
-        say(transfer, "an answer came before the request was sent");
-        return CURLE_WEIRD_SERVER_REPLY;
-    }
-    if (response->mistake != NULL) {
-        say(transfer, response->mistake);
-        return CURLE_WEIRD_SERVER_REPLY;
-    }
-    if (transfer->excess) {
-        say(transfer, "more bytes came than the answer announced");
-        return CURLE_WEIRD_SERVER_REPLY;
-    }
-    result = result != CURLE_OK ? judge_error(transfer, result) : result;
-    if (result != CURLE_OK) {
-        return result;
-    }
+/* Is the response whole, where libcurl has found nothing wrong? */
+static CURLcode judge_end(struct transfer *transfer) {
     if (session_broke(transfer)) {
-        say(transfer, "the HTTP/2 session broke before the answer was complete");
-        return CURLE_HTTP2;
-    }
-    if (!response_complete(response)) {
-        say(transfer, "the connection ended before the answer was complete");
-        return CURLE_PARTIAL_FILE;
-    }
-    if (transfer->early && response->status < 300) {
-        /* A refusal may come early; nobody can have accepted what was not sent. */
-        say(transfer, "an answer came before the whole request was sent");
-        return CURLE_SEND_ERROR;
+        return wrong(transfer, CURLE_HTTP2, "http2_session_broke");
+    } else if (!response_complete(&transfer->response)) {
+        return wrong(transfer, CURLE_PARTIAL_FILE, "response_incomplete");
+    } else if (transfer->early && transfer->response.status < 300) {
+        /* A refusal may come early; but nobody can have accepted what was not sent. */
+        return wrong(transfer, CURLE_SEND_ERROR, "response_before_request_end");
     }
     return CURLE_OK;
 }
 
-void describe(struct transfer *transfer, CURLcode result) {
+static double http_version(CURL *easy) {
     long version = 0;
-    curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
-    transfer->version = version == CURL_HTTP_VERSION_1_0   ? 1.0
-                        : version == CURL_HTTP_VERSION_1_1 ? 1.1
-                        : version == CURL_HTTP_VERSION_2_0 ? 2
-                        : version == CURL_HTTP_VERSION_3   ? 3
-                                                           : 0;
+    curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &version);
+    return version == CURL_HTTP_VERSION_1_0   ? 1.0
+           : version == CURL_HTTP_VERSION_1_1 ? 1.1
+           : version == CURL_HTTP_VERSION_2_0 ? 2
+           : version == CURL_HTTP_VERSION_3   ? 3
+                                              : 0;
+}
+
+/* Leaves the words in `message`, or a code of ours in `problem`. */
+static void note_error(struct transfer *transfer, CURLcode result) {
+    if (transfer->problem != NULL) {
+        transfer->message[0] = '\0';
+    } else if (transfer->message[0] == '\0') {
+        snprintf(transfer->message, sizeof transfer->message, "%s", curl_easy_strerror(result));
+    }
+    hide_proxy(transfer->message, sizeof transfer->message);
+    transfer->code = curl_name((int)result, transfer->code_text, sizeof transfer->code_text);
+    if (transfer->body.length > ERROR_BODY) {
+        transfer->body.length = ERROR_BODY;
+    }
+}
+
+void judge_transfer(struct transfer *transfer, CURLcode result) {
+    transfer->version = http_version(transfer->easy);
     transfer->elapsed = monotonic() - transfer->started;
     if (transfer->response.place == RESPONSE_BODY && uploaded_less(transfer)) {
         transfer->early = true;
     }
-    result = judge(transfer, result);
-    if (result == CURLE_OK) {
-        return;
+    CURLcode ours = judge_exchange(transfer);
+    if (ours != CURLE_OK) {
+        result = ours;
+    } else if (result != CURLE_OK && transfer->sent) {
+        result = judge_error(transfer, result);
     }
-    hide_proxy(transfer->message, sizeof transfer->message);
-    if (transfer->message[0] == '\0') {
-        say(transfer, curl_easy_strerror(result));
-    }
-    transfer->code = code_name((int)result, transfer->code_text, sizeof transfer->code_text);
-    if (transfer->body.length > ERROR_BODY) {
-        transfer->body.length = ERROR_BODY;
+    result = result == CURLE_OK ? judge_end(transfer) : result;
+    if (result != CURLE_OK) {
+        note_error(transfer, result);
     }
 }

@@ -15,6 +15,55 @@ local INSTALL_NGINX = "install nginx with its Lua module (Debian: apt-get instal
   .. "OpenResty"
 
 local CATALOGUE = {
+  -- C: what heymarket.core says of URLs, requests and responses ---------------------------------------------------
+
+  bodiless_response_with_body = "a response that has no body announces one",
+  body_before_head = "a body came before the head of the response was complete",
+  bytes_after_response = "more bytes came than the response announced",
+  bytes_before_request = "the server sent something before it got a request",
+  chunk_extension_malformed = "a chunk of the response has a malformed extension",
+  chunk_size_malformed = "a chunk of the response has a malformed size",
+  chunk_too_long = "a chunk of the response is longer than its size",
+  content_encoding_unasked = "the response has a Content-Encoding that was not asked for",
+  header_malformed = "the response has a malformed header line",
+  header_with_line_break = "the header {detail} of the request holds a line break or a NUL byte",
+  header_without_name = 'the header {detail} of the request is not of the form "Name: value"',
+  header_without_value = "the header {detail} of the request has no value",
+  http2_session_broke = "the HTTP/2 session broke before the response was complete",
+  interim_response_with_body = "an interim response announces a body",
+  last_chunk_malformed = "the last chunk of the response is malformed",
+  length_and_transfer_encoding = "the response has both a Content-Length and a Transfer-Encoding",
+  length_malformed = "the Content-Length of the response is malformed",
+  length_missing = "the response does not say where its body ends",
+  length_twice = "the response has two Content-Length headers",
+  line_end_malformed = "a header line of the response does not end with CRLF",
+  method_malformed = "the method is not an HTTP method",
+  out_of_memory = "there is not enough memory",
+  proxy_leaves_machine = "plain http must not go through a proxy on another machine: use https",
+  proxy_scheme_unknown = "a proxy is reached with http, https, socks4 or socks5",
+  request_not_repeated = "the connection was lost before a response came, and the request was not repeated",
+  response_before_request = "a response came before the request was sent",
+  response_before_request_end = "a response came before the whole request was sent",
+  response_incomplete = "the connection ended before the response was complete",
+  response_too_long = "the response is longer than this client takes",
+  status_impossible = "the response has a status that no response to this request can have",
+  status_line_malformed = "the status line of the response is malformed",
+  too_many_files = "too many files are open",
+  trailers = "the response has trailers after its body",
+  transfer_encoding_twice = "the response has two Transfer-Encoding headers",
+  transfer_encoding_unasked = "the response has a Transfer-Encoding that was not asked for",
+  url_leaves_machine = "plain http is for this machine only (localhost, 127.0.0.1 or ::1): the token would cross the "
+    .. "network unprotected; use https://",
+  url_not_https = "only https:// can be used",
+  url_start_malformed = "it does not begin as https://host does",
+  url_unreadable = "libcurl cannot read it: {detail}",
+  url_with_odd_characters = "it holds a blank, a control character, a letter beyond ASCII, a backslash, a query or a "
+    .. "fragment",
+  url_with_password = "it must not hold a user name or a password",
+  url_without_host = "it has no host",
+  url_without_port = "it has no usable port",
+  url_without_scheme = "it has no scheme",
+
   -- Any storey --------------------------------------------------------------------------------------------------
 
   invalid = "{first}[ (and {more} more, see issues)]",
@@ -101,6 +150,7 @@ local CATALOGUE = {
   should_stop_raised = "should_stop raised an error: {raised}",
   stopped_on_request = "stopped on request",
   too_large = "the request is too large for the server[: {words}]",
+  transport_lost_request = "the transport lost the request",
   unauthorized = "the credentials were not accepted: check {option:secret_id}, {option:secret_key} and this machine's "
     .. "clock[: {words}]",
   unexpected_status = "the server responded with status {status}, which this API does not give[: {words}]",

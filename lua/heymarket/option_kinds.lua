@@ -161,8 +161,13 @@ function kinds.shared_dict.check(value)
 end
 
 -- libcurl's parser decides, for it is libcurl that connects. It is loaded only where there is a URL to check.
+-- Returns whether the URL is https and whether it stays on this machine, or nil and what is wrong with it.
 local function check_url(value, purpose)
-  return runtime.native("heymarket.core").check_url(value, purpose)
+  local secure, is_local, detail = runtime.native("heymarket.core").check_url(value, purpose)
+  if secure == nil then
+    return nil, { code = is_local, values = { detail = detail } }
+  end
+  return secure, is_local
 end
 
 kinds.base_url = { type = "string" }
@@ -170,7 +175,7 @@ function kinds.base_url.check(value)
   if type(value) ~= "string" then
     return "option_base_url"
   end
-  local secure, _, problem = check_url(value, "base_url")
+  local secure, problem = check_url(value, "base_url")
   if secure == nil then
     return "option_base_url", { problem = problem }
   end
@@ -182,9 +187,9 @@ function kinds.proxy.check(value, values)
   if code then
     return code
   end
-  local secure, is_local, problem = check_url(value, "proxy")
+  local secure, is_local = check_url(value, "proxy")
   if secure == nil then
-    return "option_proxy", { problem = problem }
+    return "option_proxy", { problem = is_local } -- no answer but what is wrong
   elseif values.base_url and not is_local and not check_url(values.base_url, "base_url") then
     return "option_proxy_leaves_machine" -- plain http is for this machine only
   end

@@ -69,7 +69,7 @@ static void feed(struct reading *reading, const char *data, size_t size, size_t 
     if (reading->body == NULL) {
         reading->body = data;
     }
-    demand(good == (reading->response.mistake == NULL), "a mistake is said at once");
+    demand(good == (reading->response.problem == NULL), "a mistake is said at once");
 }
 
 /* How many header lines of that name the head has, and the value of the last one without blanks

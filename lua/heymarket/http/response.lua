@@ -105,6 +105,9 @@ local function transport_failure(self, result)
   if words == "" or self.redactor:shows_token(words) then
     words = nil
   end
+  if result.problem then
+    words = { code = result.problem, values = { detail = words } }
+  end
   local facts = { code = code, delivered = sent and "maybe" or "no", retryable = true, request_id = self.request_id }
   if code == "OPERATION_TIMEDOUT" then
     return failure.make("timeout", sent and "response_timeout" or "connection_timeout", nil, facts)

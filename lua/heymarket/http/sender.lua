@@ -249,23 +249,24 @@ function Sender:start(next_try, headers, event)
   end
   self:count_try(next_try)
   local transport = self.transport
-  local ok, started, code, message = pcall(transport.start, transport, next_try, self.completions, headers)
+  local ok, started, code, message, problem = pcall(transport.start, transport, next_try, self.completions, headers)
   if not ok then
     -- How much of it was sent is not known. The error ends the call, and this try with it.
     next_try.ended()
-    self:give_up(next_try, text.raised(started))
+    self:give_up(next_try, nil, text.raised(started))
     error(started, 0)
   elseif not started then
     next_try.ended()
-    self:on_result { request = next_try, code = code, message = message, sent = false, elapsed = 0 }
+    self:on_result { request = next_try, code = code, message = message, problem = problem, sent = false, elapsed = 0 }
   end
 end
 
 -- Ends a try that may have been sent and whose result will not come.
-function Sender:give_up(lost, message)
+function Sender:give_up(lost, problem, message)
   self:on_result {
     request = lost,
     code = "ABORTED_BY_CALLBACK",
+    problem = problem,
     message = message,
     sent = true,
     elapsed = self.monotonic() - lost.started,
@@ -280,7 +281,7 @@ function Sender:give_up_lost()
   end
   local lost = closed and self.in_flight:all() or self.in_flight:lost(self.monotonic())
   for _, one in ipairs(lost or {}) do
-    self:give_up(one, closed and "the client was closed" or "the transport lost it")
+    self:give_up(one, closed and "client_closed" or "transport_lost_request")
   end
 end
 

@@ -7,7 +7,7 @@ local core = require "heymarket.core"
 local fifo = require "heymarket.util.fifo"
 local loop = require "heymarket.loop"
 
-local ABORTED, CLOSED = "ABORTED_BY_CALLBACK", "the client was closed"
+local ABORTED = "ABORTED_BY_CALLBACK" -- libcurl's name for it
 
 local Transport = {}
 Transport.__index = Transport
@@ -55,7 +55,8 @@ end
 ---@param headers string[] lines; they hold the token, so they are kept in no table
 ---@return boolean? started
 ---@return string? code libcurl's name of the error
----@return string? message
+---@return string? message a value for the words of `problem`; without one, libcurl's own words
+---@return string? problem a code of heymarket.messages
 function Transport:start(request, completions, headers)
   -- All that has to be allocated is allocated now: once the request is on its way, its result must find its place. A
   -- finalizer that runs meanwhile may close this transport.
@@ -64,16 +65,16 @@ function Transport:start(request, completions, headers)
   local flight = {
     request = request,
     completions = completions,
-    aborted = { request = request, code = ABORTED, message = CLOSED, sent = true, elapsed = 0 },
+    aborted = { request = request, code = ABORTED, sent = true, elapsed = 0 },
   }
   completions:reserve()
   self.flights[id] = flight
   if self.closed then
     forget(self, id, flight)
-    return nil, ABORTED, CLOSED
+    return nil, ABORTED, nil, "client_closed"
   end
   local pool = self.pool
-  local ok, started, code, message = pcall(
+  local ok, started, code, message, problem = pcall(
     pool.start,
     pool,
     request.method,
@@ -91,7 +92,7 @@ function Transport:start(request, completions, headers)
     if not ok then
       error(started, 0)
     end
-    return nil, code, message
+    return nil, code, message, problem
   end
   return true
 end
@@ -159,16 +160,17 @@ function Transport:close()
   end
   self.closed = true
   self.pool:close()
-  self:abandon(CLOSED)
+  self:abandon "client_closed"
 end
 
 --- Tells whoever waits for an answer that it will not come.
----@param message string why
-function Transport:abandon(message)
+---@param problem string? why, a code of heymarket.messages
+---@param message string? why, in words
+function Transport:abandon(problem, message)
   local id, flight = next(self.flights)
   while flight do
     self.flights[id] = nil
-    flight.aborted.message = message
+    flight.aborted.problem, flight.aborted.message = problem, message
     pcall(deliver, flight, flight.aborted) -- everybody is told, whatever one of them does
     id, flight = next(self.flights)
   end

@@ -32,7 +32,7 @@ local function drive(transport)
     if errors == 1 then
       ngx.log(ngx.ERR, "heymarket: ", text.raised(count))
     elseif errors == MAX_ERRORS then
-      return transport:abandon(text.raised(count))
+      return transport:abandon(nil, text.raised(count))
     end
     ngx.sleep(idle < LOOKS_SHORT and LOOK_MIN or LOOK_MAX)
   end

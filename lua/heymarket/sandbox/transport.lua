@@ -104,7 +104,7 @@ end
 --- The sandbox acts on the request now; the answer comes when its time has come.
 function Transport:start(request, completions, lines)
   if self.closed then
-    return nil, "ABORTED_BY_CALLBACK", "the client was closed"
+    return nil, "ABORTED_BY_CALLBACK", nil, "client_closed"
   end
   local headers = {}
   for _, line in ipairs(lines) do
