@@ -29,7 +29,7 @@ build = {
       libraries = { "curl", "sodium" },
     },
     ["heymarket.rows"] = {
-      sources = { "csrc/lua_compat.c", "csrc/rows/contact.c", "csrc/rows/hash.c", "csrc/rows/json_check.c", "csrc/rows/json_string.c", "csrc/rows/module.c" },
+      sources = { "csrc/lua_compat.c", "csrc/rows/characters.c", "csrc/rows/encoder.c", "csrc/rows/hash.c", "csrc/rows/json_check.c", "csrc/rows/json_string.c", "csrc/rows/kinds.c", "csrc/rows/mistake.c", "csrc/rows/module.c", "csrc/rows/phone.c", "csrc/rows/visible.c" },
       libraries = { "sodium" },
     },
     ["heymarket.system"] = {

@@ -8,6 +8,7 @@
  *   ["\u0003"]              for an empty array, which a decoder cannot tell from an empty object
  *
  * lua/heymarket/util/json.lua takes these marks out again. One pass, and no recursion. */
+#include "characters.h"
 #include "rows.h"
 
 #include <sodium.h>
@@ -87,10 +88,10 @@ static bool add(struct json *json, struct bytes *bytes, const void *data, size_t
 
 /* Writes what stands before `from` as it is, then `mark`; the text goes on at `to`. */
 static bool replace(struct json *json, size_t from, size_t to, const char *mark) {
-    bool good = add(json, &json->out, json->text + json->copied, from - json->copied) &&
-                add(json, &json->out, mark, strlen(mark));
+    bool ok = add(json, &json->out, json->text + json->copied, from - json->copied) &&
+              add(json, &json->out, mark, strlen(mark));
     json->copied = to;
-    return good;
+    return ok;
 }
 
 /* The byte at hand; 0 at the end, where no JSON has one. */
@@ -130,19 +131,6 @@ static long read_hex(const struct json *json, size_t at) {
     return code;
 }
 
-static size_t write_utf8(unsigned char *out, long code) {
-    if (code < 0x80) {
-        out[0] = (unsigned char)code;
-        return 1;
-    }
-    size_t length = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    for (size_t i = length - 1; i > 0; i--, code >>= 6) {
-        out[i] = (unsigned char)(0x80 | (code & 0x3F));
-    }
-    out[0] = (unsigned char)((length == 2 ? 0xC0 : length == 3 ? 0xE0 : 0xF0) | code);
-    return length;
-}
-
 /* Reads the escape at hand, whose backslash was seen, as UTF-8. Gives its length, 0 where it is
  * none. */
 static size_t read_escape(struct json *json, unsigned char *out) {
@@ -172,7 +160,7 @@ static size_t read_escape(struct json *json, unsigned char *out) {
         end += 6;
     }
     json->at = end;
-    return write_utf8(out, code);
+    return utf8_write(out, (uint32_t)code);
 }
 
 /* Reads the rest of a string whose quotation mark was read. Its text goes to `into`, if given, as
@@ -209,7 +197,7 @@ static bool read_string(struct json *json, struct bytes *into, bool *escaped, in
         } else if (byte < 0x80) {
             json->at++;
         } else {
-            size_t length = rows_utf8_length(json->text + json->at, json->length - json->at);
+            size_t length = utf8_length(json->text + json->at, json->length - json->at);
             if (length == 0) {
                 return fail(json, "bytes that are not UTF-8");
             }
@@ -482,7 +470,7 @@ static int json_check(lua_State *L) {
     return 3;
 }
 
-void rows_open_json(lua_State *L) {
+void rows_open_json_check(lua_State *L) {
     const luaL_Reg methods[] = {{NULL, NULL}};
     const luaL_Reg functions[] = {{"json_check", json_check}, {NULL, NULL}};
     compat_newtype(L, TYPE, methods, release);

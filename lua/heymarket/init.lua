@@ -23,11 +23,11 @@ local function checked_contact(fields, given)
   else
     country = options.country(given)
   end
-  local body, phone = contact.encode(fields, nil, country, issues)
+  local body = contact.encode(fields, nil, country, issues)
   if #issues > 0 or not body then
     return nil, failure.invalid(issues)
   end
-  return contact.wire(fields, phone)
+  return contact.wire(body)
 end
 
 --- Checks one contact and gives its wire form.

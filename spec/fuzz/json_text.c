@@ -1,4 +1,4 @@
-/* libFuzzer: strings on their way into JSON, and the ordinary contact that holds them.
+/* libFuzzer: strings that are written as JSON, and contacts that hold them.
  *
  * What is written must be the very string when it is read back, by a reader that shares nothing
  * with the writer; and a string is refused exactly where it is not UTF-8. */
@@ -80,11 +80,11 @@ static void check_string(const uint8_t *data, size_t size) {
     /* As large as the writer asks for, so that one byte more is found. */
     char *text = malloc(size + 1), *out = malloc(6 * size + 2);
     uint8_t *back = malloc(size + 1);
-    int holds = 0;
+    int flags = 0;
     size_t invalid = 0;
     demand(text != NULL && out != NULL && back != NULL, "there is memory");
     memcpy(text, data, size);
-    size_t written = rows_write_string(out, text, size, &holds, &invalid);
+    size_t written = json_write_string(out, text, size, &flags, &invalid);
     size_t wrong = first_invalid(data, size);
     demand((written == 0) == (wrong > 0), "a string is refused exactly if it is not UTF-8");
     if (written == 0) {
@@ -101,14 +101,40 @@ static void check_string(const uint8_t *data, size_t size) {
     free(back);
 }
 
+/* The fields of lua/heymarket/contact/fields.lua that the contacts below have. */
+static void push_fields(lua_State *L) {
+    static const struct {
+        const char *name, *kind;
+    } fields[] = {
+        {"phone", "phone"},   {"avatar", "url"},
+        {"custom", "custom"}, {"display_name", "text"},
+        {"email", "email"},   {"first", "text"},
+        {"last", "text"},     {"assignee_id", "user_id"},
+        {"tags", "tag_ids"},  {"is_opted_out", "boolean"},
+    };
+    lua_newtable(L);
+    for (int i = 0; i < (int)(sizeof fields / sizeof fields[0]); i++) {
+        lua_newtable(L);
+        lua_pushstring(L, fields[i].name);
+        lua_setfield(L, -2, "name");
+        lua_pushstring(L, fields[i].kind);
+        lua_setfield(L, -2, "kind");
+        lua_pushinteger(L, 5);
+        lua_setfield(L, -2, "max_items");
+        lua_rawseti(L, -2, i + 1);
+    }
+}
+
 static lua_State *state(void) {
     static lua_State *L;
     if (L == NULL) {
         L = luaL_newstate();
         demand(L != NULL, "there is memory");
         lua_newtable(L);
-        rows_open_contact(L);
-        lua_getfield(L, -1, "contact");
+        rows_open_encoder(L);
+        lua_getfield(L, -1, "encoder");
+        push_fields(L);
+        lua_call(L, 1, 1);
     }
     return L;
 }

@@ -27,16 +27,6 @@ end
 -- Doubles beyond this cannot tell one whole number from the next: 2^53 itself may stand for 2^53 + 1.
 local EXACT = 2 ^ 53
 
---- A string as a JSON string. cjson escapes "/" in one build and not in the other, and passes invalid UTF-8 on; the
---- wire form must do neither.
----@param s string
----@param prefix string? what stands before it
----@return string? written prefix and JSON string; nil when `s` is not well-formed UTF-8
----@return integer what sum of what it holds (ROWS_HAS_… in csrc/rows/rows.h), or where it stops being UTF-8
-function json.string(s, prefix)
-  return quote(s, prefix or "")
-end
-
 --- A whole number as exactly its digits.
 ---@param n any
 ---@return string? digits nil when it is not a whole number, or one that this Lua cannot hold exactly
@@ -153,12 +143,13 @@ json.null = cjson.null
 --- A number that this Lua does not hold as it was written (an integer beyond 2^53, or beyond 64 bits on Lua 5.3 and
 --- later, 1e400) comes as a string with its text. A null in an array is json.null; in an object it is an absent field.
 ---@param s string
+---@param max_values integer? so many values at most; the default bounds the memory for what a server sends
 ---@return boolean ok
 ---@return any value the value (nil for null), or why it is not JSON
 ---@return {depth: integer, values: integer, fractions: table<table, table<any, string>>}? facts how deep it is nested,
 --- how many values it has, and the text of numbers with a point or an exponent, by table and key
-function json.decode(s)
-  local checked, depth, values = rows.json_check(s, MAX_VALUES)
+function json.decode(s, max_values)
+  local checked, depth, values = rows.json_check(s, max_values or MAX_VALUES)
   if not checked then
     return false, format("%s at byte %.0f", depth, values)
   end
@@ -194,7 +185,7 @@ end
 function json.encode(value)
   local kind = type(value)
   if kind == "string" then
-    return (quote(value, "") or quote(gsub(value, "[\128-\255]", "?"), ""))
+    return (quote(value) or quote((gsub(value, "[\128-\255]", "?"))))
   elseif kind == "number" then
     return written_number(value)
   elseif kind == "table" then

@@ -20,48 +20,9 @@ local function as_text(value)
   return ok and type(made) == "string" and made or "a " .. type(value) .. " that cannot be shown"
 end
 
-local function utf8_of(point)
-  if point < 0x80 then
-    return string.char(point)
-  elseif point < 0x800 then
-    return string.char(0xC0 + math.floor(point / 64), 0x80 + point % 64)
-  end
-  return string.char(0xE0 + math.floor(point / 4096), 0x80 + math.floor(point / 64) % 64, 0x80 + point % 64)
-end
-
--- White space beyond ASCII, as Unicode has it.
-local BLANKS = {
-  { 0x85 },
-  { 0xA0 },
-  { 0x1680 },
-  { 0x2000, 0x200A },
-  { 0x2028, 0x2029 },
-  { 0x202F },
-  { 0x205F },
-  { 0x3000 },
-}
--- Characters that take no room: zero width, joiners, marks of direction, the soft hyphen, the byte-order mark.
-local MARKS = {
-  { 0xAD },
-  { 0x61C },
-  { 0x180E },
-  { 0x200B, 0x200F },
-  { 0x202A, 0x202E },
-  { 0x2060, 0x2064 },
-  { 0x2066, 0x206F },
-  { 0xFEFF },
-}
-
 --- Characters beyond ASCII that show nothing: " " for a blank, "" for a mark that takes no room.
 ---@type table<string, string>
-text.unseen = {}
-for instead, ranges in pairs { [" "] = BLANKS, [""] = MARKS } do
-  for _, range in ipairs(ranges) do
-    for point = range[1], range[2] or range[1] do
-      text.unseen[utf8_of(point)] = instead
-    end
-  end
-end
+text.unseen = rows.unseen()
 
 local unseen = text.unseen
 
@@ -171,7 +132,7 @@ end
 function text.character(character)
   if find(character, "^[!-~]$") then
     return '"' .. character .. '"'
-  elseif #character > 4 or not rows.quote(character, "") then
+  elseif #character > 4 or not rows.quote(character) then
     return ("the byte 0x%02X"):format(byte(character))
   end
   local point = ("U+%04X"):format(code_point(character))

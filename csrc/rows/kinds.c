@@ -1,0 +1,524 @@
+/* How a value of each kind is checked and written. */
+#include "characters.h"
+#include "encoding.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PUT(e, literal) encoding_put(e, literal, sizeof(literal) - 1)
+
+/* Takes so many bytes of the output; NULL where there are not enough. */
+static char *take_room(struct encoding *e, size_t length) {
+    size_t start = e->length;
+    e->length += length;
+    return e->length <= e->capacity ? e->out + start : NULL;
+}
+
+void encoding_put(struct encoding *e, const char *text, size_t length) {
+    char *room = take_room(e, length);
+    if (room != NULL) {
+        memcpy(room, text, length);
+    }
+}
+
+static struct mistake *next_mistake(struct encoding *e) {
+    size_t i = e->mistake_count;
+    struct mistake *mistake = i < e->mistake_capacity ? &e->mistakes[i] : &e->spare;
+    mistake->field = e->field;
+    return mistake;
+}
+
+struct mistake *encoding_mistake(struct encoding *e, const char *code) {
+    struct mistake *mistake = mistake_begin(next_mistake(e), code);
+    e->mistake_count++;
+    return mistake;
+}
+
+/* Numbers -------------------------------------------------------------------------------------- */
+
+static void put_whole(struct encoding *e, long long number) {
+    char digits[24];
+    char *first = digits + sizeof digits;
+    unsigned long long left =
+        number < 0 ? 0ULL - (unsigned long long)number : (unsigned long long)number;
+    do {
+        *--first = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (number < 0) {
+        *--first = '-';
+    }
+    encoding_put(e, first, (size_t)(digits + sizeof digits - first));
+}
+
+/* Writes a fraction in the fewest digits that give the same number again. */
+static void put_fraction(struct encoding *e, double number) {
+    char digits[32];
+    for (int precision = 15; precision <= 17; precision++) {
+        snprintf(digits, sizeof digits, "%.*g", precision, number);
+        if (strtod(digits, NULL) == number) {
+            break;
+        }
+    }
+    /* Some locales write a comma for the decimal point. */
+    char *comma = strchr(digits, ',');
+    if (comma != NULL) {
+        *comma = '.';
+    }
+    encoding_put(e, digits, strlen(digits));
+}
+
+/* Reads a value that must be a whole number; where it is none, adds a mistake with one of two codes
+ * and this item. */
+static bool read_whole(struct encoding *e, int index, struct number *number, const char *code,
+                       const char *inexact_code, size_t item) {
+    if (lua_type(e->L, index) == LUA_TNUMBER) {
+        *number = number_at(e->L, index);
+        if (number->is_exact) {
+            return true;
+        } else if (number_is_inexact(number)) {
+            code = inexact_code;
+        }
+    }
+    struct mistake *mistake = encoding_mistake(e, code);
+    if (item > 0) {
+        mistake_number(mistake, "item", item);
+    }
+    if (code != inexact_code) {
+        mistake_given(mistake, e->L, index);
+    }
+    return false;
+}
+
+static void write_user_id(struct encoding *e, int index) {
+    struct number number;
+    if (!read_whole(e, index, &number, "not_integer", "inexact", 0)) {
+        return;
+    } else if (number.whole <= 0 && number.whole != -1) {
+        encoding_mistake(e, "not_user_id");
+    }
+    put_whole(e, number.whole);
+}
+
+/* Text ----------------------------------------------------------------------------------------- */
+
+/* The first character of this sort in well-formed UTF-8; NULL where there is none. */
+static const char *find_character(const char *text, size_t length, bool is_sought(uint32_t),
+                                  size_t *size) {
+    const unsigned char *at = (const unsigned char *)text, *end = at + length;
+    for (; at < end; at += *size) {
+        *size = *at < 0x80 ? 1 : utf8_length(at, (size_t)(end - at));
+        if (is_sought(utf8_point(at, *size))) {
+            return (const char *)at;
+        }
+    }
+    return NULL;
+}
+
+static bool refuse_character(struct encoding *e, const char *code, const char *text, size_t length,
+                             bool is_sought(uint32_t)) {
+    size_t size;
+    const char *found = find_character(text, length, is_sought, &size);
+    if (found != NULL) {
+        mistake_text(encoding_mistake(e, code), "character", found, size);
+    }
+    return found != NULL;
+}
+
+/* Writes a JSON string. Gives 0, or the position from which on it is not UTF-8. */
+static size_t put_string(struct encoding *e, const char *text, size_t length, int *flags) {
+    size_t start = e->length, invalid = 0;
+    if (length > SIZE_MAX / 16) {
+        luaL_error(e->L, "not enough memory");
+    }
+    char *room = take_room(e, 6 * length + 2);
+    *flags = 0;
+    if (room != NULL) {
+        e->length = start + json_write_string(room, text, length, flags, &invalid);
+    }
+    return invalid;
+}
+
+/* Writes a line of text, and gives it; NULL where it is none. */
+static const char *write_text(struct encoding *e, int index, size_t *length, int *flags) {
+    if (lua_type(e->L, index) != LUA_TSTRING) {
+        mistake_given(encoding_mistake(e, "not_string"), e->L, index);
+        return NULL;
+    }
+    const char *text = lua_tolstring(e->L, index, length);
+    size_t invalid = put_string(e, text, *length, flags);
+    if (invalid > 0) {
+        mistake_number(encoding_mistake(e, "not_utf8"), "position", invalid);
+        return NULL;
+    } else if ((*flags & HAS_CONTROL) != 0) {
+        refuse_character(e, "control_character", text, *length, is_control);
+        return NULL;
+    }
+    return text;
+}
+
+static bool is_email(const char *text, size_t length) {
+    const char *at = memchr(text, '@', length);
+    if (at == NULL || at == text) {
+        return false;
+    }
+    const char *domain = at + 1, *end = text + length, *dot = NULL;
+    for (const char *c = domain; c < end; c++) {
+        if (*c == '@') {
+            return false;
+        }
+        dot = *c == '.' ? c : dot;
+    }
+    return dot != NULL && dot > domain && dot + 1 < end && *domain != '.';
+}
+
+static bool is_unseen(uint32_t point) {
+    return is_wide_blank(point) || is_mark(point);
+}
+
+static void write_email(struct encoding *e, int index) {
+    size_t length;
+    int flags;
+    const char *text = write_text(e, index, &length, &flags);
+    if (text != NULL && !refuse_character(e, "unseen_character", text, length, is_unseen) &&
+        (flags != 0 || !is_email(text, length))) {
+        encoding_mistake(e, "not_email");
+    }
+}
+
+static bool is_url(const char *text, size_t length) {
+    static const char http[] = "http";
+    size_t i = 0;
+    for (; i < sizeof http - 1; i++) {
+        if (i >= length || (text[i] | 0x20) != http[i]) {
+            return false;
+        }
+    }
+    i += i < length && (text[i] | 0x20) == 's';
+    return length - i > 3 && memcmp(text + i, "://", 3) == 0 && strchr("/?#", text[i + 3]) == NULL;
+}
+
+static void write_url(struct encoding *e, int index) {
+    size_t length;
+    int flags;
+    const char *text = write_text(e, index, &length, &flags);
+    if (text != NULL && ((flags & HAS_SPACE) != 0 || !is_url(text, length))) {
+        encoding_mistake(e, "not_url");
+    }
+}
+
+static void write_phone(struct encoding *e, int index) {
+    if (!phone_read_value(&e->phone, e->L, index, &e->country, next_mistake(e))) {
+        e->mistake_count++;
+        return;
+    }
+    PUT(e, "\"");
+    encoding_put(e, e->phone.digits, e->phone.length);
+    PUT(e, "\"");
+}
+
+static void write_boolean(struct encoding *e, int index) {
+    if (!lua_isboolean(e->L, index)) {
+        mistake_given(encoding_mistake(e, "not_boolean"), e->L, index);
+    } else if (lua_toboolean(e->L, index)) {
+        PUT(e, "true");
+    } else {
+        PUT(e, "false");
+    }
+}
+
+/* Arrays --------------------------------------------------------------------------------------- */
+
+/* Is the table at this index an array of `*length` items? Tables are read past their metatables. */
+static bool read_length(lua_State *L, int index, size_t *length) {
+    size_t count = 0;
+    *length = compat_rawlen(L, index);
+    for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1), count++) {
+        struct number key = {false, 0, 0};
+        if (lua_type(L, -2) == LUA_TNUMBER) {
+            key = number_at(L, -2);
+        }
+        if (!key.is_exact || key.whole < 1 || (unsigned long long)key.whole > *length) {
+            lua_pop(L, 2);
+            return false;
+        }
+    }
+    return count == *length;
+}
+
+static bool check_array(struct encoding *e, int index, size_t *length, const char *type_code,
+                        const char *array_code) {
+    if (!lua_istable(e->L, index)) {
+        mistake_given(encoding_mistake(e, type_code), e->L, index);
+        return false;
+    } else if (!read_length(e->L, index, length)) {
+        encoding_mistake(e, array_code);
+        return false;
+    }
+    return true;
+}
+
+static void write_integers(struct encoding *e, int index) {
+    size_t length;
+    if (!check_array(e, index, &length, "not_integers", "integers_with_gaps")) {
+        return;
+    }
+    PUT(e, "[");
+    for (size_t i = 1; i <= length; i++, lua_pop(e->L, 1)) {
+        struct number number;
+        lua_rawgeti(e->L, index, (int)i);
+        if (read_whole(e, lua_gettop(e->L), &number, "item_not_integer", "item_inexact", i)) {
+            if (i > 1) {
+                PUT(e, ",");
+            }
+            put_whole(e, number.whole);
+        }
+    }
+    PUT(e, "]");
+}
+
+/* Replaces a tag of the form {tag_id = id} on top of the stack by its id. */
+static bool open_tag(struct encoding *e, size_t item) {
+    lua_State *L = e->L;
+    int tag = lua_gettop(L), id = tag + 1;
+    lua_pushnil(L);
+    for (lua_pushnil(L); lua_next(L, tag) != 0; lua_replace(L, id)) {
+        size_t length = 0;
+        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &length) : "";
+        if (length != sizeof "tag_id" - 1 || memcmp(key, "tag_id", length) != 0) {
+            struct mistake *mistake = encoding_mistake(e, "tag_with_other_key");
+            mistake_key(mistake_number(mistake, "item", item), L, id + 1);
+            lua_settop(L, tag);
+            return false;
+        }
+    }
+    lua_replace(L, tag);
+    return true;
+}
+
+static bool read_tag(struct encoding *e, size_t item, struct number *number) {
+    if (lua_istable(e->L, -1) && !open_tag(e, item)) {
+        return false;
+    } else if (!read_whole(e, lua_gettop(e->L), number, "item_not_id", "item_inexact", item)) {
+        return false;
+    } else if (number->whole <= 0) {
+        mistake_number(encoding_mistake(e, "item_not_positive"), "item", item);
+        return false;
+    }
+    return true;
+}
+
+static void check_tags(struct encoding *e, const long long *ids, size_t count) {
+    if (count > e->max_items) {
+        struct mistake *mistake = encoding_mistake(e, "too_many_tags");
+        mistake_number(mistake_number(mistake, "count", count), "max", e->max_items);
+        return;
+    }
+    for (size_t i = 1; i < count; i++) {
+        size_t j = 0;
+        while (ids[j] != ids[i]) {
+            j++;
+        }
+        if (j < i) {
+            char id[24];
+            int length = snprintf(id, sizeof id, "%lld", ids[i]);
+            mistake_text(encoding_mistake(e, "tag_twice"), "id", id, (size_t)length);
+        }
+    }
+}
+
+static void write_tag_ids(struct encoding *e, int index) {
+    long long ids[MAX_ITEMS];
+    size_t length, mistakes = e->mistake_count;
+    if (!check_array(e, index, &length, "not_tags", "tags_with_gaps")) {
+        return;
+    }
+    PUT(e, "[");
+    for (size_t i = 1; i <= length; i++, lua_pop(e->L, 1)) {
+        struct number number;
+        lua_rawgeti(e->L, index, (int)i);
+        if (read_tag(e, i, &number)) {
+            if (i > 1) {
+                PUT(e, ",");
+            }
+            PUT(e, "{\"tag_id\":");
+            put_whole(e, number.whole);
+            PUT(e, "}");
+            if (i <= MAX_ITEMS) {
+                ids[i - 1] = number.whole;
+            }
+        }
+    }
+    PUT(e, "]");
+    if (e->mistake_count == mistakes) {
+        check_tags(e, ids, length);
+    }
+}
+
+/* Custom fields -------------------------------------------------------------------------------- */
+
+static bool is_id(const char *text, size_t length) {
+    return length > 0 && text[0] != '0' && strspn(text, "0123456789") == length;
+}
+
+static const char *id_of(const struct custom *custom) {
+    return custom->id != NULL ? custom->id : custom->digits;
+}
+
+/* Longer ids are greater, for none has leading zeros. */
+static int compare_customs(const void *a, const void *b) {
+    const struct custom *left = a, *right = b;
+    if (left->id_length != right->id_length) {
+        return left->id_length < right->id_length ? -1 : 1;
+    }
+    return memcmp(id_of(left), id_of(right), left->id_length);
+}
+
+/* Reads the key below the top of the stack. */
+static bool read_id(lua_State *L, struct custom *custom) {
+    if (lua_type(L, -2) == LUA_TSTRING) {
+        custom->id = lua_tolstring(L, -2, &custom->id_length);
+        return is_id(custom->id, custom->id_length);
+    } else if (lua_type(L, -2) != LUA_TNUMBER) {
+        return false;
+    }
+    struct number number = number_at(L, -2);
+    custom->id = NULL;
+    custom->id_length =
+        (size_t)snprintf(custom->digits, sizeof custom->digits, "%lld", number.whole);
+    return number.is_exact && number.whole > 0;
+}
+
+static void read_custom(lua_State *L, struct custom *custom) {
+    custom->type = lua_type(L, -1);
+    if (custom->type == LUA_TSTRING) {
+        custom->text = lua_tolstring(L, -1, &custom->length);
+    } else if (custom->type == LUA_TNUMBER) {
+        custom->number = number_at(L, -1);
+    } else {
+        custom->truth = lua_toboolean(L, -1) != 0;
+        custom->text = luaL_typename(L, -1);
+    }
+}
+
+/* Reads all custom fields with a proper id, sorted by it. Gives their number. */
+static size_t read_customs(struct encoding *e, int index) {
+    lua_State *L = e->L;
+    struct custom spare;
+    size_t count = 0;
+    for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
+        struct custom *custom = count < e->custom_capacity ? &e->customs[count] : &spare;
+        if (read_id(L, custom)) {
+            read_custom(L, custom);
+            count++;
+        } else {
+            mistake_key(encoding_mistake(e, "custom_bad_key"), L, lua_gettop(L) - 1);
+        }
+    }
+    e->max_customs = count > e->max_customs ? count : e->max_customs;
+    if (count > 1 && count <= e->custom_capacity) {
+        qsort(e->customs, count, sizeof *e->customs, compare_customs);
+    }
+    return count;
+}
+
+static struct mistake *refuse_custom(struct encoding *e, const char *code,
+                                     const struct custom *custom) {
+    return mistake_text(encoding_mistake(e, code), "id", id_of(custom), custom->id_length);
+}
+
+/* Unlike a name, the text of a custom field may hold line breaks. */
+static void write_custom_value(struct encoding *e, const struct custom *custom) {
+    size_t invalid;
+    int flags;
+    if (custom->type == LUA_TSTRING) {
+        invalid = put_string(e, custom->text, custom->length, &flags);
+        if (invalid > 0) {
+            mistake_number(refuse_custom(e, "custom_not_utf8", custom), "position", invalid);
+        }
+    } else if (custom->type == LUA_TBOOLEAN && custom->truth) {
+        PUT(e, "true");
+    } else if (custom->type == LUA_TBOOLEAN) {
+        PUT(e, "false");
+    } else if (custom->type != LUA_TNUMBER) {
+        struct mistake *mistake = refuse_custom(e, "custom_bad_type", custom);
+        mistake_text(mistake, "type", custom->text, strlen(custom->text));
+    } else if (custom->number.is_exact) {
+        put_whole(e, custom->number.whole);
+    } else if (number_is_inexact(&custom->number)) {
+        refuse_custom(e, "custom_inexact", custom);
+    } else if (!isfinite(custom->number.value)) {
+        refuse_custom(e, "custom_not_finite", custom);
+    } else {
+        put_fraction(e, custom->number.value);
+    }
+}
+
+static void write_customs(struct encoding *e, int index) {
+    if (!lua_istable(e->L, index)) {
+        mistake_given(encoding_mistake(e, "not_custom"), e->L, index);
+        return;
+    }
+    size_t count = read_customs(e, index);
+    count = count <= e->custom_capacity ? count : 0;
+    PUT(e, "{");
+    for (size_t i = 0; i < count; i++) {
+        const struct custom *custom = &e->customs[i];
+        if (i > 0) {
+            PUT(e, ",");
+        }
+        if (i > 0 && compare_customs(custom - 1, custom) == 0) {
+            refuse_custom(e, "custom_twice", custom);
+        }
+        PUT(e, "\"");
+        encoding_put(e, id_of(custom), custom->id_length);
+        PUT(e, "\":");
+        write_custom_value(e, custom);
+    }
+    PUT(e, "}");
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+
+bool kind_is_blank(lua_State *L, enum kind kind, int index) {
+    size_t length = 1;
+    if ((kind == TEXT || kind == EMAIL) && lua_type(L, index) == LUA_TSTRING) {
+        lua_tolstring(L, index, &length);
+    }
+    return length == 0;
+}
+
+void kind_write(struct encoding *e, enum kind kind, int index) {
+    size_t length;
+    int flags;
+    switch (kind) {
+    case PHONE:
+        write_phone(e, index);
+        break;
+    case TEXT:
+        write_text(e, index, &length, &flags);
+        break;
+    case EMAIL:
+        write_email(e, index);
+        break;
+    case URL:
+        write_url(e, index);
+        break;
+    case USER_ID:
+        write_user_id(e, index);
+        break;
+    case TAG_IDS:
+        write_tag_ids(e, index);
+        break;
+    case CUSTOM:
+        write_customs(e, index);
+        break;
+    case BOOLEAN:
+        write_boolean(e, index);
+        break;
+    default:
+        write_integers(e, index);
+    }
+}
