@@ -315,7 +315,18 @@ local CATALOGUE = {
 
   -- Bulk --------------------------------------------------------------------------------------------------------
 
+  before_that = "{first}; before that: {before}",
+  contact_raised = "cannot be read: {raised}",
+  hole_in_array = "is missing: the array has a hole",
+  hook_raised = "{hook} raised an error: {raised}",
   max_failures = "stopped after {count} contacts that were not accepted ({option:max_failures})",
+  not_an_array = "is not the number of a contact: expected an array of contacts, so wrap a single one as "
+    .. "{ {phone = …} }",
+  not_sent_with_invalid = "not sent, because another contact or an option is invalid: see the issues of the call's "
+    .. "failure",
+  refused_alike = "stopped: {count} requests in a row were refused alike and none was accepted, so the fault is most "
+    .. "likely not the contacts'; the last: {last}",
+  source_failed = "reading the contacts failed: {raised}",
 
   -- Client ------------------------------------------------------------------------------------------------------
 

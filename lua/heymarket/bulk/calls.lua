@@ -86,10 +86,6 @@ local function run(call, sender, input, counter, entries)
   return running:run()
 end
 
-local function never()
-  return false
-end
-
 -- Adds the mistakes of an entry to those of its call.
 local function add_issues(issues, entry)
   local problem = entry.problem
@@ -108,7 +104,7 @@ end
 
 -- Reads and checks all contacts. Returns their entries, valid or not, and all mistakes.
 local function check_all(call, contacts)
-  local input, problem = source.new(contacts, call.default_country, never)
+  local input, problem = source.of_array(contacts, call.default_country)
   if not input then
     return {}, problem.issues
   end
@@ -128,7 +124,7 @@ end
 -- The report of a call that was refused before anything was sent.
 local function refused_report(entries)
   local counter, items = report.new(math.huge), {}
-  local unsent = failure.new("stopped", "not sent, because the call was refused: see the issues of its failure")
+  local unsent = failure.make("stopped", "not_sent_with_invalid")
   for i, entry in ipairs(entries) do
     items[i] = { outcome = entry.problem and "invalid" or "unsent", failure = entry.problem or unsent }
   end
@@ -215,8 +211,7 @@ local function complete_journal(call, stopped)
     return stopped
   end
   -- Whoever went on with this journal would send contacts again, so this is said first.
-  local message = stopped and unwritten.message .. "; before that: " .. stopped.message
-  return failure.with(unwritten, { message = message })
+  return stopped and failure.reworded(unwritten, "before_that", { first = unwritten, before = stopped }) or unwritten
 end
 
 --- Runs import.

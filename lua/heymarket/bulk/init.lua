@@ -310,7 +310,7 @@ function Bulk:check(ok, problem)
 end
 
 function Bulk:stop_for_hook(name, raised)
-  self.sender:stop(failure.new("stopped", name .. " raised an error: " .. text.raised(raised)))
+  self.sender:stop(failure.make("stopped", "hook_raised", { hook = name, raised = text.raised(raised) }))
 end
 
 function Bulk:stop_for_failures(count)
@@ -320,11 +320,7 @@ end
 -- The server refuses whatever is sent. `refusals` is set where it took so many requests to know that.
 function Bulk:stop_for_refusal(problem, refusals)
   if refusals then
-    local message = (
-      "stopped: %d requests in a row were refused alike and none was accepted, so the fault is most likely "
-      .. "not the contacts'; the last: %s"
-    ):format(refusals, problem.message)
-    problem = failure.with(problem, { message = message })
+    problem = failure.reworded(problem, "refused_alike", { count = refusals, last = problem })
   end
   self.sender:stop(problem)
 end

@@ -131,7 +131,8 @@ end
 ---@param read fun(count: integer): heymarket.Entry[] gives at most so many more entries; none where none can be had now
 ---@return heymarket.Entry[] entries empty where nothing may go now
 function Order:next_batch(size, max_bytes, read)
-  local batch = { entries = {}, left_over = {}, bytes = 2, size = size, max_bytes = max_bytes }
+  -- Two brackets, and a comma before each entry but the first.
+  local batch = { entries = {}, left_over = {}, bytes = 1, size = size, max_bytes = max_bytes }
   local waiting = self.runnable:length()
   while waiting > 0 and missing(batch) > 0 do
     fill(batch, { self.runnable:shift() })

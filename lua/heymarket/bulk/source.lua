@@ -42,15 +42,6 @@ local function array_size(contacts)
   return size
 end
 
-local function not_an_array(key)
-  return failure.invalid {
-    {
-      field = text.shown(key),
-      message = "stands where a list of contacts belongs: put the contact into braces, { { phone = … } }",
-    },
-  }
-end
-
 local function array_reader(contacts, size)
   local i = 0
   return function()
@@ -58,40 +49,10 @@ local function array_reader(contacts, size)
     if i > size then
       return nil
     elseif contacts[i] == nil then
-      return failure.invalid { { index = i, message = "is missing: the list has a hole" } }, i
+      return failure.invalid { { index = i, code = "hole_in_array" } }, i
     end
     return contacts[i], i
   end
-end
-
---- Makes a source of what `import` or `create_contacts` was given.
----@param given table|function an array of contacts, or a function (or callable object) that gives contact, position,
---- row
----@param default_country string|boolean|nil see contact.phone
----@param is_stopped fun(): boolean has the call stopped? Then a function is not called any more
----@return table? source
----@return heymarket.Failure? problem where it is neither
-function source.new(given, default_country, is_stopped)
-  local read, size = given, nil
-  if not options.is_function(given) then
-    local odd
-    size, odd = array_size(given)
-    if not size then
-      return nil, not_an_array(odd)
-    end
-    read = array_reader(given, size)
-  end
-  return setmetatable({
-    read = read,
-    size = size, -- number of contacts, where all are at hand
-    default_country = default_country,
-    is_stopped = is_stopped,
-    index = 0, -- of the last contact that was read
-    issues = {}, -- of the contact that is being checked
-    stage = nil, -- "read" or "check" while code of the user may be running, for the case that it raises
-    has_ended = false,
-    raised = nil, -- what the next `take` raises, because entries came before it
-  }, Source)
 end
 
 --- Are all contacts at hand? Then each has an outcome, also where the call stops before it comes to them.
@@ -175,7 +136,7 @@ local function unreadable(why)
   if failure.is(why) then
     return why
   end
-  return failure.new("source", "reading the contacts failed: " .. text.raised(why))
+  return failure.make("source", "source_failed", { raised = text.raised(why) })
 end
 
 -- What was raised while a batch was filled. Where a contact's own metamethods raised, only that contact is invalid.
@@ -193,7 +154,8 @@ local function judge(self, entries, raised)
     return raised
   end
   self.issues = {}
-  entry.problem = failure.invalid { { index = entry.index, message = "cannot be read: " .. text.raised(raised) } }
+  local values = { raised = text.raised(raised) }
+  entry.problem = failure.invalid { { index = entry.index, code = "contact_raised", values = values } }
 end
 
 --- Gives the next entries. An entry with a `problem` is the last of its batch.
@@ -215,6 +177,37 @@ function Source:take(n)
   return entries
 end
 
+-- A source that makes entries itself, a batch at a time, and knows what they stand for, as heymarket.csv.open gives.
+local Batches = setmetatable({}, { __index = Source })
+Batches.__index = Batches
+
+-- Has an object these methods? Asked without running code of the user.
+local function gives_batches(given)
+  local meta = getmetatable(given)
+  local methods = type(meta) == "table" and rawget(meta, "__index")
+  return type(methods) == "table" and rawget(methods, "take") ~= nil and rawget(methods, "contact_of") ~= nil
+end
+
+--- See Source:take.
+function Batches:take(n)
+  if self.has_ended or self.is_stopped() then
+    return {}
+  end
+  local ok, entries = pcall(self.read.take, self.read, n, self.default_country, self.index)
+  if not ok then
+    self.has_ended = true
+    error(failure.is_of_memory(entries) and entries or unreadable(entries), 0)
+  end
+  self.has_ended = entries[1] == nil
+  self.index = self.index + #entries
+  return entries
+end
+
+--- See Source.contact_of.
+function Batches:contact_of(entry)
+  return self.read:contact_of(entry)
+end
+
 -- Entries that were checked already, as a source.
 local Checked = setmetatable({}, { __index = Source })
 Checked.__index = Checked
@@ -234,6 +227,50 @@ function Checked:take(n)
   end
   self.index = before + #entries
   return entries
+end
+
+-- Makes a source. `size` is the number of contacts, where all are at hand.
+local function make(methods, read, size, default_country, is_stopped)
+  return setmetatable({
+    read = read,
+    size = size,
+    default_country = default_country,
+    is_stopped = is_stopped,
+    index = 0, -- of the last contact that was read
+    issues = {}, -- of the contact that is being checked
+    stage = nil, -- "read" or "check" while code of the user may be running, for the case that it raises
+    has_ended = false,
+    raised = nil, -- what the next `take` raises, because entries came before it
+  }, methods)
+end
+
+--- Makes a source of an array of contacts.
+---@param contacts table
+---@param default_country string|boolean|nil see contact.phone
+---@return table? source
+---@return heymarket.Failure? problem where it is no array
+function source.of_array(contacts, default_country)
+  local size, odd = array_size(contacts)
+  if not size then
+    return nil, failure.invalid { { field = text.shown(odd), code = "not_an_array" } }
+  end
+  return make(Source, array_reader(contacts, size), size, default_country)
+end
+
+--- Makes a source of what `import` was given.
+---@param given table|function an array of contacts, a function (or callable object) that gives contact, position, row,
+--- or an object with the methods `take` and `contact_of`
+---@param default_country string|boolean|nil see contact.phone
+---@param is_stopped fun(): boolean has the call stopped? Then nothing more is read, except from an array
+---@return table? source
+---@return heymarket.Failure? problem where it is none of these
+function source.new(given, default_country, is_stopped)
+  if gives_batches(given) then
+    return make(Batches, given, nil, default_country, is_stopped)
+  elseif options.is_function(given) then
+    return make(Source, given, nil, default_country, is_stopped)
+  end
+  return source.of_array(given, default_country)
 end
 
 return source
