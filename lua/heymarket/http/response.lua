@@ -242,12 +242,8 @@ local function request_id(header, redactor)
   return id and not redactor:shows_token(id) and id:sub(1, MAX_ID) or nil
 end
 
---- Reads what came of one try of a request.
----@param result table what the transport gave
----@param sent table `token` and `body` that were sent, `now` Unix time
----@return heymarket.Response
----@return heymarket.Failure? problem nil where the response is a 200 that may be read by its endpoint
-function response.read(result, sent)
+-- Reads what came of one try. Returns a response, and a failure unless it is a 200 that its endpoint may read.
+local function read(result, sent)
   local header, redactor = header_reader(result.headers or ""), redact.new(sent.token, sent.body)
   local self = setmetatable({
     status = result.status,
@@ -268,6 +264,25 @@ function response.read(result, sent)
     return self, self:unexpected "response_is_page"
   end
   return self
+end
+
+--- Reads what came of one try of a request, and has its endpoint read the response.
+---@param result table what the transport gave
+---@param endpoint heymarket.Endpoint
+---@param sent table `token` and `body` that were sent, `now` Unix time
+---@return any value what the endpoint has read; nil where there is a failure
+---@return heymarket.Failure? problem
+---@return heymarket.Response
+function response.value_of(result, endpoint, sent)
+  local self, problem = read(result, sent)
+  if problem then
+    return nil, problem, self
+  end
+  local value, code, values = endpoint.read(self)
+  if value == nil then
+    problem = self:unexpected(code, values)
+  end
+  return value, problem, self
 end
 
 return response

@@ -19,17 +19,6 @@ Sender.__index = Sender
 
 local LONGEST_WAIT = 1 -- seconds; then `should_stop` is asked again
 
----@class heymarket.Request
----@field endpoint heymarket.Endpoint
----@field query string? after the path
----@field body string?
----@field items integer contacts in it
----@field url string? of the last try
----@field attempts integer tries made
----@field possibly_sent boolean? an earlier try may have been acted upon
----@field failure heymarket.Failure? of the last try; nil while one is in flight
----@field due number monotonic time from which the next try may start
-
 ---@class heymarket.Sender.Dependencies
 ---@field tokens table see http/token.lua
 ---@field pacer table see http/pacer.lua
@@ -141,7 +130,6 @@ function Sender:emit_retry(request, problem, delay)
   self:emit(event)
 end
 
--- What retry.decide needs to know of a request.
 function Sender:retry_state(request)
   return {
     attempts = request.attempts,
@@ -181,19 +169,6 @@ function Sender:on_failure(request, problem, started)
   end
 end
 
--- Reads a response, and has its endpoint read it. Returns the value, or nil and the failure.
-local function read(result, endpoint, sent)
-  local answered, problem = response.read(result, sent)
-  if problem then
-    return nil, problem, answered
-  end
-  local value, code, values = endpoint.read(answered)
-  if value == nil then
-    problem = answered:unexpected(code, values)
-  end
-  return value, problem, answered
-end
-
 -- A try has ended.
 function Sender:on_result(result)
   local tried = result.request
@@ -202,20 +177,20 @@ function Sender:on_result(result)
   end
   local request, token = tried.request, self.tokens:of(tried)
   local sent = { token = token, body = request.body, now = self.time() }
-  local value, problem, answered = read(result, request.endpoint, sent)
+  local value, problem, answered = response.value_of(result, request.endpoint, sent)
   local event = events.of(request, "response")
   event.status, event.elapsed, event.failure = result.status, result.elapsed, problem
   event.request_id = answered.request_id
   self:emit(event)
-  if not problem then
-    self.consecutive_failures = 0
-    self.pacer:on_success(tried.started)
-    self:finish(request, value)
-    return
-  elseif problem.kind == "unauthorized" then
-    self.tokens:refuse(token, answered.date)
+  if problem then
+    if problem.kind == "unauthorized" then
+      self.tokens:refuse(token, answered.date)
+    end
+    return self:on_failure(request, problem, tried.started)
   end
-  self:on_failure(request, problem, tried.started)
+  self.consecutive_failures = 0
+  self.pacer:on_success(tried.started)
+  self:finish(request, value)
 end
 
 -- The next try of a request, its headers, and its event.
@@ -382,13 +357,8 @@ function Sender:turn()
   return soonest
 end
 
----@class heymarket.Outcome
----@field request heymarket.Request
----@field value any what the endpoint has read; nil where there is a failure, and where the request was never sent
----@field failure heymarket.Failure? nil where the call stopped before the request was sent
-
---- Gives a request back that has its outcome, without waiting.
----@return heymarket.Outcome? outcome nil when there is none yet; `pending` is 0 where none is left
+--- Gives a request back that has its outcome, without waiting. See `next`.
+---@return table? outcome nil when there is none yet; `pending` is 0 where none is left
 function Sender:poll()
   self:turn()
   if self.ended:length() == 0 and self.in_flight:count() > 0 then
@@ -398,8 +368,9 @@ function Sender:poll()
   return self.ended:shift()
 end
 
---- Waits until a request has its outcome and gives it back.
----@return heymarket.Outcome? outcome nil when none is left
+--- Waits until a request has its outcome and gives it back. Where the call stopped before it was sent, it has neither
+--- value nor failure.
+---@return {request: heymarket.Request, value: any, failure: heymarket.Failure?}? outcome nil when none is left
 function Sender:next()
   while true do
     local soonest = self:turn()

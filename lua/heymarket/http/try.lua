@@ -4,6 +4,17 @@ local try = {}
 local Tries = {}
 Tries.__index = Tries
 
+---@class heymarket.Request
+---@field endpoint heymarket.Endpoint
+---@field query string? after the path
+---@field body string?
+---@field items integer contacts in it
+---@field url string? of the last try
+---@field attempts integer tries made
+---@field possibly_sent boolean? an earlier try may have been acted upon
+---@field failure heymarket.Failure? of the last try; nil while one is in flight
+---@field due number monotonic time from which the next try may start
+
 ---@class heymarket.Try what a transport is given, and gives back in its result
 ---@field request heymarket.Request
 ---@field method string
