@@ -208,18 +208,18 @@ local function each_transport(body)
 end
 
 each_transport(function(scheme, at)
-  describe("over " .. scheme .. ", a request that never gets its answer", function()
+  describe("over " .. scheme .. ", a request whose response is lost", function()
     for _, row in ipairs(FAULTS) do
       local name, wanted = row[1], row[2]
 
-      it("is unknown: " .. name, function()
+      it("makes its contacts unknown: " .. name, function()
         at():default { fault = name, process = "all" }
         local made = check_lasting(at(), wanted, timeouts(row))
         assert.are.equal(row.status, made.items[1].failure.status)
       end)
 
       if not row.unread then
-        it("is unknown where the server did nothing, too: " .. name, function()
+        it("makes its contacts unknown where the server did nothing: " .. name, function()
           at():default { fault = name, process = "none" }
           local made = check_lasting(at(), wanted, timeouts(row))
           assert.are.equal(row.status, made.items[1].failure.status)
@@ -232,7 +232,7 @@ each_transport(function(scheme, at)
     for _, row in ipairs(FAULTS) do
       local name = row[1]
 
-      it(name .. " tells what came of the first", function()
+      it(name .. " tells whether the first one was processed", function()
         local client = client_of(at().url, timeouts(row))
         local contacts = contacts_of(3)
         at():script { { fault = name, process = "all" } }
@@ -250,7 +250,7 @@ each_transport(function(scheme, at)
         end
       end)
 
-      it(name .. " that did nothing gets the contacts accepted", function()
+      it(name .. " without any effect gets the contacts accepted", function()
         local client = client_of(at().url, timeouts(row))
         local contacts = contacts_of(3)
         at():script { { fault = name, process = "none" } }
@@ -275,7 +275,7 @@ each_transport(function(scheme, at)
         witness.compare(contacts, report, ledger, before)
       end)
 
-      it(name .. " overwrites where that is asked for", function()
+      it(name .. " overwrites where overwrite is set", function()
         local client = client_of(at().url, timeouts(row))
         local contacts = contacts_of(2)
         at():script { { fault = name, process = "all" } }
@@ -286,7 +286,7 @@ each_transport(function(scheme, at)
     end
   end)
 
-  describe("over " .. scheme .. ", an unusual answer that is whole", function()
+  describe("over " .. scheme .. ", an unusual response that is whole", function()
     for _, step in ipairs {
       { fault = "continue_first" },
       { chunked = true },
@@ -314,8 +314,8 @@ each_transport(function(scheme, at)
     end
   end)
 
-  describe("over " .. scheme .. ", a kept connection that ends without an answer", function()
-    it("is tried again by us, never by libcurl in silence", function()
+  describe("over " .. scheme .. ", a kept connection that ends without a response", function()
+    it("is tried again by the sender, never by libcurl alone", function()
       local client = client_of(at().url)
       at():script { { fault = "keepalive_close" } }
       local contacts = contacts_of(4)
@@ -329,7 +329,7 @@ each_transport(function(scheme, at)
       assert.are.equal("close_after_read", ledger.requests[2].step.fault)
     end)
 
-    it("leaves doubt where it was the last try", function()
+    it("leaves contacts unknown where it was the last try", function()
       local client = client_of(at().url)
       at():script { { fault = "keepalive_close" } }
       local contacts = contacts_of(2)
@@ -356,7 +356,7 @@ describe("a connection that dies before its request", function()
       return made
     end
 
-    it("leaves doubt over http, where the request was written: " .. name, function()
+    it("leaves contacts unknown over http, where the request was written: " .. name, function()
       plain:connection_script(steps(2))
       -- A reset may also come in the middle of connecting. Then nothing was written, and that is known.
       local client = client_of(plain.url, timeouts(row))
@@ -378,7 +378,7 @@ describe("a connection that dies before its request", function()
       assert.are.equal(0, #plain:ledger().requests)
     end)
 
-    it("leaves none over https, where the handshake comes first: " .. name, function()
+    it("leaves contacts failed over https, where the handshake comes first: " .. name, function()
       secure:connection_script(steps(2))
       local wanted = network(set("SSL_CONNECT_ERROR", "RECV_ERROR", "SEND_ERROR", "COULDNT_CONNECT"), NO)
       if row.stalls then
@@ -459,7 +459,7 @@ describe("a server that cannot be reached", function()
     assert(ok, problem)
   end)
 
-  it("has a certificate that nobody vouches for", function()
+  it("has a certificate of an unknown authority", function()
     local wanted = network(set "PEER_FAILED_VERIFICATION", { delivered = "no", retryable = false })
     check(secure.url, wanted, { ca_file = "/etc/ssl/certs/ca-certificates.crt" })
     assert.are.equal(0, #secure:ledger().requests)
@@ -480,13 +480,13 @@ describe("a server that cannot be reached", function()
     end
   end)
 
-  it("stands behind a proxy that is gone", function()
+  it("is behind a proxy that is not running", function()
     local gone = server.start()
     gone:stop()
     check("https://api.heymarket.com", network(set "COULDNT_CONNECT", NO), { proxy = gone.url })
   end)
 
-  it("stands behind a proxy that refuses to connect", function()
+  it("is behind a proxy that refuses to connect", function()
     local contacts = contacts_of(2)
     local client = client_of("https://api.heymarket.com", { proxy = plain.url })
     local report, failure = client:create_contacts(contacts, { max_attempts = 1 })
@@ -501,7 +501,7 @@ describe("a server that cannot be reached", function()
   end)
 end)
 
-describe("an answer that breaks off", function()
+describe("a response that breaks off", function()
   -- Large enough that the upload and the answer do not fit into any buffer on the way.
   local function large(count)
     local made = contacts_of(count)
@@ -521,7 +521,7 @@ describe("an answer that breaks off", function()
     { "chunked_truncated", network(set("RECV_ERROR", "PARTIAL_FILE"), MAYBE), listed = true },
     { "wrong_length_short", strange "WEIRD_SERVER_REPLY", listed = true },
   } do
-    it("takes nothing for granted with large bodies: " .. row[1], function()
+    it("leaves contacts unknown with large bodies: " .. row[1], function()
       for _, at in ipairs { plain, secure } do
         local contacts = large(8)
         local client = client_of(at.url, { timeout = PATIENCE })
@@ -564,7 +564,7 @@ describe("an answer that breaks off", function()
     check_failure(strange "WEIRD_SERVER_REPLY", failure, 2)
   end)
 
-  it("is not taken for an empty one over https either", function()
+  it("is not taken for an empty one over https", function()
     local client = client_of(secure.url)
     secure:default {
       fault = "close_delimited",
@@ -586,7 +586,7 @@ describe("a status", function()
 
   for _, status in ipairs(order) do
     local wanted = STATUSES[status]
-    it("is what it says: " .. status, function()
+    it("gives its kind of failure: " .. status, function()
       plain:default { status = status }
       local made = check_lasting(plain, wanted)
       local ledger = plain:ledger()
@@ -594,7 +594,7 @@ describe("a status", function()
     end)
 
     if wanted.delivered == "maybe" then
-      it("may come after the work was done: " .. status, function()
+      it("leaves contacts unknown that the server has processed: " .. status, function()
         plain:default { status = status, process = "all" }
         check_lasting(plain, wanted)
       end)
@@ -614,7 +614,7 @@ describe("a status", function()
     end
   end
 
-  it("of a refusal leaves no doubt about a listed contact: 429, then 200", function()
+  it("that is a refusal makes no listed contact ambiguous: 429, then 200", function()
     local contacts = contacts_of(2)
     local client = client_of(plain.url)
     assert(client:create_contacts(contacts))
@@ -627,7 +627,7 @@ describe("a status", function()
     end
   end)
 
-  it("of a refusal does not lift the doubt of an earlier try", function()
+  it("that is a refusal does not undo the doubt of an earlier try", function()
     for _, last in ipairs { 400, 401, 403, 413, 422, 429 } do
       plain:reset()
       plain:script { { status = 500, process = "all" } }
@@ -642,7 +642,7 @@ describe("a status", function()
     end
   end)
 
-  it("of the last try decides nothing about those before: unreachable after a lost answer", function()
+  it("of the last try does not decide about earlier ones: unreachable after a lost response", function()
     local dying = server.start()
     dying:script { { fault = "timeout_after_read", process = "all" } }
     local client = client_of(dying.url, {
@@ -681,8 +681,8 @@ describe("a status", function()
   end)
 end)
 
-describe("an answer that lists", function()
-  it("a stranger makes all others of its request unknown, and no others", function()
+describe("a response that lists", function()
+  it("a contact that was not sent makes the others of its request unknown, and no more", function()
     local contacts = contacts_of(9)
     plain:script { {}, { list = { contacts[4].phone, "19995550000" } }, {} }
     local _, failure = client_of(plain.url):create_contacts(contacts, { batch_size = 3, concurrency = 1 })
@@ -761,12 +761,12 @@ describe("many requests in flight", function()
   end
 
   for seed = 1, 12 do
-    it("are all accounted for, seed " .. seed, function()
+    it("all get their outcome, seed " .. seed, function()
       run(seed % 3 == 0 and secure or plain, seed, { call = seed % 2 == 0 and "import" or "create_contacts" })
     end)
   end
 
-  it("are all accounted for when overwriting", function()
+  it("all get their outcome when overwriting", function()
     for seed = 101, 104 do
       plain:reset()
       run(plain, seed, { call = "import" }, { overwrite = true })
@@ -796,7 +796,7 @@ describe("many requests in flight", function()
     assert.are.equal(0, late)
   end)
 
-  it("keep the phone rule while requests die", function()
+  it("never hold one phone twice while requests are lost", function()
     for seed = 1, 5 do
       plain:reset()
       local random = fake.random(seed)
@@ -817,7 +817,7 @@ describe("many requests in flight", function()
 end)
 
 describe("the fault tests", function()
-  it("leave nothing open", function()
+  it("leave no handle open", function()
     for _, client in ipairs(opened) do
       client:close()
     end

@@ -17,10 +17,10 @@ local NOT_INSIDE = {
 -- Single tests of the others that are about a process.
 local LEFT_OUT = {
   ["spec/behaviour/options_spec.lua"] = { "opens nothing before its first call" }, -- a worker has sockets of its own
-  -- A worker looks at its sockets by the millisecond. By then this reset has come, and to libcurl there never was a
-  -- connection: "certainly not delivered", which is as true as the "maybe" that these two expect.
+  -- A worker looks at its sockets once a millisecond. By then this reset has come, so that libcurl never saw a
+  -- connection: "no" is as true as the "maybe" that these two expect.
   ["spec/live/fault_spec.lua"] = {
-    "leaves none over https, where the handshake comes first: reset_on_accept",
+    "leaves contacts failed over https, where the handshake comes first: reset_on_accept",
     "is tried again: reset_on_accept",
   },
 }
@@ -66,14 +66,14 @@ local ALL = RUN == nil or RUN == "jit"
 
 describe("inside nginx", function()
   if nginx.missing then
-    it("specs hold", function()
+    it("specs pass", function()
       pending(nginx.missing)
     end)
     return
   end
   for file in process.output("ls spec/*_spec.lua spec/*/*_spec.lua"):gmatch "[^\n]+" do
     if not NOT_INSIDE[file] and (ALL or file == "spec/live/response_spec.lua") then
-      it(file .. " holds", function()
+      it(file .. " passes", function()
         local target = start()
         local left_out = LEFT_OUT[file] and cjson.encode(LEFT_OUT[file]) or "[]"
         local status, body = target:get("/run?file=" .. file .. "&left_out=" .. escaped(left_out), "-m " .. SECONDS)

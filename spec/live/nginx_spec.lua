@@ -203,7 +203,7 @@ describe("the client in nginx", function()
     assert.are.equal(1, upstream:ledger().stored[phone])
   end)
 
-  it("survives that a light thread is killed in the middle of a call", function()
+  it("works after a light thread was killed during a call", function()
     upstream:default { delay = 0.3 }
     local phone = new_phone()
     assert.are.equal(1, create(app, "/kill_thread", phone).killed)
@@ -220,7 +220,7 @@ describe("the client in nginx", function()
   end)
 
   for _, phase in ipairs { "init", "init_worker", "header_filter", "body_filter", "log" } do
-    it("says in " .. phase .. " that it cannot wait there, and what to do", function()
+    it("fails in " .. phase .. ", which cannot wait, and says what to do", function()
       app:get "/filters"
       local made = eventually("the phase was there", function()
         local found = json_of(app, "/tried?phase=" .. phase)
@@ -270,7 +270,7 @@ describe("the client in nginx", function()
     assert.is_true(ledger.connections <= 100, ledger.connections .. " connections for 300 requests")
   end)
 
-  it("tells failures of a misbehaving server apart, as outside nginx", function()
+  it("gives the same failures as outside nginx", function()
     for _, case in ipairs {
       { { status = 401 }, "unauthorized", "no" },
       { { status = 403 }, "denied", "no" },
@@ -357,7 +357,7 @@ describe("the client in nginx and the sandbox", function()
     assert.are.equal(count + 1, sandbox:admin("GET", "count").count)
   end)
 
-  it("reports what is there already as rejected", function()
+  it("reports existing contacts as rejected", function()
     local phone = new_phone()
     assert.are.equal(1, create(app, "/create", phone).accepted)
     assert.are.equal(1, create(app, "/create", phone).rejected)
@@ -499,7 +499,7 @@ describe("many handlers at once", function()
     assert.are.same({ [200] = 20 }, (app:crowd("/create?phone=1809555%d", 20):finish()))
   end)
 
-  it("get on without a timer, where nginx has none to give", function()
+  it("work without a timer, where nginx gives none", function()
     app = start_app(gate.url, {
       workers = 1,
       config = UNPACED,
@@ -514,7 +514,7 @@ describe("many handlers at once", function()
   end)
 end)
 
-describe("the light thread that reads all answers", function()
+describe("the timer that moves the bytes of all calls", function()
   local upstream, app
 
   setup(function()
@@ -533,14 +533,14 @@ describe("the light thread that reads all answers", function()
     upstream:default { delay = 0.5 }
   end)
 
-  it("goes on after errors that pass", function()
+  it("goes on after a few errors", function()
     local phone = new_phone()
     assert.are.equal(1, create(app, "/breaking", phone .. "&errors=3").accepted)
     assert.are.equal(1, upstream:ledger().stored[phone])
     assert.is_truthy(app:log():find("the thread breaks", 1, true))
   end)
 
-  it("leaves no call waiting where it breaks for good, and claims nothing", function()
+  it("ends every call where errors do not stop, and leaves contacts unknown", function()
     local phone = new_phone()
     local made = create(app, "/breaking", phone .. "&errors=1000000")
     assert.are.same({ "network", "maybe" }, { made.kind, made.delivered })

@@ -93,8 +93,8 @@ local function check_untrusted(failure, name)
   assert.is_nil(tostring(failure):find "%c")
 end
 
-describe("nothing refused", function()
-  it("is said in five ways, with or without space around", function()
+describe("a response that lists nothing", function()
+  it("has five forms, with or without white space around", function()
     for _, body in ipairs {
       '"ok"',
       "ok",
@@ -121,7 +121,7 @@ describe("nothing refused", function()
     end
   end)
 
-  it("may take megabytes of space to say", function()
+  it("may have megabytes of white space", function()
     local space = (" "):rep(2 * 1024 * 1024)
     for _, body in ipairs { space .. '"ok"', '"ok"' .. space, "[" .. space .. "]", space .. "ok" .. space, space } do
       assert.are.equal(3, assert(answered { body = body }).accepted)
@@ -132,7 +132,7 @@ describe("nothing refused", function()
   end)
 end)
 
-describe("a refused contact", function()
+describe("a listed contact", function()
   it("is found by its phone, however that is written", function()
     for _, phone in ipairs {
       '"12345678901"',
@@ -217,7 +217,7 @@ describe("a refused contact", function()
     end
   end)
 
-  it("is found in an answer of nearly 8 MiB, and a larger one is not trusted", function()
+  it("is found in a response of nearly 8 MiB, and a larger one is not trusted", function()
     local filler = ("x"):rep(8 * 1024 * 1024 - 1000)
     local report = assert(exchange { body = '[{"id":1,"phone":"12345678901","avatar":"' .. filler .. '"}]' })
     assert.are.equal("accepted 2, rejected 1, failed 0, unknown 0", counts(report))
@@ -234,7 +234,7 @@ describe("a refused contact", function()
   end)
 end)
 
-describe("a listed thing that is no contact of the request", function()
+describe("a listed item that is no contact of the request", function()
   it("makes the others unknown", function()
     local stranger = '{"phone":"19999999999"}'
     local known = '{"phone":"12345678901"}'
@@ -287,7 +287,7 @@ describe("a listed thing that is no contact of the request", function()
     end
   end)
 
-  it("does so for its own request only", function()
+  it("makes only those of its own request unknown", function()
     local client = capture.client({ batch_size = 1, concurrency = 1 }, function(_, number)
       return { body = number == 2 and '[{"phone":"19999999999"}]' or '"ok"' }
     end)
@@ -298,7 +298,7 @@ describe("a listed thing that is no contact of the request", function()
   end)
 end)
 
-describe("an answer that this API does not give", function()
+describe("a response that this API does not give", function()
   it("leaves all contacts unknown", function()
     for _, body in ipairs {
       "{}",
@@ -352,7 +352,7 @@ describe("an answer that this API does not give", function()
     end
   end)
 
-  it("does so over HTTP as well", function()
+  it("leaves all contacts unknown over HTTP", function()
     for _, fault in ipairs { "html", "not_json", "deep_json", "truncated", "chunked_truncated", "garbage" } do
       local report, failure = exchange { fault = fault }
       assert.is_nil(report, fault)
@@ -369,7 +369,7 @@ describe("an answer that this API does not give", function()
     end
   end)
 
-  it("shows its JSON as details", function()
+  it("is in the details of the failure", function()
     local _, failure = answered { body = '{"contacts":[{"id":7,"x":null}],"n":1.5}' }
     assert.are.same({ contacts = { { id = 7 } }, n = 1.5 }, failure.details)
     assert.are.equal("7", tostring(failure.details.contacts[1].id))
@@ -402,7 +402,7 @@ end)
 describe("a body that only a lenient reader takes", function()
   local LISTED = '[{"phone":"12345678900"},{"phone":"12345678901"},{"phone":"12345678902"}]'
 
-  it("is no answer, whatever stands before what gives it away", function()
+  it("is not trusted, wherever in it the mistake is", function()
     local bodies = {}
     local STRANGE = { "\0", "\0" .. LISTED, "\1", "\11", "\12", "\127", "\194\160", "\226\128\168", "\239\187\191" }
     for _, start in ipairs { '"ok"', "ok", "[]", "null", "", LISTED } do
@@ -464,7 +464,7 @@ describe("a body that only a lenient reader takes", function()
     end
   end)
 
-  it("is none over HTTP as well", function()
+  it("is not trusted over HTTP", function()
     for _, body in ipairs {
       '"ok"\0',
       "[]\0" .. LISTED,
@@ -482,7 +482,7 @@ describe("a body that only a lenient reader takes", function()
   end)
 end)
 
-describe("what a refused contact is kept with", function()
+describe("the item of a listed contact", function()
   -- What the server lists for B, read back from the item, as it is and as JSON.
   local function remote_of(fields)
     local report = assert(answered { body = '[{"phone":"12345678901","id":7,' .. fields .. "}]" })
@@ -490,7 +490,7 @@ describe("what a refused contact is kept with", function()
     return report.items[1].remote, report.items[1]
   end
 
-  it("is what the server sent", function()
+  it("holds what the server sent", function()
     local remote = remote_of(
       '"big":9223372036854775807,"bigger":18446744073709551616,"rev":9007199254740993,"far":1e400,"near":-1e-400,'
         .. '"zero":-0,"tenth":0.1,"list":[null,false,null],"none":[],"nothing":{},"gone":null'
@@ -512,7 +512,7 @@ describe("what a refused contact is kept with", function()
     assert.is_nil(remote.gone)
   end)
 
-  it("is one of two contacts of its phone: the one with an id, which shows that it exists", function()
+  it("holds the one with an id, where two of its phone are listed", function()
     for _, body in ipairs {
       '[{"phone":"12345678901"},{"phone":"+12345678901","id":7}]',
       '[{"phone":"12345678901","id":7},{"phone":"12345678901"}]',
@@ -525,7 +525,7 @@ describe("what a refused contact is kept with", function()
     end
   end)
 
-  it("is cut where it is large, and its outcome stays", function()
+  it("is cut where it is large, with the same outcome", function()
     for _, fields in ipairs {
       '"avatar":"' .. ("x"):rep(17000) .. '"',
       '"note":[' .. ("{},"):rep(600) .. "{}]",
@@ -580,7 +580,7 @@ describe("what a refused contact is kept with", function()
   end)
 end)
 
-describe("what a failure keeps of a body", function()
+describe("the body in a failure", function()
   local function failure_of(body)
     local _, failure = answered({ status = 400, body = body }, { { phone = A } })
     assert.are.equal("bad_data", failure.kind)
@@ -669,7 +669,7 @@ describe("a status", function()
     assert.are.equal(requests[#requests].request_id, failure.request_id)
   end
 
-  it("of the client's fault says that nothing was done", function()
+  it("of 4xx means that nothing was done", function()
     for _, status in ipairs { 400, 402, 404, 405, 406, 409, 410, 415, 418, 422, 451, 499 } do
       check(status, "bad_data", "no", false)
     end
@@ -679,7 +679,7 @@ describe("a status", function()
     check(429, "rate_limited", "no", true)
   end)
 
-  it("of the server's fault says that something may have been done", function()
+  it("of 5xx means that something may have been done", function()
     for _, status in ipairs { 500, 501, 502, 503, 504, 507, 520, 599 } do
       check(status, "server", "maybe", true)
     end
@@ -790,7 +790,7 @@ local function block(status, lines, body)
 end
 
 describe("a web page", function()
-  it("is never believed, whatever its body", function()
+  it("is never trusted, whatever its body", function()
     for _, lines in ipairs(PAGES) do
       for _, body in ipairs { '"ok"', "ok", "[]", "null", "", '[{"phone":"12345678901"}]' } do
         local report, failure = answered { headers = block(200, lines, body), body = body }
@@ -851,7 +851,7 @@ describe("a refusal that is a web page, or came before the whole request was sen
     return answers
   end
 
-  it("keeps its kind, and leaves its contacts unknown", function()
+  it("has its kind of failure, and leaves its contacts unknown", function()
     for status, kind in pairs {
       [400] = "bad_data",
       [401] = "unauthorized",
@@ -873,7 +873,7 @@ describe("a refusal that is a web page, or came before the whole request was sen
     end
   end)
 
-  it("is split, and the doubt stays with the parts", function()
+  it("is halved, and the halves stay possibly sent", function()
     for _, refusal in ipairs(refusals(413)) do
       local client, sent = capture.client({ max_attempts = 1 }, function(_, number)
         -- The whole is refused so; of its two parts one is taken, the other refused for certain.
@@ -933,7 +933,7 @@ describe("the body of an error", function()
     assert.are.same({ error_code = 17 }, failure.details)
   end)
 
-  it("is kept where it has none of them", function()
+  it("is kept where it has an unknown shape", function()
     for _, body in ipairs {
       "E-17 happened",
       "<html>E-17</html>",
@@ -1001,7 +1001,7 @@ describe("the body of an error", function()
     assert.is_true(#failure.body <= 2048 and #failure.body > 2000)
   end)
 
-  it("of megabytes is no obstacle", function()
+  it("may have megabytes", function()
     local _, failure = exchange({ status = 500, body = ("x"):rep(7 * 1024 * 1024) }, one)
     assert.are.equal("server", failure.kind)
     assert.are.equal(2048, #failure.body)
@@ -1021,7 +1021,7 @@ describe("the request id", function()
     return failure.request_id
   end
 
-  it("is found whatever its letters and spaces", function()
+  it("is found whatever its case and white space", function()
     for _, line in ipairs {
       "X-Request-Id: 2f1c-ab",
       "x-request-id: 2f1c-ab",
@@ -1038,7 +1038,7 @@ describe("the request id", function()
     assert.is_nil(id_of "X-Request-Ids: 1")
   end)
 
-  it("is short and harmless", function()
+  it("is short and printable", function()
     for _, value in ipairs {
       ("x"):rep(10000),
       "\27[2J",
@@ -1060,7 +1060,7 @@ describe("the request id", function()
   end)
 end)
 
-describe("what a server writes back", function()
+describe("an echo", function()
   local function token_of(headers)
     for _, header in ipairs(headers) do
       local token = header:match "^Authorization: Bearer (.+)$"
@@ -1259,21 +1259,21 @@ describe("Retry-After", function()
     end
   end)
 
-  it("that stands on several lines is the longest", function()
+  it("on several lines is the longest one", function()
     assert.are.equal(9, retry_after "5\r\nRetry-After: 9\r\nRetry-After: 7")
     assert.are.equal(9, retry_after "soon\r\nretry-after: 9")
     local date = "Sun, 06 Nov 1994 08:49:37 GMT"
     assert.are.equal(60, retry_after("Sun, 06 Nov 1994 08:50:07 GMT\r\nRetry-After: 60", date))
   end)
 
-  it("is not read by a clock that shows two times", function()
+  it("does not use a Date that comes twice and differs", function()
     local date = "Sun, 06 Nov 1994 08:49:37 GMT"
     local later = os.date("!%a, %d %b %Y %H:%M:%S GMT", START + 90)
     assert.are.equal(90, retry_after(later, date .. "\r\nDate: Sun, 06 Nov 1994 08:49:38 GMT"))
     assert.are.equal(30, retry_after("Sun, 06 Nov 1994 08:50:07 GMT", date .. "\r\nDate: " .. date))
   end)
 
-  it("that is huge is a number all the same", function()
+  it("that is huge is a finite number", function()
     for _, value in ipairs { "99999999999999999999", ("9"):rep(400), ("9"):rep(5000) } do
       local seconds = retry_after(value)
       assert.is_true(type(seconds) == "number" and seconds >= 86400 and seconds < math.huge)
@@ -1284,7 +1284,7 @@ describe("Retry-After", function()
   end)
 end)
 
-describe("after all this", function()
+describe("after these tests", function()
   it("no handle is open", function()
     server:disconnect()
     collectgarbage()

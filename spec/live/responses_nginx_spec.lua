@@ -83,7 +83,7 @@ http {
 
 describe("nginx", function()
   if nginx.missing then
-    it("is believed", function()
+    it("gives trusted responses", function()
       pending(nginx.missing)
     end)
     return
@@ -178,7 +178,7 @@ describe("nginx", function()
   end
 
   for _, face in ipairs(FACES) do
-    it(("is believed %d times over %s, through reloads"):format(CALLS, face.name), function()
+    it(("gives %d trusted responses over %s, through reloads"):format(CALLS, face.name), function()
       local client = client_of(face)
       local retries, accepted = 0, 0
       for i, contact in ipairs(contacts_of(CALLS)) do

@@ -7,7 +7,7 @@ local LEAST = 30 -- entries of a class
 
 require "spec.support.response_cases"({ describe = describe, it = it, setup = setup, teardown = teardown }, { "plain" })
 
-describe("the table of answers", function()
+describe("the table of responses", function()
   for _, name in ipairs(answers.CLASSES) do
     local class = answers.class(name)
 

@@ -130,7 +130,7 @@ end
 
 for _, way in ipairs(WAYS) do
   describe("nginx over " .. way[1], function()
-    it("is never doubted without cause, however often it is reloaded", function()
+    it("gives trusted responses only, however often it is reloaded", function()
       local new, retried, former = 0, 0, {}
       for number = 1, 500 do
         if number % 100 == 0 then
