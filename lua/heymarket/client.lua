@@ -38,7 +38,7 @@ local function new_client(config)
   local application = settings.user_agent
   settings.user_agent = application and runtime.USER_AGENT .. " " .. application or runtime.USER_AGENT
   settings.base_url = settings.base_url:gsub("/+$", "")
-  -- Whoever prints or stores the client must not find the credentials in it.
+  -- The credentials must not be in the client, which may be printed or logged.
   local account = rows.hash(settings.secret_id)
   local carrier = seams.transport or transport.new(settings, clocks)
   local store = dict and pace_shared_dict.new(dict, account, clocks.time) or pace_memory.new(clocks.monotonic)
@@ -71,7 +71,7 @@ function client.new(config)
 end
 
 local function closed_failure()
-  return failure.new("invalid", "this client is closed: make a new one", { issues = {} })
+  return failure.make("invalid", "client_is_closed", nil, { issues = {} })
 end
 
 local function expect_client(value, where)

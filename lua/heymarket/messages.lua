@@ -330,6 +330,8 @@ local CATALOGUE = {
 
   -- Client ------------------------------------------------------------------------------------------------------
 
+  client_is_closed = "this client is closed: make a new one",
+
   -- Sandbox -----------------------------------------------------------------------------------------------------
 
   nginx_core = "the sandbox runs in nginx's LuaJIT, and the C modules for it were not found: build them for LuaJIT or "

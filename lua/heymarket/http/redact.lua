@@ -1,17 +1,17 @@
---- Keeps the token and the contacts of a request out of what is shown of its answer.
+--- Redact: takes the token and the body of a request out of what is shown of its response.
 ---
---- A server that writes back what it was sent could put both into a failure, and from there into a log.
+--- A server may echo what it was sent. Then both would be in a failure, and from there in a log.
 local redact = {}
 
 local SIGNATURE_LENGTH = 43 -- of HS256, in base64url
--- A piece of the signature of 15 characters or more holds one of its blocks of 8 whole.
+-- Any 15 characters of the signature contain at least one of its blocks of 8.
 local BLOCK = 8
-local MAX_LAYERS = 4 -- of escapes in escapes
+local MAX_LAYERS = 4 -- of escapes within escapes
 
 local Redactor = {}
 Redactor.__index = Redactor
 
--- The secrets of a redactor, not in a field of its own, so that no table of a call shows them.
+-- The secrets of each redactor. They are in no field, so that no table of a call shows them.
 local secrets_of = setmetatable({}, { __mode = "k" })
 
 local function replace(text, found, by)
@@ -54,9 +54,9 @@ local function from_decimal(digits)
   return character(tonumber(digits))
 end
 
--- Text without one layer of the escapes of JSON and JavaScript, of URLs and of HTML.
+-- Takes one layer of escapes off: those of JSON and JavaScript, of URLs and of HTML.
 local function unescaped(text)
-  -- One backslash for each run of them: they are not compared, and a search for runs takes quadratic time.
+  -- Several backslashes become one: they are not compared, and without this the patterns below take quadratic time.
   text = text:gsub("\\+", "\\")
   text = text:gsub("\\u([dD][89abAB]%x%x)\\u([dD][c-fC-F]%x%x)", from_pair)
   text = text:gsub("\\u(%x%x%x%x)", from_hex):gsub("\\u{0*(%x%x?%x?%x?)}", from_hex):gsub("\\x(%x%x)", from_hex)
@@ -65,7 +65,7 @@ local function unescaped(text)
   )
 end
 
--- Does `found(plain)` hold for the text, or for what its escapes stand for?
+-- Is `found(plain)` true for the text, or for what its escapes stand for?
 local function any_layer(text, found)
   for _ = 1, MAX_LAYERS do
     if found(text) then
@@ -90,7 +90,7 @@ function redact.new(token, sent)
   return made
 end
 
---- The text with marks where the token or the request stood.
+--- The text with marks in place of the token and the body.
 ---@param text string
 ---@return string
 function Redactor:hide(text)
@@ -101,7 +101,7 @@ function Redactor:hide(text)
   return secrets.sent and replace(text, secrets.sent, '"[request]"') or text
 end
 
---- Does the text show a piece of the token, escaped or with other characters in between?
+--- Does the text show a part of the token, perhaps escaped or with other characters in between?
 ---@param text string
 ---@return boolean
 function Redactor:shows_token(text)
@@ -120,17 +120,17 @@ function Redactor:shows_token(text)
   end)
 end
 
--- White space and escapes are what differs between two ways to write the same JSON.
+-- Two ways to write the same JSON differ in white space and escapes only.
 local function squeezed_json(text)
   return (text:gsub("[%s\\]+", ""))
 end
 
---- Does the text show the whole request, laid out or escaped in another way?
+--- Does the text show the whole body, perhaps with other white space or escapes?
 ---@param text string
 ---@return boolean
 function Redactor:shows_request(text)
   local secrets = secrets_of[self]
-  -- Without its brackets: of a single contact a server may show just the contact.
+  -- Without the brackets of the array, since a server may echo a single contact without them.
   local inner = secrets.sent and squeezed_json(secrets.sent:sub(2, -2)) or ""
   if inner == "" or #text < #inner then
     return false
@@ -140,10 +140,10 @@ function Redactor:shows_request(text)
   end)
 end
 
---- Decoded JSON without the token and the request, in keys as well.
+--- Decoded JSON without the token and the body, in keys and in values.
 ---@param value any
 ---@return any clean a copy
----@return boolean found was there anything to take out
+---@return boolean found was there anything to take out?
 function Redactor:value(value)
   local found = false
   if type(value) == "string" then

@@ -1,21 +1,22 @@
---- Bearer tokens: signed when needed, kept for a while, set right when this machine's clock is wrong.
+--- Bearer tokens: signed when needed, used again for a while, and corrected where this machine's clock is wrong.
 local token = {}
 
 local Tokens = {}
 Tokens.__index = Tokens
 
--- Below this the clocks agree: a Date header has whole seconds and the answer takes time to come.
+-- Seconds. A smaller difference does not show that a clock is wrong: a Date header has whole seconds, and a response
+-- takes time to come.
 local TOLERANCE = 5
--- Unix time of 2020 and 2100: outside of these a server's clock is wrong, and a token by it would be good nowhere.
+-- Unix time of 2020 and 2100. A server whose clock shows another time is wrong, and a token by it would be refused.
 local EARLIEST, LATEST = 1577836800, 4102444800
 local LARGEST = 2 ^ 53 - 1 -- the greatest time that can be signed
 
--- The tokens in use, by keeper, and those on their way, by request: here, and in no field of theirs, so that a client
--- or a request that is printed or logged shows none.
+-- The current token of each client, and the token of each try. They are kept here and not in a field, so that a client
+-- or a try that is printed or logged shows no token.
 local current_of = setmetatable({}, { __mode = "k" })
 local lent_to = setmetatable({}, { __mode = "k" })
 
---- Makes the keeper of a client's tokens.
+--- Makes the tokens of a client.
 ---@param signer userdata core signer
 ---@param ttl number seconds for which a token is used again; the API takes it for 300 s after `iat`
 ---@param time fun():number wall clock, Unix seconds
@@ -23,33 +24,33 @@ function token.new(signer, ttl, time)
   return setmetatable({ signer = signer, ttl = ttl, time = time, offset = 0 }, Tokens)
 end
 
---- A token that is good now.
+--- A token that can be used now.
 ---@return string
 function Tokens:get()
   local now = self.time() + self.offset
-  -- A clock that was set back would otherwise keep a token for ever.
+  -- Where the clock was set back, the age of the token is not known.
   if not current_of[self] or now - self.signed_at >= self.ttl or now < self.signed_at then
     self.signed_at = now
-    -- A machine without a clock may be before 1970, which a token cannot say.
+    -- A machine with a wrong clock may be before 1970; a token cannot have such a time.
     current_of[self] = self.signer:sign(math.floor(math.max(0, math.min(now, LARGEST))))
   end
   return current_of[self]
 end
 
---- A token that is good now, for one try of a request.
----@param request table
+--- A token that can be used now, for a try.
+---@param try heymarket.Try
 ---@return string
-function Tokens:lend(request)
+function Tokens:lend(try)
   local bearer = self:get()
-  lent_to[request] = bearer
+  lent_to[try] = bearer
   return bearer
 end
 
---- The token that the last try of a request was sent with.
----@param request table
----@return string? token nil where it was never sent
-function Tokens.of(_, request)
-  return lent_to[request]
+--- The token that a try was sent with.
+---@param try heymarket.Try
+---@return string? token nil where it has none yet
+function Tokens.of(_, try)
+  return lent_to[try]
 end
 
 --- Forgets the token: the next one is signed anew.
@@ -57,10 +58,10 @@ function Tokens:forget()
   current_of[self] = nil
 end
 
---- The server did not take this token: the next one is signed anew, by the server's clock where that is known.
---- Several requests may be refused with one token; only the first changes anything.
+--- The server refused this token: the next one is signed anew, by the server's clock where that is known. Several
+--- requests may be refused with one token; only the first changes anything.
 ---@param refused string
----@param server_time number? Unix seconds of the answer's Date header; a year that cannot be true is passed over
+---@param server_time number? Unix seconds of the response's Date header; a year that cannot be true is ignored
 function Tokens:refuse(refused, server_time)
   if refused ~= current_of[self] then
     return

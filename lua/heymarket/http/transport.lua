@@ -31,8 +31,8 @@ function Transport.completions()
   return fifo.new()
 end
 
--- A result has a place in its queue since its request started. So nothing is allocated here that could fail, and the
--- result is in its place before anybody else's code runs.
+-- The place of a result was reserved when its request started. So nothing is allocated here that could fail, and the
+-- result is in the queue before any other code runs.
 local function deliver(flight, result)
   result.request = flight.request
   flight.completions:push(result)
@@ -58,7 +58,7 @@ end
 ---@return string? message a value for the words of `problem`; without one, libcurl's own words
 ---@return string? problem a code of heymarket.messages
 function Transport:start(request, completions, headers)
-  -- All that has to be allocated is allocated now: once the request is on its way, its result must find its place. A
+  -- All memory is asked for now, since a result must not be lost for want of memory once the request was sent. A
   -- finalizer that runs meanwhile may close this transport.
   local id = self.last_id + 1
   self.last_id = id
@@ -104,7 +104,7 @@ function Transport:pump()
   if not self.closed then
     self.pool:perform()
   end
-  -- Where it was closed in the middle, it has handed every result over already.
+  -- Where a callback has closed it, every result was handed over already.
   local result = not self.closed and self.pool:take()
   while result do
     local flight = self.flights[result.id]
@@ -153,7 +153,7 @@ function Transport.problem()
   return problem
 end
 
---- Closes all connections. Whoever waits for an answer is told that it will not come.
+--- Closes all connections. Each request in flight gets a result that says so.
 function Transport:close()
   if self.closed then
     return
@@ -171,7 +171,7 @@ function Transport:abandon(problem, message)
   while flight do
     self.flights[id] = nil
     flight.aborted.problem, flight.aborted.message = problem, message
-    pcall(deliver, flight, flight.aborted) -- everybody is told, whatever one of them does
+    pcall(deliver, flight, flight.aborted) -- an error of one must not keep the others from their results
     id, flight = next(self.flights)
   end
 end
