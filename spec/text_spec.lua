@@ -103,6 +103,29 @@ describe("text.one_line", function()
   end)
 end)
 
+describe("text.utf8_of", function()
+  it("writes every code point as Python does", function()
+    local program = "import sys; sys.stdout.buffer.write(''.join("
+      .. "chr(p) for p in range(0x110000) if not 0xD800 <= p < 0xE000).encode())"
+    local wanted = process.with_file(program, function(path)
+      return process.output("/usr/bin/env python3 " .. path)
+    end)
+    local made = {}
+    for point = 0, 0x10FFFF do
+      made[#made + 1] = (point < 0xD800 or point >= 0xE000) and text.utf8_of(point) or nil
+    end
+    assert.is_true(table.concat(made) == wanted)
+  end)
+end)
+
+describe("text.shortened", function()
+  it("ends a longer text with an ellipsis, at a character", function()
+    assert.equal("abc", text.shortened("abc", 3))
+    assert.equal("a…", text.shortened("aéb", 2))
+    assert.equal("", text.shortened("", 0))
+  end)
+end)
+
 describe("text.beginning", function()
   it("does not cut a character, and leaves nothing out where nothing is to be cut", function()
     for length = 1, 12 do

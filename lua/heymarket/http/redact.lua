@@ -3,6 +3,8 @@
 --- A server may echo what it was sent. Then both would be in a failure, and from there in a log.
 local redact = {}
 
+local utf8_of = require("heymarket.util.text").utf8_of
+
 local SIGNATURE_LENGTH = 43 -- of HS256, in base64url
 -- Any 15 characters of the signature contain at least one of its blocks of 8.
 local BLOCK = 8
@@ -26,24 +28,12 @@ local function replace(text, found, by)
   return from == 1 and text or table.concat(parts) .. text:sub(from)
 end
 
--- UTF-8 of a character of the basic plane.
-local function character(code)
-  if code < 0x80 then
-    return string.char(code)
-  elseif code < 0x800 then
-    return string.char(0xC0 + math.floor(code / 64), 0x80 + code % 64)
-  end
-  return string.char(0xE0 + math.floor(code / 4096), 0x80 + math.floor(code / 64) % 64, 0x80 + code % 64)
-end
-
 local function from_hex(digits)
-  return character(tonumber(digits, 16))
+  return utf8_of(tonumber(digits, 16))
 end
 
 local function from_pair(high, low)
-  local code = 0x10000 + (tonumber(high, 16) - 0xD800) * 0x400 + tonumber(low, 16) - 0xDC00
-  return string.char(0xF0 + math.floor(code / 262144), 0x80 + math.floor(code / 4096) % 64)
-    .. string.char(0x80 + math.floor(code / 64) % 64, 0x80 + code % 64)
+  return utf8_of(0x10000 + (tonumber(high, 16) - 0xD800) * 0x400 + tonumber(low, 16) - 0xDC00)
 end
 
 local function from_byte(digits)
@@ -51,7 +41,7 @@ local function from_byte(digits)
 end
 
 local function from_decimal(digits)
-  return character(tonumber(digits))
+  return utf8_of(tonumber(digits))
 end
 
 -- Takes one layer of escapes off: those of JSON and JavaScript, of URLs and of HTML.

@@ -20,6 +20,21 @@ local function as_text(value)
   return ok and type(made) == "string" and made or "a " .. type(value) .. " that cannot be shown"
 end
 
+--- The UTF-8 of a code point.
+---@param point integer below 0x110000
+---@return string
+function text.utf8_of(point)
+  if point < 0x80 then
+    return string.char(point)
+  end
+  local bytes, room = "", 64 -- the first byte has room for less and less
+  while point >= room do
+    bytes = string.char(0x80 + point % 64) .. bytes
+    point, room = math.floor(point / 64), #bytes == 1 and 32 or room / 2
+  end
+  return string.char(256 - 2 * room + point) .. bytes
+end
+
 --- Characters beyond ASCII that show nothing: " " for a blank, "" for a mark that takes no room.
 ---@type table<string, string>
 text.unseen = rows.unseen()
