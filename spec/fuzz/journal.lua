@@ -15,8 +15,7 @@ local OUTCOMES = { "accepted", "rejected", "invalid", "failed", "unknown", "unse
 local WORDS =
   { "\n", " ", "0", "1-9", ",", "=", ">", "<", "!", "end 3", "input 1 1", "\0\0\0\0", "-", "[]", '"', "\r\n" }
 
--- In memory where that can be, since every run waits for the disk several times.
-local folder = process.output("mktemp -d -p /dev/shm 2>/dev/null || mktemp -d"):match "%S+"
+local folder = process.folder_in_memory() -- since every run waits for the disk several times
 local path = folder .. "/journal"
 
 local function read()

@@ -30,6 +30,12 @@ function process.read_file(path)
   return text
 end
 
+--- Makes a folder, in memory where that can be: there a wait for the disk takes no time.
+---@return string path
+function process.folder_in_memory()
+  return process.output("mktemp -d -p /dev/shm 2>/dev/null || mktemp -d"):match "%S+"
+end
+
 ---@param path string
 ---@param text string
 function process.write_file(path, text)
