@@ -1,5 +1,5 @@
---- A log of records: a text file that only grows, one line a record. It survives the death of the process and a power
---- cut, and serves one process at a time. What the records mean is up to its user, the journal of an import.
+--- A log of records: a text file that only grows, one line a record. It survives a power cut and the death of the
+--- process, and serves one process at a time. Its user, the journal of an import, knows what the records mean.
 ---
 ---   <format> <id> <header> <checksum>         the first line
 ---   <place> <kind> <rest> <checksum>          a record
@@ -10,8 +10,7 @@
 --- from the first damaged line on is cut off, unless a later "=" line says that the damaged line had reached the disk:
 --- then somebody changed the file, and it is refused.
 ---
---- Every method returns nil, a code and its values where it fails. After `append` or `sync` has failed, both keep
---- failing in the same way.
+--- Every method returns nil, a code and values where it fails. After that, `append` and `sync` keep failing so.
 local record_log = {}
 
 local runtime = require "heymarket.runtime"
@@ -117,8 +116,8 @@ local function parse(id, line, place)
   return kind, rest, tonumber(claimed) == place
 end
 
---- Reads a record again.
----@param place integer where it begins, as `on_record` was told
+--- Reads a record again, at the place that `on_record` was told.
+---@param place integer
 ---@return string? kind
 ---@return string rest or a code, "moved", where the line is no longer there
 ---@return table? values
@@ -163,9 +162,8 @@ function RecordLog:release()
   close(self.file)
 end
 
--- Lines of a file from a place on, where they begin, and whether they are whole. file:lines() of Lua 5.1 and 5.2 loses
--- count at zero bytes, which a crash of the machine can leave behind. The read size grows with the line, so that the
--- work stays linear.
+-- Lines of a file from a place on, where they begin, and whether they are whole; file:lines() of Lua 5.1 and 5.2 cannot
+-- take zero bytes. The read size grows with the line, so that the work stays linear.
 local function lines_of(file, place)
   local buffer, at = "", 1
   file:seek("set", place)
@@ -205,8 +203,8 @@ local function is_torn_header(text, format)
   return true
 end
 
--- Does a damaged line end with an intact "=" line? What destroyed the end of a line has joined it with the next one. It
--- need not stand at its place: other damage may have moved it.
+-- Does a damaged line end with an intact "=" line? Damage to its line break joins a line with the next one. That need
+-- not stand at its place: other damage may have moved it.
 local function ends_with_sync(id, line)
   local digits, tail = line:match "(%d+)( = %x+)$"
   digits = (digits or ""):sub(-16)
@@ -241,7 +239,7 @@ function RecordLog:read_header(settings)
   elseif #start == size and is_torn_header(start, format) then
     return false
   elseif start:sub(1, #format) ~= format then
-    return nil, "other_format", {} -- whatever else is there is the user's
+    return nil, "other_format", {}
   end
   local line, _, is_whole = lines_of(self.reader, 0)()
   local id, header = split_header(line, format)
@@ -376,21 +374,18 @@ end
 --- the log); `on_record(kind, rest, place)` (called for each record that is there; false where the kind is not known);
 --- `clock` (seconds)
 ---@return table? log
----@return string? code "not_opened", "not_regular", "in_use", "old_version", "other_format", "damaged", "not_private",
---- "write_failed", "sync_failed", or that of check_header
----@return table? values `problem` (the system's words), `line`
+---@return string? code "not_opened", "not_regular", "in_use", "old_version", "other_format", "damaged" (with `line`),
+--- "not_private", "write_failed", "sync_failed", or that of check_header
+---@return table? values
 function record_log.open(settings)
   local self = setmetatable({
     path = settings.path,
     format = settings.format,
     clock = settings.clock,
     id = rows.hash(("%s %.17g %.17g"):format(settings.path, runtime.time(), runtime.random())):sub(1, 16),
-    file = nil,
-    reader = nil,
     size = 0, -- bytes that the file has, or should have
     size_on_disk = 0, -- so many of them certainly reached the disk
     synced_at = -math.huge,
-    failed = nil, -- code and values of what made the log unusable
   }, RecordLog)
   local ok, code, values = self:start(settings)
   if not ok then

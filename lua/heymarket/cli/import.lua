@@ -1,7 +1,6 @@
 --- The `import` command: a CSV file into client:import, and the outcomes to the terminal and the failures file.
 local import = {}
 
-local contact = require "heymarket.contact"
 local csv = require "heymarket.csv"
 local exit_codes = require "heymarket.cli.exit_codes"
 local failure = require "heymarket.failure"
@@ -80,21 +79,43 @@ function Run:take(item)
   end
 end
 
--- The source, with a check now and then: a file that holds only invalid rows sends no request, and its import must
--- be shown and stopped all the same.
-function Run:reader()
-  local source, count = self.source, 0
-  return function()
-    count = count + 1
-    if count % CHECK_EVERY == 0 then
-      self:tick()
-      local reason = self:stop_reason()
-      if reason then
-        error(reason, 0)
-      end
+-- The source of rows, with a check now and then: a file that holds only invalid rows sends no request, and its import
+-- must be shown and stopped all the same.
+local Rows = {}
+Rows.__index = Rows
+
+function Rows:check(count)
+  self.unchecked = self.unchecked + count
+  if self.unchecked >= CHECK_EVERY then
+    self.unchecked = 0
+    self.run:tick()
+    local reason = self.run:stop_reason()
+    if reason then
+      error(reason, 0)
     end
-    return source()
   end
+end
+
+--- See Source:take of heymarket.csv.
+function Rows:take(n, default_country, index)
+  self:check(0)
+  local entries = self.source:take(math.min(n, CHECK_EVERY), default_country, index)
+  self.unchecked = self.unchecked + #entries
+  return entries
+end
+
+--- See Source:contact_of of heymarket.csv.
+function Rows:contact_of(entry)
+  return self.source:contact_of(entry)
+end
+
+function Rows:__call()
+  self:check(1)
+  return self.source()
+end
+
+function Run:rows()
+  return setmetatable({ run = self, source = self.source, unchecked = 0 }, Rows)
 end
 
 function Run:make_progress()
@@ -146,34 +167,32 @@ function Run:open_files()
   return problem or journal and self.failures:is_at(journal) and two_files() or nil
 end
 
--- Checks one contact of a dry run. Gives its outcome, and the failure.
-local function checked(found, index, default_country)
-  local issues = {}
-  if failure.is(found) then
-    return "invalid", found
-  elseif contact.encode(found, index, default_country, issues) then
-    return "unsent"
+-- Counts the entries of a batch, and writes the invalid ones.
+function Run:rehearse_batch(counter, entries)
+  for _, entry in ipairs(entries) do
+    local outcome = entry.problem and "invalid" or "unsent"
+    counter:add(outcome)
+    if entry.problem then
+      local given, row = self.source:contact_of(entry)
+      local item = { index = entry.index, position = entry.position, outcome = outcome, contact = given, row = row }
+      item.failure = entry.problem
+      self:take(item)
+    else
+      self.counts[outcome] = self.counts[outcome] + 1
+    end
   end
-  return "invalid", failure.invalid(issues)
 end
 
 -- Checks all rows and sends none.
 function Run:rehearse()
   local counter, started, index = report.new(0), system.monotonic(), 0
   local ok, raised = pcall(function()
-    for found, position, row in self:reader() do
-      index = index + 1
-      local outcome, problem = checked(found, index, self.arguments.options.default_country)
-      counter:add(outcome)
-      if problem then
-        local given = not failure.is(found) and found or nil
-        local item = { index = index, position = position, row = row, outcome = outcome, contact = given }
-        item.failure = problem
-        self:take(item)
-      else
-        self.counts[outcome] = self.counts[outcome] + 1
-      end
-    end
+    local rows, country = self:rows(), self.arguments.options.default_country
+    repeat
+      local entries = rows:take(CHECK_EVERY, country, index)
+      index = index + #entries
+      self:rehearse_batch(counter, entries)
+    until not entries[1]
   end)
   local facts = { requests = 0, retries = 0, elapsed = system.monotonic() - started, dry_run = true }
   local made = counter:report(facts, false)
@@ -204,7 +223,7 @@ function Run:import(client)
     self:tick()
     return self:stop_reason() ~= nil
   end
-  return client:import(self:reader(), given)
+  return client:import(self:rows(), given)
 end
 
 function Run:close_failures(has_report)
