@@ -121,7 +121,7 @@ describe("phones of which one is the other with digits in front", function()
     end
   end)
 
-  it("cost no more than one request, however many pairs there are", function()
+  it("need one more request only, however many pairs there are", function()
     local phones = {}
     for i = 1, 50 do
       phones[#phones + 1] = ("234567%04d"):format(i)
@@ -144,7 +144,7 @@ describe("phones of which one is the other with digits in front", function()
     end
   end)
 
-  it("have an outcome when the call stops, and so have create_contacts' halves", function()
+  it("have an outcome when the call stops, in halves of a refused batch too", function()
     for stop_at = 1, 6 do
       local list = {}
       for i = 1, 40 do
@@ -189,7 +189,7 @@ describe("the report of a call that stops", function()
     return { phone = contact_of(i).phone, first = tostring(i), display_name = ("x"):rep(450000) }
   end
 
-  it("has the contact that was held back by the size of its request", function()
+  it("has the contact for which there was no room in the request", function()
     local taken = 0
     local function source()
       taken = taken + 1
@@ -211,7 +211,7 @@ describe("the report of a call that stops", function()
     witness.sums(7, failure.report)
   end)
 
-  it("calls no request that never left one that may have been delivered", function()
+  it("says of requests that were never sent that they were not delivered", function()
     -- The pace lets one request go; the others wait, are announced to nobody, and the call is stopped.
     local world
     world = fake.new {}
@@ -243,7 +243,7 @@ describe("the report of a call that stops", function()
     end
   end)
 
-  it("speaks of doubt first, wherever it stands", function()
+  it("has the failure of an unknown contact first, wherever that contact stands", function()
     for place = 1, 3 do
       local world = fake.new {
         handler = function(request)
@@ -263,7 +263,7 @@ describe("the report of a call that stops", function()
 end)
 
 describe("a refused batch whose size is the fault", function()
-  it("teaches the size of the halves that were taken, where the status tells nothing of bytes", function()
+  it("limits later batches to the size of the halves that were accepted", function()
     local refused = 0
     local world = fake.new {
       handler = function(request)
@@ -280,7 +280,7 @@ describe("a refused batch whose size is the fault", function()
     assert.are.equal(120 + 3, #world.requests)
   end)
 
-  it("teaches nothing where one half was refused as well", function()
+  it("changes no later batch where one half was refused as well", function()
     local contacts = contacts_of(400)
     local world = fake.new {
       handler = function(request)
@@ -352,7 +352,7 @@ describe("retries", function()
     assert.are.equal(1, failure.report.unknown)
   end)
 
-  it("after a late 401 keep the token that is new already", function()
+  it("after a late 401 keep a token that is newer than the refused one", function()
     local tokens = {}
     local world = fake.new {
       handler = function(request)
@@ -378,7 +378,7 @@ describe("retries", function()
     end
   end)
 
-  it("follow a 425, which leaves doubt", function()
+  it("follow a 425, after which contacts may have been taken", function()
     local world = fake.new {
       handler = function(request)
         if request.number == 1 then
@@ -398,7 +398,7 @@ describe("retries", function()
     assert.are.equal(5, failure.attempts)
   end)
 
-  it("of a server that answers 500 and 400 by turns end, and leave doubt where there is some", function()
+  it("end where a server answers 500 and 400 by turns, and contacts that may have been taken are unknown", function()
     local world = fake.new {
       handler = function(request)
         return { status = request.number % 2 == 1 and 500 or 400 }
@@ -410,7 +410,7 @@ describe("retries", function()
     assert.are.equal(1, failure.report.unknown)
     assert.are.equal("maybe", failure.report.items[1].failure.delivered)
 
-    -- No ten tries in a row are fruitless; what is refused alike counts all the same.
+    -- There are no ten failed tries in a row, but refusals that are alike are counted all the same.
     local taken = 0
     world = fake.new {
       handler = function(request)
@@ -454,7 +454,7 @@ describe("retries", function()
 end)
 
 describe("the pace after a 429", function()
-  it("is kept by the next call even where the pause asked for is too long to be waited for", function()
+  it("is kept by the next call, also where the server asks for a longer pause than the call waits", function()
     local world = fake.new {
       handler = function(request)
         if request.number == 1 then

@@ -1,5 +1,5 @@
--- No error leaves a call, and none costs a report: what hooks, sources and our own functions raise, and a client that
--- is closed while its call runs.
+-- No error leaves a call, and each call has its report: whatever hooks, sources and our own functions raise, and where
+-- a client is closed while its call runs.
 
 local fake = require "spec.support.fake"
 local heymarket = require "heymarket"
@@ -116,8 +116,8 @@ local function check_message(failure, wanted)
   assert.is_string(tostring(failure))
 end
 
-describe("whatever is raised", function()
-  it("by a source, the report is whole", function()
+describe("an error that is raised", function()
+  it("by a source stops the call with a whole report", function()
     for _, row in ipairs(raised_values()) do
       local world = fake.new()
       local report, failure = client_of(world):import(
@@ -135,7 +135,7 @@ describe("whatever is raised", function()
   end)
 
   for _, name in ipairs { "on_item", "on_progress", "should_stop" } do
-    it("by " .. name .. ", the call stops and the report is whole", function()
+    it("by " .. name .. " stops the call with a whole report", function()
       for _, row in ipairs(raised_values()) do
         local world = fake.new()
         world.contacts["12025550003"] = contact_of(3)
@@ -162,7 +162,7 @@ describe("whatever is raised", function()
     end)
   end
 
-  it("by on_event, the call goes on, and the report has the first of it", function()
+  it("by on_event does not stop the call; the report has the first such error", function()
     for _, row in ipairs(raised_values()) do
       for _, method in ipairs { "import", "create_contacts" } do
         local world = fake.new()
@@ -186,12 +186,12 @@ describe("whatever is raised", function()
     end
   end)
 
-  it("by nothing, the report has no hook_error", function()
+  it("nowhere leaves the report without hook_error", function()
     local report = assert(client_of(fake.new()):import(contacts_of(5), { on_event = function() end }))
     assert.is_nil(report.hook_error)
   end)
 
-  it("by on_event, the report of a call that failed has it as well", function()
+  it("by on_event is in the report of a call that failed as well", function()
     local world = fake.new {
       handler = function()
         return { status = 403 }
@@ -205,7 +205,7 @@ describe("whatever is raised", function()
     assert.is_truthy(failure.report.hook_error:find("seen", 1, true))
   end)
 
-  it("by a contact's own metamethods, that contact is invalid and the others are not", function()
+  it("by a contact's own metamethods makes that contact invalid, and no other", function()
     local odd = setmetatable({}, {
       __index = function()
         error(setmetatable({}, {
@@ -269,7 +269,7 @@ describe("a source that ends with nil and a message", function()
     assert.is_nil(own.report, "the failure of the source itself was changed")
   end)
 
-  it("could not be read where that is all it gives", function()
+  it("could not be read, also where it gave no contact before", function()
     local report, failure = client_of(fake.new()):import(function()
       return nil, "no such table"
     end)
@@ -287,7 +287,7 @@ describe("a source that ends with nil and a message", function()
     assert.are.equal(25, assert(client_of(fake.new()):import(failing())).accepted)
   end)
 
-  it("leaves a journal that goes on with the healthy input", function()
+  it("leaves a journal with which a later run of the whole input goes on", function()
     local folder = server.folder()
     for number, failed in ipairs {
       function()
@@ -477,7 +477,7 @@ describe("a client that is closed while its call runs", function()
 
   -- Lua 5.1 itself cannot yield across a pcall, so that no coroutine of it can wait in a call.
   if _VERSION ~= "Lua 5.1" or rawget(_G, "jit") then
-    it("by another coroutine, while requests are on their way, is not waited for for ever", function()
+    it("by another coroutine, while requests are in flight, does not make the call wait for ever", function()
       local world = fake.new { latency = 5 }
       local client = client_of(world)
       local wait = world.wait
@@ -508,7 +508,7 @@ describe("a client that is closed while its call runs", function()
     end)
   end
 
-  it("of a sandbox forgets nothing that was on its way", function()
+  it("of a sandbox leaves every request that was in flight in the report", function()
     local api = sandbox.new()
     local client = assert(api:client())
     api:script { delay = 5, times = 10 }
@@ -582,7 +582,7 @@ describe("a transport that loses a request", function()
     assert.is_true(world.now <= 1000 + 40)
   end)
 
-  it("may be late after the process was asleep, and is believed then", function()
+  it("may give its result late after the process was asleep, and the result counts", function()
     local world = fake.new { latency = 1 }
     local slept = false
     local wait = world.wait
@@ -604,7 +604,7 @@ end)
 -- LuaJIT has an allocator of its own.
 if not rawget(_G, "jit") then
   describe("memory that runs out", function()
-    it("costs no report, leaves no call as an error, and leaves no journal locked", function()
+    it("leaves a report, raises no error out of a call, and leaves no journal locked", function()
       local folder = server.folder()
       local library = folder .. "/limit.so"
       local built = process.output(

@@ -123,7 +123,7 @@ describe("create_contacts", function()
     assert.is_truthy(failure.message:find("2 contacts as not created or overwritten", 1, true), failure.message)
   end)
 
-  it("speaks of doubt and of certain failures before it speaks of refusals", function()
+  it("names unknown and failed contacts before refused ones in its failure", function()
     local world = fake.new {
       handler = function(request)
         if request.has[phone_of(1)] then
@@ -213,7 +213,7 @@ describe("the sandbox", function()
   end)
 end)
 
-describe("after all this", function()
+describe("at the end", function()
   it("no handle is open", function()
     collectgarbage()
     collectgarbage()

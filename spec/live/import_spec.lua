@@ -173,7 +173,7 @@ describe("a source", function()
     assert.are.equal(2, report.items[2].index)
   end)
 
-  it("may be a callable table, and is left alone once it has said nil", function()
+  it("may be a callable table, and is not called again once it has given nil", function()
     local source = counted(12)
     local report = assert(connect({ batch_size = 5 }):import(source))
     assert.are.equal(12, report.accepted)
@@ -189,7 +189,7 @@ describe("a source", function()
     assert.are.equal(12, report.accepted)
   end)
 
-  it("may be a CSV file, whose rows that cannot be read cost nothing but themselves", function()
+  it("may be a CSV file, in which a row that cannot be read is invalid and the others are sent", function()
     local text = "phone,first\n12345678901,A\n12345678902,B,extra\n12345678903,C\n"
     local handle = {
       read = function()
@@ -235,7 +235,7 @@ describe("a source", function()
     assert.are.equal(0, #api:ledger().requests)
   end)
 
-  it("that is an array with a hole loses nothing behind the hole without a word", function()
+  it("that is an array with a hole has an outcome for every contact behind the hole", function()
     local list = { [1] = contact_of(1), [2] = contact_of(2), [4] = contact_of(4) }
     local report, problem = connect():import(list)
     if report then
@@ -248,7 +248,7 @@ describe("a source", function()
     end
   end)
 
-  it("that is a single contact is no empty list", function()
+  it("that is a single contact is refused, not taken as an empty array", function()
     local report, problem = connect():import(contact_of(1))
     assert.is_nil(report)
     assert.are.equal("invalid", problem.kind)
@@ -567,7 +567,7 @@ describe("an import that has to stop", function()
     assert.are.equal(0, #api:ledger().requests)
   end)
 
-  it("because of max_failures stops after so many, whatever they are", function()
+  it("because of max_failures stops after so many, whatever their outcome", function()
     local kinds = {
       invalid = function(i)
         return i % 2 == 0 and { phone = "x" } or contact_of(i)
@@ -848,7 +848,7 @@ describe("the pace", function()
     assert.is_true(busiest(network.arrivals) <= 10)
   end)
 
-  it("gives away little of what is allowed", function()
+  it("uses nearly all requests that are allowed", function()
     local network = instant.new {
       way = function()
         return 0.05

@@ -86,20 +86,14 @@ local function run(call, sender, input, counter, entries)
   return running:run()
 end
 
--- Adds the mistakes of an entry to those of its call.
-local function add_issues(issues, entry)
+-- The mistakes of an invalid entry. A failure that was given in place of a contact may speak of another contact.
+local function issues_of(entry)
   local problem = entry.problem
-  if not problem then
-    return
+  local issues = problem.issues
+  if issues and issues[1] and issues[1].index == entry.index then
+    return issues
   end
-  for _, issue in ipairs(problem.issues or { { message = problem.message } }) do
-    if issue.index ~= entry.index then
-      -- It came with a failure that was given in place of a contact.
-      local code, values = issue.code, issue.values
-      issue = { index = entry.index, field = issue.field, message = issue.message, code = code, values = values }
-    end
-    issues[#issues + 1] = issue
-  end
+  return { { index = entry.index, message = problem.message } }
 end
 
 -- Reads and checks all contacts. Returns their entries, valid or not, and all mistakes.
@@ -113,7 +107,9 @@ local function check_all(call, contacts)
   while entries[1] do
     for _, entry in ipairs(entries) do
       all[#all + 1] = entry
-      add_issues(issues, entry)
+      for _, issue in ipairs(entry.problem and issues_of(entry) or {}) do
+        issues[#issues + 1] = issue
+      end
     end
     call.yield()
     entries = input:take(YIELD_EVERY)

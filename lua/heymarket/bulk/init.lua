@@ -31,27 +31,20 @@ Bulk.__index = Bulk
 ---@param dependencies table `sender`; `source` (has `take`) and `input`, the source below it that knows the contacts;
 --- `counter` of report.lua; `settings` of the call; `monotonic`, a clock; `journal` or nil; `spare`, see failure.spare
 function bulk.new(dependencies)
-  local settings = dependencies.settings
-  local self = setmetatable({
-    sender = dependencies.sender,
-    source = dependencies.source,
-    input = dependencies.input,
-    counter = dependencies.counter,
-    settings = settings,
-    monotonic = dependencies.monotonic,
-    journal = dependencies.journal,
-    spare = dependencies.spare,
-    started = dependencies.monotonic(),
-    bisect = bisect.new(settings.batch_size, MAX_BYTES),
-    order = order.new(),
-    query = "overwrite=" .. tostring(settings.overwrite),
-    unyielded = 0, -- contacts that were read since the last turn for others
-    on_item_raised = false,
-  }, Bulk)
+  local self, settings = {}, dependencies.settings
+  for name, value in pairs(dependencies) do
+    self[name] = value
+  end
+  self.started = self.monotonic()
+  self.bisect = bisect.new(settings.batch_size, MAX_BYTES)
+  self.order = order.new()
+  self.query = "overwrite=" .. tostring(settings.overwrite)
+  self.unyielded = 0 -- contacts that were read since the last turn for others
+  self.raised = {} -- hooks that have raised, by name: they are not called again
   self.reader = function(count)
     return self:read(count)
   end
-  return self
+  return setmetatable(self, Bulk)
 end
 
 --- Sends until nothing is left to do. Whatever is raised meanwhile stops the call like any other reason to stop: what
@@ -72,7 +65,11 @@ function Bulk:send_all()
     if not completion then
       return
     end
-    self:settle(completion.request, completion.value, completion.failure)
+    if completion.value then
+      self:accept(completion.request, completion.value)
+    else
+      self:fail(completion.request, completion.failure)
+    end
     self:tell_progress()
   end
 end
@@ -80,8 +77,9 @@ end
 -- Gives the sender what may be sent now.
 function Bulk:fill()
   local sender = self.sender
-  while not sender:stop_reason() and sender:pending() < self:concurrency() do
-    local batch = self.bisect:next() or self:next_batch()
+  while not sender:stop_reason() do
+    local concurrency = self.bisect:is_suspicious() and 1 or self.settings.concurrency
+    local batch = sender:pending() < concurrency and (self.bisect:next() or self:next_batch())
     if not batch then
       return
     elseif sender:stop_reason() then
@@ -90,10 +88,6 @@ function Bulk:fill()
       self:send(batch)
     end
   end
-end
-
-function Bulk:concurrency()
-  return self.bisect:is_suspicious() and 1 or self.settings.concurrency
 end
 
 function Bulk:next_batch()
@@ -153,15 +147,7 @@ function Bulk:send(batch)
   self.sender:add(batch)
 end
 
--- What came of a batch: the contacts that its answer lists, or a failure, or neither where it was never sent.
-function Bulk:settle(batch, listed, problem)
-  if listed then
-    self:accept(batch, listed)
-  else
-    self:fail(batch, problem)
-  end
-end
-
+-- A batch has an answer, which lists the contacts that were not accepted.
 function Bulk:accept(batch, listed)
   self.bisect:accepted(batch)
   local match = outcome.match(batch, listed)
@@ -176,6 +162,7 @@ function Bulk:accept(batch, listed)
   self.order:release(batch.entries)
 end
 
+-- A batch failed, or was never sent: then there is no problem.
 function Bulk:fail(batch, problem)
   local verdict, refusals = self.bisect:failed(batch, problem, self.sender:stop_reason() ~= nil)
   if verdict == "halved" then
@@ -240,37 +227,35 @@ function Bulk:record(entries, items)
     return
   end
   self.input:describe(entries, items)
-  local on_item = self.settings.on_item
-  if on_item and not self.on_item_raised then
+  if self.settings.on_item and not self.raised.on_item then
     self.counter:count(items) -- before they are told, so that each is told once
-    self:tell_items(on_item, items)
+    self:tell_items(items)
   else
     self.counter:record(items)
   end
   if self.counter:has_failed_too_often() and not self.sender:stop_reason() then
-    self:stop_for_failures(self.settings.max_failures)
+    local count = self.settings.max_failures
+    self.sender:stop(failure.make("stopped", "max_failures", { count = count }, { reason = "max_failures" }))
   end
 end
 
 -- Tells items one by one. From the first one on with which on_item raised, they are kept for the report.
-function Bulk:tell_items(on_item, items)
-  for i, item in ipairs(items) do
-    local ok, raised = pcall(on_item, item)
+function Bulk:tell_items(items)
+  for i = 1, #items do
+    local ok, raised = pcall(self.settings.on_item, items[i])
     if not ok then
-      self.on_item_raised = true
+      self.raised.on_item = true
       self.counter:keep(items, i)
-      self:stop_for_hook("on_item", raised)
-      return
+      return self:stop_for_hook("on_item", raised)
     end
   end
 end
 
 function Bulk:tell_progress()
-  local on_progress = self.settings.on_progress
-  if on_progress and not self.on_progress_raised then
-    local ok, raised = pcall(on_progress, self:snapshot(false))
+  if self.settings.on_progress and not self.raised.on_progress then
+    local ok, raised = pcall(self.settings.on_progress, self:snapshot(false))
     if not ok then
-      self.on_progress_raised = true
+      self.raised.on_progress = true
       self:stop_for_hook("on_progress", raised)
     end
   end
@@ -311,10 +296,6 @@ end
 
 function Bulk:stop_for_hook(name, raised)
   self.sender:stop(failure.make("stopped", "hook_raised", { hook = name, raised = text.raised(raised) }))
-end
-
-function Bulk:stop_for_failures(count)
-  self.sender:stop(failure.make("stopped", "max_failures", { count = count }, { reason = "max_failures" }))
 end
 
 -- The server refuses whatever is sent. `refusals` is set where it took so many requests to know that.

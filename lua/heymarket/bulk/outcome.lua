@@ -35,6 +35,21 @@ function outcome.match(batch, listed)
   return { remotes = remotes, truncated = truncated, problem = problem }
 end
 
+-- Parts entries into those that were accepted, for which `item_of` gives nil, and the others with their items.
+local function part(entries, item_of)
+  local accepted, others, items = {}, {}, {}
+  for _, entry in ipairs(entries) do
+    local item = item_of(entry)
+    if item then
+      items[#items + 1] = item
+      others[#items] = entry
+    else
+      accepted[#accepted + 1] = entry
+    end
+  end
+  return accepted, others, items
+end
+
 --- The outcomes of a batch that has an answer.
 ---@param batch heymarket.Batch
 ---@param match heymarket.Match
@@ -47,21 +62,14 @@ function outcome.of_response(batch, match, overwrite)
   if next(remotes) == nil and not problem then
     return batch.entries, {}, {}
   end
-  local accepted, others, items = {}, {}, {}
-  for _, entry in ipairs(batch.entries) do
+  return part(batch.entries, function(entry)
     local remote = remotes[entry.phone]
     if remote then
       local is_ambiguous = batch.possibly_sent or entry.possibly_sent
-      items[#items + 1] = rejected(remote, match.truncated[entry.phone], is_ambiguous, overwrite)
-      others[#items] = entry
-    elseif problem then
-      items[#items + 1] = { outcome = "unknown", failure = problem }
-      others[#items] = entry
-    else
-      accepted[#accepted + 1] = entry
+      return rejected(remote, match.truncated[entry.phone], is_ambiguous, overwrite)
     end
-  end
-  return accepted, others, items
+    return problem and { outcome = "unknown", failure = problem }
+  end)
 end
 
 -- The same failure, of a request that may have been acted upon.
@@ -142,25 +150,20 @@ end
 ---@return heymarket.Entry[] others
 ---@return heymarket.Item[] items of the others
 function outcome.of_finished(entries, overwrite)
-  local accepted, others, items = {}, {}, {}
-  for _, entry in ipairs(entries) do
-    local known, item = entry.known, nil
+  return part(entries, function(entry)
+    local known = entry.known
     if not known then
-      item = { outcome = "invalid", failure = entry.problem }
-    elseif known.outcome == "rejected" then
+      return { outcome = "invalid", failure = entry.problem }
+    elseif known.outcome == "accepted" then
+      return nil
+    end
+    local item = { outcome = known.outcome, failure = known.failure }
+    if known.outcome == "rejected" then
       item = rejected(known.remote, known.remote_truncated, known.ambiguous, overwrite)
-    elseif known.outcome ~= "accepted" then
-      item = { outcome = known.outcome, failure = known.failure }
     end
-    if item then
-      item.resumed = known and true or nil
-      items[#items + 1] = item
-      others[#items] = entry
-    else
-      accepted[#accepted + 1] = entry
-    end
-  end
-  return accepted, others, items
+    item.resumed = true
+    return item
+  end)
 end
 
 return outcome
