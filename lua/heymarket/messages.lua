@@ -340,8 +340,7 @@ local CATALOGUE = {
   nginx_folder = "no folder could be made for nginx: check TMPDIR",
   nginx_missing = "the sandbox is served by nginx, which was not found: " .. INSTALL_NGINX,
   nginx_not_started = "nginx did not start: {problem}",
-  nginx_port_taken = "port {port} is taken: choose another one, or leave it out",
-  nginx_ports_taken = "no free port was found",
+  nginx_port_taken = "no free port was found[: port {port} is taken, choose another one or leave it out]",
   nginx_without_lua = "nginx is here ({program}), but without its Lua module: " .. INSTALL_NGINX,
 
   -- Command line ------------------------------------------------------------------------------------------------

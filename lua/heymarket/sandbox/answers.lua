@@ -8,13 +8,6 @@ local OVERSIZED = 9 * 1024 * 1024 -- bytes, more than a client takes
 local JSON, TEXT, HTML = "application/json", "text/plain", "text/html"
 local PAGE = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Sign in to go on.</body></html>\n"
 
----@class heymarket.SandboxResponse
----@field status integer? nil where no answer comes
----@field headers table<string, any>? by name
----@field body string?
----@field delay number? seconds until it is sent
----@field fault heymarket.SandboxFault? what breaks meanwhile
-
 local function answer(status, content_type, body, headers)
   headers = headers or {}
   headers["Content-Type"] = content_type
@@ -52,7 +45,6 @@ local ERROR_CODES = {
 
 --- The answer to a request that is refused, in the shape of the option `error_shape`.
 ---@param field string? which part of the request is wrong
----@return heymarket.SandboxResponse
 function answers.problem(options, status, message, field, headers)
   local shape = options.error_shape
   local code = ERROR_CODES[status] or status >= 500 and "server_error" or "error"

@@ -102,14 +102,6 @@ function sandbox_contacts.count(state)
   return count
 end
 
-local function problem_of(state, name, value)
-  local rule = RULES[name]
-  if not rule then
-    return state.options.unknown_field == "refuse" and "is not a field of a contact"
-  end
-  return value ~= null and not rule[1](value, state.options) and rule[2]
-end
-
 --- Checks one contact of a request.
 ---@return string? field the first by name of those that are wrong; "" where it is no object
 ---@return string? problem nil when the contact is good
@@ -119,9 +111,10 @@ function sandbox_contacts.check(state, given)
   end
   local field, problem
   for name, value in pairs(given) do
-    local found = (not field or name < field) and problem_of(state, name, value)
-    if found then
-      field, problem = name, found
+    local rule = RULES[name]
+    local is_good = rule and (value == null or rule[1](value, state.options))
+    if not is_good and (rule or state.options.unknown_field == "refuse") and (not field or name < field) then
+      field, problem = name, rule and rule[2] or "is not a field of a contact"
     end
   end
   if field then

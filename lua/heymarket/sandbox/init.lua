@@ -198,18 +198,11 @@ local function opened(given)
   return request
 end
 
--- Names of headers have no case: one that is given replaces the one that is there.
-local function set_headers(headers, more)
-  for name, value in pairs(more or {}) do
-    local usual = name:lower():gsub("%f[%w]%l", string.upper)
-    headers[usual] = tostring(value)
-  end
-end
-
 --- Answers one request: the sandbox itself, whichever way requests come to it.
 ---@param given {method: string, path: string, headers: table<string, string>?, body: string?} the path has the query,
 ---headers are by lower-case name
----@return heymarket.SandboxResponse response without a status where no answer comes
+---@return {status: integer?, headers: table?, body: string?, delay: number?, fault: heymarket.SandboxFault?} response
+---without a status where no answer comes; delay in seconds
 function Sandbox:handle(given)
   local request = opened(given)
   local step = sandbox_script.take(self.steps, request) or {}
@@ -230,22 +223,15 @@ function Sandbox:handle(given)
   if #self.requests > self.options.keep_requests then
     table.remove(self.requests, 1)
   end
-  set_headers(headers, response.headers)
-  set_headers(headers, { ["Retry-After"] = step.retry_after })
-  set_headers(headers, step.headers)
-  response.headers = response.status and headers
-  return response
-end
-
--- Stands in for heymarket.runtime: waiting moves the clock.
-local function runtime_of(clock)
-  local runtime = {}
-  for name, method in pairs { monotonic = "monotonic", time = "time", sleep = "advance" } do
-    runtime[name] = function(seconds)
-      return clock[method](clock, seconds)
+  -- Names of headers have no case: one that is given replaces the one that is there.
+  for _, more in ipairs { response.headers or {}, { ["Retry-After"] = step.retry_after }, step.headers or {} } do
+    for name, value in pairs(more) do
+      local usual = name:lower():gsub("%f[%w]%l", string.upper)
+      headers[usual] = tostring(value)
     end
   end
-  return runtime
+  response.headers = response.status and headers
+  return response
 end
 
 --- Makes a client that talks to this sandbox, in-process and without a network. Its waiting takes no time: backoff,
@@ -256,7 +242,12 @@ end
 function Sandbox:client(config)
   options.expect(config, "table?", "sandbox:client: config", 2)
   local settings = { secret_id = self.options.secret_id, secret_key = self.options.secret_key }
-  local runtime = runtime_of(self.clock)
+  local clock, runtime = self.clock, {} -- in which waiting moves the clock
+  for name, method in pairs { monotonic = clock.monotonic, time = clock.time, sleep = clock.advance } do
+    runtime[name] = function(seconds)
+      return method(clock, seconds)
+    end
+  end
   for name, value in pairs(config or {}) do
     settings[name] = value
   end
@@ -269,7 +260,7 @@ function Sandbox:client(config)
   elseif runtime.transport ~= nil then
     error("sandbox:client: runtime.transport cannot be set, it leads to the sandbox", 2)
   end
-  runtime.transport = sandbox_transport.new(self, self.clock)
+  runtime.transport = sandbox_transport.new(self, clock)
   settings.runtime, settings.base_url = runtime, BASE_URL
   return require("heymarket").new(settings)
 end

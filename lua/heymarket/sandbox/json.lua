@@ -73,7 +73,6 @@ end
 
 --- Reads JSON text. Arrays are marked, and null is sandbox_json.null. A number that this Lua would write in another way
 --- than it came (`1e+15`, `42.0`, more than 2^53) becomes a table that is written as it came.
----@param s string
 ---@return any value nil where it is no JSON
 ---@return string? problem
 function sandbox_json.read(s)

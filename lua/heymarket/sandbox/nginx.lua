@@ -117,20 +117,15 @@ local ACTIONS = {
   end,
 }
 
--- Compared by hash, so that the time it takes tells nothing of the key.
-local function has_key()
-  local given = (ngx.var.http_authorization or ""):match "^[Bb]earer (.+)$"
-  return given ~= nil and rows.hash(given) == rows.hash(settings.key)
-end
-
 -- Why this request is refused: a status and a sentence, or nil. Any web page and any user of this machine can send one;
 -- only who started the sandbox knows its key.
 local function objection(method, action)
+  local key = (ngx.var.http_authorization or ""):match "^[Bb]earer (.+)$" or ""
   if not is_loopback() then
     return 403, FOREIGN
   elseif ngx.var.http_origin then
     return 403, "web pages may not use this interface"
-  elseif not has_key() then
+  elseif rows.hash(key) ~= rows.hash(settings.key) then -- by hash: the time that this takes tells nothing of the key
     return 401, "send the sandbox's key: Authorization: Bearer, and what HEYMARKET_SANDBOX_KEY says"
   elseif method == "POST" and (ngx.var.content_type or ""):lower():match "^%s*([^;%s]*)" ~= JSON then
     return 415, "the body must be JSON, with Content-Type: application/json"

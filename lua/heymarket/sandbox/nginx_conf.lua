@@ -57,11 +57,12 @@ local CHANGES = {
   ["/lua/5.1/"] = "/lua/5%.%d/",
 }
 
--- The templates of a search path, absolute.
+-- The templates of a search path, absolute. What cannot stand in a string of the configuration is left out.
 local function templates(path)
   local here, list = output_of("pwd"):match "^[^\n]+", {}
   for template in path:gmatch "[^;]+" do
-    list[#list + 1] = template:sub(1, 1) == "/" and template or here .. "/" .. template:gsub("^%./", "")
+    template = template:sub(1, 1) == "/" and template or here .. "/" .. template:gsub("^%./", "")
+    list[#list + 1] = not template:find '["\\]' and template or nil
   end
   return list
 end
@@ -82,7 +83,6 @@ local function templates_51()
 end
 
 --- Finds nginx, its Lua module, and the C modules that were built for its LuaJIT.
----@param given string? the program, where it is not in one of its usual places
 ---@return {program: string, load: string, path: string, cpath: string}?
 ---@return heymarket.Failure?
 function nginx_conf.find(given)

@@ -35,11 +35,8 @@ local options = require "heymarket.options"
 ---@field keep_requests integer? how many of the newest requests are kept (1000)
 
 --- Reads options, and raises where one is wrong, for that is a mistake in the author's program.
----@param scope "sandbox"|"server"|"step" as heymarket.options has it
----@param given table
 ---@param where string what they were given to, for the message
 ---@param level integer of the caller, for the error
----@return table values every option with its value
 function sandbox_options.expect(scope, given, where, level)
   options.expect(given, "table", where, level + 1)
   local values, issues = options.read(scope, given)

@@ -117,12 +117,8 @@ local function list_tags(state, request)
 end
 
 local function team(state)
-  return answers.json {
-    id = TEAM,
-    name = "Sandbox",
-    list_size = contacts.count(state),
-    members = array { { id = USER, name = "Sandbox User", role = "admin" } },
-  }
+  local members = array { { id = USER, name = "Sandbox User", role = "admin" } }
+  return answers.json { id = TEAM, name = "Sandbox", list_size = contacts.count(state), members = members }
 end
 
 local function create_contact(state, request)
@@ -184,9 +180,6 @@ local function body_problem(state, request, wanted)
 end
 
 --- Acts on a request as the API does, and answers it.
----@param state table of contacts.new
----@param request heymarket.SandboxRequest
----@return heymarket.SandboxResponse
 function routes.answer(state, request)
   local route = ROUTES[request.path]
   if not route then

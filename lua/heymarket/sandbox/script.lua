@@ -81,7 +81,7 @@ function sandbox_script.take(script, request)
   end
 end
 
---- Number of requests that the script still has steps for.
+--- For how many requests are there steps?
 function sandbox_script.pending(script)
   local count = 0
   for _, step in ipairs(script) do

@@ -60,9 +60,8 @@ Server.__name = "heymarket.SandboxServer"
 --- Asks the sandbox something, or tells it something.
 ---@param method "GET"|"POST"
 ---@param name string GET: contacts, count, requests, script; POST: contacts, script, refuse, reset
----@param value any? what is sent, as plain tables
----@return any? answer decoded
----@return string? problem
+---@param value any? what is sent
+---@return any? answer decoded; nil, problem where it was refused
 function Server:admin(method, name, value)
   local body = method == "POST" and (value ~= nil and json.encode(value) or "") or nil
   local result = exchange(method, self.base_url .. "/_sandbox/" .. name, body, self.sandbox_key)
@@ -170,19 +169,14 @@ local function launch(settings, nginx)
 end
 
 -- A port that can be used, or nil and the failure.
-local function choose_port(port)
-  if port ~= 0 and is_free(port) then
-    return port
-  elseif port ~= 0 then
-    return nil, failure.make("context", "nginx_port_taken", { port = port })
-  end
-  for _ = 1, PORTS_TRIED do
-    port = PORT_LOW + math.floor(runtime.random() * (PORT_HIGH - PORT_LOW))
+local function choose_port(wanted)
+  for _ = 1, wanted and 1 or PORTS_TRIED do
+    local port = wanted or PORT_LOW + math.floor(runtime.random() * (PORT_HIGH - PORT_LOW))
     if is_free(port) then
       return port
     end
   end
-  return nil, failure.make("context", "nginx_ports_taken")
+  return nil, failure.make("context", "nginx_port_taken", { port = wanted })
 end
 
 ---@class heymarket.SandboxServerOptions
@@ -207,7 +201,7 @@ function sandbox_server.start(given)
   end
   local nginx, problem = nginx_conf.find(values.nginx)
   if nginx then
-    nginx.port, problem = choose_port(values.port)
+    nginx.port, problem = choose_port(values.port ~= 0 and values.port or nil)
   end
   if problem then
     return nil, problem

@@ -43,10 +43,7 @@ local function signed(options, seconds)
 end
 
 --- What is wrong with the value of an Authorization header; nil where it holds a good token.
----@param given string?
----@param options heymarket.SandboxOptions
 ---@param now number Unix time by the server's clock
----@return string? problem
 function sandbox_token.problem(given, options, now)
   local token = (given or ""):match "^[Bb]earer +([^ ]+) *$"
   local header, payload = (token or ""):match "^([^.]+)%.([^.]+)%.[^.]*$"

@@ -72,33 +72,22 @@ local function header_block(response)
   return table.concat(lines, "\r\n") .. "\r\n\r\n"
 end
 
+-- What the client gets, `elapsed` seconds from now.
 local function result_of(request, response)
-  local problem = ERRORS[response.fault] or { nil, true }
-  local result = { request = request, code = problem[1], sent = problem[2], message = problem[3], http_version = 1.1 }
+  local fault, seconds = response.fault, response.delay or 0
+  local sent = not ERRORS[fault] or ERRORS[fault][2]
+  local patience = sent and request.timeout or request.connect_timeout or request.timeout
+  if fault == "timeout" or seconds > patience then
+    response, fault, seconds = {}, "timeout", patience
+  end
+  local problem, body = ERRORS[fault] or {}, response.body
+  local result = { request = request, sent = sent, elapsed = seconds, http_version = 1.1 }
+  result.code, result.message = problem[1], problem[3]
   if response.status then
-    result.status, result.headers, result.body = response.status, header_block(response), response.body
-    if response.fault == "truncated" then
-      result.body = response.body:sub(1, math.floor(#response.body / 2))
-    elseif response.fault == "oversized" then
-      result.body = ""
-    end
+    result.status, result.headers = response.status, header_block(response)
+    result.body = fault == "truncated" and body:sub(1, math.floor(#body / 2)) or fault == "oversized" and "" or body
   end
   return result
-end
-
--- What the client gets, and after how many seconds.
-local function outcome_of(request, response)
-  local result, seconds = result_of(request, response), response.delay or 0
-  local patience = result.sent and request.timeout or request.connect_timeout or request.timeout
-  if response.fault == "timeout" then
-    return result, request.timeout
-  elseif seconds > patience then
-    local sent = result.sent
-    result = result_of(request, { fault = "timeout" })
-    result.sent = sent
-    return result, patience
-  end
-  return result, seconds
 end
 
 --- The sandbox acts on the request now; the answer comes when its time has come.
@@ -114,9 +103,8 @@ function Transport:start(request, completions, lines)
   local path = request.url:match "^%a+://[^/]+(.*)$"
   local given = { method = request.method, path = path, headers = headers, body = request.body }
   local response = sandbox_of[self]:handle(given)
-  local result, seconds = outcome_of(request, response)
-  result.elapsed = seconds
-  local due, place = self.clock:monotonic() + seconds, #self.flights + 1
+  local result = result_of(request, response)
+  local due, place = self.clock:monotonic() + result.elapsed, #self.flights + 1
   -- The earliest answer stands first; of those that come at one time, the one that was started first.
   while place > 1 and self.flights[place - 1].due > due do
     place = place - 1
