@@ -12,7 +12,7 @@ local FIRST = { "Ada", "José", "Mei", "Олена", "Amara", "Søren", "Priya",
 local LAST =
   { "Smith", "García", "Li", "Шевченко", "Okafor", "O'Neill", "Iyer", "Müller", "Hansen, Jr.", "Nowak" }
 
--- Mistakes as they come in real files; each is refused before anything is sent.
+-- Mistakes that real files have. Each makes its row invalid, so that it is not sent.
 local MISTAKES = {
   function(row)
     row.phone = "" -- no phone
@@ -60,7 +60,7 @@ local function row_of(i)
   local line = ("%04d"):format(i % 10000)
   local area, exchange = 201 + math.floor(i / 10000), 555
   return {
-    -- Written the way people write them.
+    -- Some phones have a plus sign, blanks and brackets, as people write them.
     phone = i % 3 == 0 and ("+1 (%d) %d-%s"):format(area, exchange, line) or ("1%d%d%s"):format(area, exchange, line),
     first = FIRST[i % #FIRST + 1],
     last = LAST[math.floor(i / 7) % #LAST + 1],

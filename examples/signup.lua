@@ -9,11 +9,11 @@ local heymarket = require "heymarket"
 
 local json = cjson.new()
 
--- What a visitor may say about himself. Whatever else the body holds is passed over: a browser must not set tags, an
--- owner or an opt-out.
+-- The fields that a visitor may set. Other fields of the body are ignored: a browser must not set tags, an owner or an
+-- opt-out.
 local FIELDS = { "phone", "email", "first", "last" }
 
--- A visitor gets these words, never those of a failure: they speak of our configuration, or are the server's.
+-- A visitor sees these messages. Those of a failure may name our configuration or quote the server.
 local ADVICE = {
   phone = "must be a phone number, such as +1 234 567 8900",
   email = "must be an email address, such as ann@example.com",
@@ -27,7 +27,7 @@ local NOT_ACCEPTED = "These details were not accepted."
 local UNCONFIRMED = "Your details were sent, but we have no confirmation yet that they were stored. "
   .. "You may send them again: nobody is signed up twice."
 
--- A person is waiting: these are far below the defaults, which suit an import.
+-- A person is waiting for the answer, so these are far below the defaults, which suit an import.
 local CALL = { timeout = 5, max_attempts = 3, deadline = 8 } -- seconds, but for the second
 local RETRY_AFTER = 30 -- seconds, where the server named none
 
@@ -85,7 +85,7 @@ local function of_failure(failure)
   return refusal(500, "internal", FAULT), line
 end
 
--- The contact that a request asks for, or the answer to a request that asks for none.
+-- The contact in a request; or nil and the answer to a request that has none.
 local function contact_of(request)
   if request.method ~= "POST" then
     return nil, refusal(405, "method_not_allowed", "Use POST.", { Allow = "POST" })
@@ -121,8 +121,8 @@ function signup.answer(client, request)
   if not report then
     return of_failure(failure)
   end
-  -- The contact is in the account now. A number that was there already gets the same answer: whose numbers we have is
-  -- nobody's business.
+  -- The contact is in the account now. A number that was there before gets the same answer, so that nobody can find out
+  -- whose numbers we have.
   return response(200, { status = "ok" })
 end
 
@@ -135,7 +135,7 @@ function signup.open()
     user_agent = "signup-example/1",
   }
   if not client then
-    -- As text: of an error that is a table nginx logs "unknown error".
+    -- As text, because nginx logs an error that is a table as "unknown error".
     error(tostring(failure), 0)
   end
   signup.client = client

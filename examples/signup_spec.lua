@@ -21,7 +21,7 @@ describe("the sign-up form", function()
     client:close()
   end)
 
-  -- Sends the form; gives the answer with its body read, and the line for the log.
+  -- Sends the form. Gives the answer, its decoded body, and the line for the log.
   local function send(body, request)
     request = request or {}
     local answer, line = signup.answer(client, {
@@ -30,7 +30,7 @@ describe("the sign-up form", function()
       body = type(body) == "table" and cjson.encode(body) or body,
     })
     assert.are.equal("application/json", answer.headers["Content-Type"])
-    -- Whatever happened: what the visitor sees holds nothing of what was sent, of the server's, or of ours.
+    -- In every case the answer holds nothing of what was sent, of the server's messages, or of our configuration.
     for _, secret in ipairs { "234", "ann@", "Ann", "sandbox", "request_id", "scripted", "default_country" } do
       assert.is_nil(answer.body:gsub("%+1 234 567 8900", ""):gsub("ann@example.com", ""):find(secret, 1, true))
     end

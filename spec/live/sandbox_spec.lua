@@ -19,7 +19,7 @@ local function nothing_open()
   assert.are.same({ signers = 0, pools = 0, transfers = 0 }, core.open_handles())
 end
 
--- Waits for something another process does, at most so many seconds.
+-- Waits until a condition holds, at most so many seconds.
 local function eventually(seconds, holds)
   local last = system.monotonic() + seconds
   while not holds() do
@@ -82,7 +82,7 @@ for _, name in ipairs(faces.names) do
       nothing_open()
     end)
 
-    it("takes contacts from a client and holds them in wire form", function()
+    it("stores the contacts of a client in wire form", function()
       local client = open().client()
       assert.is_true(client:check())
       local report = assert(client:create_contacts {
@@ -119,7 +119,7 @@ for _, name in ipairs(faces.names) do
       assert.is_nil(next(face.get("12345678901").tags))
     end)
 
-    it("leaves an existing contact alone without overwrite, and merges into it with", function()
+    it("leaves an existing contact as it is without overwrite, and changes the given fields with it", function()
       local client = open().client()
       face.put { phone = "12345678900", first = "Old", last = "Kept", custom = { [1] = "a", [2] = "b" } }
       local contact = { phone = "12345678900", first = "New", custom = { [2] = "c" } }
@@ -137,7 +137,7 @@ for _, name in ipairs(faces.names) do
       assert.equal(2, held.rev)
     end)
 
-    it("shows a contact with the documented keys only", function()
+    it("lists a contact with the documented keys only", function()
       open()
       face.put { phone = "12345678900", first = "A", assignee_id = 7, tags = { 3 }, is_opted_out = true }
       local answer = post(face, '[{"phone":"12345678900"}]')
@@ -176,7 +176,7 @@ for _, name in ipairs(faces.names) do
       end
     end)
 
-    it("refuses every token that is not good", function()
+    it("answers 401 to every token that is not valid", function()
       open()
       local now = math.floor(system.time())
       local function claims(iat)
@@ -219,14 +219,14 @@ for _, name in ipairs(faces.names) do
         assert.is_nil(answer.body:find(signature, 1, true))
       end
       assert.equal(0, face.count())
-      -- The same way of making tokens, done right.
+      -- A valid token that is made in the same way is accepted.
       assert.equal(200, post(face, '[{"phone":"12345678900"}]').status)
       local old = faces.token(claims(now - 240))
       assert.equal(200, face.raw("POST", BATCH, headers(old), '[{"phone":"12345678901"}]').status)
       assert.equal(2, face.count())
     end)
 
-    it("takes its own credentials, and a client with others is told so", function()
+    it("accepts its own credentials, and answers 401 to a client with others", function()
       local client = open({ secret_id = 'a "b" ü', secret_key = "k" }).client()
       assert.is_true(client:check())
       local stranger = face.client { secret_id = "sandbox-id", secret_key = "sandbox-key" }
@@ -234,7 +234,7 @@ for _, name in ipairs(faces.names) do
       assert.equal("unauthorized", failure.kind)
     end)
 
-    it("forgives a clock as far as clock_skew says", function()
+    it("accepts tokens whose time is off by clock_skew at most", function()
       open { clock_skew = 20 }
       local now = math.floor(system.time())
       local function status(iat)
@@ -247,7 +247,7 @@ for _, name in ipairs(faces.names) do
       assert.equal(401, status(now - 325))
     end)
 
-    it("has a clock of its own, by which a client corrects its tokens", function()
+    it("has a clock that is ahead by clock_offset, by which a client corrects its tokens", function()
       local client = open({ clock_offset = 3600 }).client()
       local report = assert(client:create_contacts { { phone = "12345678900" } })
       assert.equal(1, report.accepted)
@@ -255,7 +255,7 @@ for _, name in ipairs(faces.names) do
       assert.equal(200, face.requests()[2].status)
     end)
 
-    it("says in each of the ways that everything was taken", function()
+    it("accepts a batch with each body that the option `ok` knows", function()
       for ok, body in pairs { quoted = '"ok"', raw = "ok", array = "[]", null = "null", empty = "" } do
         local client = open({ ok = ok }).client()
         assert.equal(body, post(face, '[{"phone":"12345678900"}]').body)
@@ -265,7 +265,7 @@ for _, name in ipairs(faces.names) do
       end
     end)
 
-    it("lists existing contacts, or not", function()
+    it("lists existing contacts only with list_existing", function()
       for _, list in ipairs { true, false } do
         local client = open({ list_existing = list }).client()
         face.put { phone = "12345678900" }
@@ -276,7 +276,7 @@ for _, name in ipairs(faces.names) do
       end
     end)
 
-    it("refuses a request for one bad contact, or only lists it", function()
+    it("answers 400 for one bad contact, or lists it, as bad_contact says", function()
       local bad = { "12345678902" }
       local client = open({ refused_phones = bad }).client()
       local answer = post(face, '[{"phone":"12345678902"},{"phone":"12345678903"}]')
@@ -303,7 +303,7 @@ for _, name in ipairs(faces.names) do
       assert.equal(9, face.count())
     end)
 
-    it("writes a returned phone in either way", function()
+    it("writes a returned phone as phone_format says", function()
       for format, shown in pairs { digits = "12345678900", plus = "+12345678900" } do
         local client = open({ phone_format = format }).client()
         face.put { phone = "12345678900" }
@@ -313,7 +313,7 @@ for _, name in ipairs(faces.names) do
       end
     end)
 
-    it("clears by null and by blanks, as the options say", function()
+    it("clears stored values by null and by blanks, as clear_on_null and clear_on_blank say", function()
       local body = '[{"phone":"12345678900","first":null,"last":"","tags":[],"custom":{}}]'
       for _, null in ipairs { true, false } do
         for _, blank in ipairs { true, false } do
@@ -330,7 +330,7 @@ for _, name in ipairs(faces.names) do
       end
     end)
 
-    it("has a greatest number of contacts and bytes", function()
+    it("refuses requests beyond max_contacts and max_bytes", function()
       for _, status in ipairs { 413, 400 } do
         local client = open({ max_contacts = 3, too_large = status }).client()
         assert.equal(status, post(face, '[{"phone":"12345678900"},{},{},{}]').status)
@@ -347,7 +347,7 @@ for _, name in ipairs(faces.names) do
       end
     end)
 
-    it("takes a phone that stands twice in a request in one of three ways", function()
+    it("treats a phone that is twice in a request as duplicates says", function()
       local body = '[{"phone":"12345678900","first":"A"},{"phone":"12345678900","first":"B"}]'
       open { duplicates = "last_wins" }
       assert.equal('"ok"', post(face, body).body)
@@ -362,7 +362,7 @@ for _, name in ipairs(faces.names) do
       assert.equal(0, face.count())
     end)
 
-    it("shapes the body of an error in six ways, and a client reads them all", function()
+    it("writes the body of an error as error_shape says, and a client reads each of the six", function()
       local shapes = {
         error_code = '^{"error_code":"bad_data"',
         code = '^{"code":"bad_data"',
@@ -381,7 +381,7 @@ for _, name in ipairs(faces.names) do
       end
     end)
 
-    it("subscribes somebody again, or does not", function()
+    it("subscribes somebody again only with resubscribe", function()
       for _, again in ipairs { true, false } do
         local client = open({ resubscribe = again }).client()
         face.put { phone = "12345678900", is_opted_out = true }
@@ -422,7 +422,7 @@ for _, name in ipairs(faces.names) do
       assert.is_nil(held.custom["6"])
     end)
 
-    it("has a greatest length of text, and takes or refuses unknown fields", function()
+    it("refuses texts beyond max_length, and treats unknown fields as unknown_field says", function()
       open { max_length = 3, unknown_field = "ignore" }
       assert.equal(200, post(face, '[{"phone":"12345678900","first":"abc","nick":1}]').status)
       assert.is_nil(face.get("12345678900").nick)
@@ -432,7 +432,7 @@ for _, name in ipairs(faces.names) do
       assert.equal(400, post(face, '[{"phone":"12345678900","nick":1}]').status)
     end)
 
-    it("keeps so many of the newest requests", function()
+    it("keeps the newest keep_requests requests", function()
       open { keep_requests = 2 }
       for i = 1, 3 do
         post(face, ('[{"phone":"1234567890%d"}]'):format(i))
@@ -443,7 +443,7 @@ for _, name in ipairs(faces.names) do
       assert.equal("12345678903", requests[2].body[1].phone)
     end)
 
-    it("notes requests without their tokens", function()
+    it("lists requests without their tokens", function()
       local client = open().client()
       assert(client:create_contacts(phones(12345678900, 2)))
       local request = face.requests()[1]
@@ -464,7 +464,7 @@ for _, name in ipairs(faces.names) do
       search(face.requests())
     end)
 
-    it("refuses what the endpoint does not document", function()
+    it("answers 400 to bodies that the API does not document", function()
       open()
       local bad = {
         "",
@@ -522,7 +522,7 @@ for _, name in ipairs(faces.names) do
       assert.equal("é😀/\n", face.get("12345678900").first)
     end)
 
-    it("knows the neighbouring calls", function()
+    it("answers the calls for single contacts, searches, custom fields, tags, team and inboxes", function()
       local tags = {}
       for i = 1, 65 do
         tags[i] = "Tag " .. i
@@ -585,7 +585,8 @@ for _, name in ipairs(faces.names) do
     end)
 
     describe("with a script", function()
-      -- What a client that tries once makes of each fault. Over HTTP a server cannot undo that somebody listens.
+      -- What a client that tries once reports for each fault. Over HTTP there is always a server that listens, so the
+      -- faults without a connection are resets there.
       local expected = {
         refused = { kind = "network", code = "COULDNT_CONNECT", delivered = "no" },
         unresolved = { kind = "network", code = "COULDNT_RESOLVE_HOST", delivered = "no" },
@@ -600,7 +601,7 @@ for _, name in ipairs(faces.names) do
         redirect = { kind = "unexpected", delivered = "maybe", status = 302 },
       }
 
-      it("knows exactly these faults, and a client sees each for what it is", function()
+      it("knows exactly these faults, and a client reports each with its kind, code and delivery", function()
         open()
         local _, message = pcall(face.script, { fault = "rest" })
         local known, count = tostring(message):match "fault must be one of ([^\n]*)", 0
@@ -638,7 +639,7 @@ for _, name in ipairs(faces.names) do
         end
       end)
 
-      it("answers what a step says, and then as usual", function()
+      it("answers as the steps say, and as usual after them", function()
         local client = open().client { max_attempts = 1 }
         face.script(
           { status = 503, body = "<busy>", headers = { ["X-Request-Id"] = "mine", ["content-type"] = "text/x" } },
@@ -679,7 +680,7 @@ for _, name in ipairs(faces.names) do
         assert.equal(2, face.count())
       end)
 
-      it("takes a step several times, and one with a matcher only where it fits", function()
+      it("uses a step as often as times says, and one with contains only for that phone", function()
         local client = open().client { max_attempts = 1, batch_size = 1, concurrency = 1 }
         face.script({ contains = "+1 234 567 8902", status = 400, times = 2 }, { delay = 0.01 })
         assert.equal(3, face.pending())
@@ -692,7 +693,7 @@ for _, name in ipairs(faces.names) do
         assert.equal(1, assert(client:create_contacts(phones(12345678902, 1))).accepted)
       end)
 
-      it("acts on a delayed request at once, so that a client that gives up may have been heard", function()
+      it("stores the contacts of a delayed request at once, also where the client gives up", function()
         local client = open().client { max_attempts = 1, timeout = 0.2 }
         face.script { delay = 3 }
         local _, failure = client:create_contacts { { phone = "12345678900" } }
@@ -702,7 +703,7 @@ for _, name in ipairs(faces.names) do
         assert.equal(1, face.count())
       end)
 
-      it("forgets it all on reset", function()
+      it("forgets contacts, script and requests on reset", function()
         open()
         face.script { status = 500, times = 3 }
         face.put { phone = "12345678900" }
@@ -713,7 +714,7 @@ for _, name in ipairs(faces.names) do
         assert.equal(0, #face.requests())
       end)
 
-      it("refuses steps that make no sense, and then takes none of them", function()
+      it("refuses wrong steps, and then adds none of the call", function()
         open()
         for _, case in ipairs {
           { { fault = "rest" }, 'fault must be one of "html", "not_json", ' },
@@ -741,7 +742,7 @@ end
 describe("the sandbox in-process", function()
   after_each(nothing_open)
 
-  it("raises on wrong options, with the nearest name", function()
+  it("raises on wrong options and names the nearest option", function()
     local function complaint(...)
       local ok, message = pcall(sandbox.new, ...)
       assert.is_false(ok)
@@ -808,7 +809,7 @@ describe("the sandbox in-process", function()
     end
   end)
 
-  it("lets waiting take no time", function()
+  it("lets a client wait without taking time", function()
     local box = sandbox.new()
     local client = box:client { random = nil }
     box:script({ status = 429, retry_after = 100 }, { status = 500 }, { fault = "timeout" }, { delay = 50 })
@@ -817,14 +818,14 @@ describe("the sandbox in-process", function()
     local report = assert(client:create_contacts { { phone = "12345678900" } })
     assert.equal(1, report.accepted)
     assert.equal(3, report.retries)
-    -- 100 s asked for, 60 s of patience, 50 s of delay: only the sandbox's clock has gone on by them.
+    -- 100 s of Retry-After, 60 s of timeout and 50 s of delay pass on the sandbox's clock only.
     assert.truthy(box:elapsed() - before >= 210)
     assert.truthy(report.elapsed >= 210)
     assert.truthy(system.monotonic() - began < 60)
     client:close()
   end)
 
-  it("keeps both its clocks together, and runs with the real one", function()
+  it("moves both its clocks together, and with the real ones", function()
     local box = sandbox.new()
     local wall, seconds, real = box:time(), box:elapsed(), system.time()
     box:advance(86400)
@@ -836,7 +837,7 @@ describe("the sandbox in-process", function()
     assert.truthy(box:elapsed() - before >= 0.019)
   end)
 
-  it("holds a client to the pace, by the virtual minute", function()
+  it("limits requests a minute by its own clock", function()
     local box = sandbox.new()
     local client = box:client { batch_size = 1 }
     local report = assert(client:create_contacts(phones(12345670000, 1300)))
@@ -844,7 +845,7 @@ describe("the sandbox in-process", function()
     assert.equal(0, report.retries)
     assert.truthy(report.elapsed >= 120)
     client:close()
-    -- Without pacing it meets the limit, and gets through nevertheless.
+    -- Without pacing the client is answered with 429, and every contact is accepted after retries.
     box:reset()
     client = box:client { batch_size = 1, requests_per_minute = false, max_attempts = 100 }
     report = assert(client:create_contacts(phones(12345670000, 700)))
@@ -853,7 +854,7 @@ describe("the sandbox in-process", function()
     client:close()
   end)
 
-  it("signs new tokens as the virtual time goes by", function()
+  it("makes a client sign a new token when its own clock has moved on", function()
     local box = sandbox.new()
     local client = box:client()
     local first = client:token()
@@ -865,7 +866,7 @@ describe("the sandbox in-process", function()
     client:close()
   end)
 
-  it("delivers answers in the order of their times, several on their way at once", function()
+  it("delivers the answers of requests in flight in the order of their times", function()
     local box = sandbox.new()
     local order, flying, most = {}, 0, 0
     local client = box:client {
@@ -884,7 +885,7 @@ describe("the sandbox in-process", function()
     box:script({ delay = 30 }, { delay = 10 }, { delay = 20 })
     local report = assert(client:create_contacts(phones(12345678900, 3)))
     assert.equal(3, most)
-    -- Together they take as long as the longest.
+    -- The requests run at the same time, so the call takes as long as the longest delay.
     assert.truthy(report.elapsed >= 30 and report.elapsed < 45)
     local ids = {}
     for i, request in ipairs(box.requests) do
@@ -894,7 +895,7 @@ describe("the sandbox in-process", function()
     client:close()
   end)
 
-  it("keeps a deadline in virtual time", function()
+  it("ends a call at its deadline by its own clock", function()
     local box = sandbox.new()
     local client = box:client()
     box:script { delay = 10, times = math.huge }
@@ -908,7 +909,7 @@ describe("the sandbox in-process", function()
     client:close()
   end)
 
-  it("asks `when`, and an error in it reaches the author", function()
+  it("calls `when` with the request, and reports an error that it raises", function()
     local box = sandbox.new()
     local client = box:client { max_attempts = 1 }
     local seen
@@ -974,7 +975,7 @@ describe("the sandbox in-process", function()
     assert.equal(30, box:count())
   end)
 
-  it("lets a spec seed, look and refuse", function()
+  it("has put, get and refuse for specs", function()
     local box = sandbox.new()
     local held = box:put { phone = "+1 (234) 567-8900", first = "A", tags = { 1 }, id = 77, rev = 5 }
     assert.equal(77, held.id)
@@ -996,7 +997,7 @@ describe("the sandbox in-process", function()
     client:close()
   end)
 
-  it("keeps what it holds apart from what was sent and from what it notes", function()
+  it("shares no table between stored contacts and listed requests", function()
     local box = sandbox.new()
     local client = box:client()
     local custom = { [1] = "x" }
@@ -1029,7 +1030,7 @@ describe("the sandbox in-process", function()
     client:close()
   end)
 
-  it("takes whole numbers of any size as they were written", function()
+  it("stores and returns numbers of any size as they were written", function()
     local box = sandbox.new()
     local body = '[{"phone":"12345678900","tags":[{"tag_id":9007199254740993}],"custom":{"1":1e3,'
       .. '"2":123456789012345678,"3":1e99999999999999999999,"4":-1e400}}]'
@@ -1072,7 +1073,7 @@ describe("the sandbox's server", function()
     local sockets = assert(io.open "/proc/net/tcp"):read "*a"
     assert.truthy(sockets:find(("0100007F:%04X 00000000:0000 0A"):format(port), 1, true))
     assert.is_nil(sockets:find(("00000000:%04X 00000000:0000 0A"):format(port), 1, true))
-    -- A port that is taken is told, not waited for.
+    -- The message names a port that is taken.
     local second, failure = sandbox_server.start { port = port }
     assert.is_nil(second)
     assert.truthy(failure.message:find(("port %d is taken"):format(port), 1, true))
@@ -1147,7 +1148,7 @@ describe("the sandbox's server", function()
     server.stop()
   end)
 
-  it("tells what is wrong with an admin request", function()
+  it("answers a wrong request to the control interface with what is wrong", function()
     local server = assert(sandbox_server.start())
     for _, case in ipairs {
       { "GET", "nowhere" },
@@ -1169,7 +1170,7 @@ describe("the sandbox's server", function()
     server.stop()
   end)
 
-  it("obeys nobody without its key, no web page, and no name that leads here from elsewhere", function()
+  it("refuses control without its key, from web pages, and by foreign host names", function()
     local server = assert(sandbox_server.start())
     local port = server.base_url:match "%d+$"
     local names = {}
@@ -1222,13 +1223,13 @@ describe("the sandbox's server", function()
       assert.equal(415, ask("POST", "refuse", { ["Content-Type"] = sort }).status, tostring(sort))
       assert.equal(415, ask("POST", "reset", { ["Content-Type"] = sort }).status, tostring(sort))
     end
-    -- Nothing of all that was done.
+    -- None of these requests was acted on.
     local function import_one(host)
       local sent = headers()
       sent.Host = host
       return faces.exchange("POST", server.base_url .. BATCH, sent, '[{"phone":"12345678900"}]').status
     end
-    -- A page that rebinds its own name to this machine has no use of the API either.
+    -- The API itself refuses a foreign host name, too: a web page can let its own name lead to this machine.
     assert.equal(403, import_one("evil.example:" .. port))
     assert.equal(0, server:admin("GET", "count").count)
     assert.equal(200, import_one("127.0.0.1:" .. port))
@@ -1241,7 +1242,7 @@ describe("the sandbox's server", function()
     second.stop()
   end)
 
-  -- The interpreter that runs these tests, running some code with its paths.
+  -- A shell command that runs some code with the interpreter and the paths of these tests.
   local function command(code, cpath)
     local lua = os.getenv "HEYMARKET_TEST_LUA"
     if not lua then
@@ -1261,7 +1262,7 @@ describe("the sandbox's server", function()
 
   local RUN = 'os.exit((require("heymarket.sandbox.server").run()))'
 
-  -- Starts the command in the background: its pid and the lines it prints.
+  -- Starts the command in the background. Gives its pid, the values that it prints, and the pid of nginx.
   local function run()
     local folder = faces.output_of("mktemp -d"):match "%S+"
     local out = folder .. "/out"
@@ -1287,7 +1288,7 @@ describe("the sandbox's server", function()
   end
 
   for _, signal in ipairs { "INT", "TERM", "HUP", "KILL" } do
-    it("as a command prints what a client needs, and leaves nothing behind after SIG" .. signal, function()
+    it("prints what a client needs as a command, and leaves no process and no folder after SIG" .. signal, function()
       local pid, values, nginx = run()
       local client = assert(heymarket.new {
         base_url = values.BASE_URL,
@@ -1308,7 +1309,7 @@ describe("the sandbox's server", function()
     end)
   end
 
-  it("needs the core for nginx's LuaJIT, and takes it from HEYMARKET_SANDBOX_CPATH", function()
+  it("needs the C modules for nginx's LuaJIT, and finds them by HEYMARKET_SANDBOX_CPATH", function()
     local here
     for template in package.cpath:gmatch "[^;]+" do
       local file = io.open((template:gsub("%?", "heymarket/core")))

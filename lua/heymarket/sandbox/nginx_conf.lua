@@ -105,25 +105,18 @@ end
 -- One process in the foreground: the contacts are in its memory, and a master would only replace it by an empty one.
 -- Bodies of requests stay in memory, too. reset_timedout_connection is for the fault "reset".
 local TEMPLATE = [[
-{load}daemon off;
-master_process off;
+{load}daemon off; master_process off;
 pid "{folder}/nginx.pid";
 error_log "{folder}/error.log" warn;
 events { worker_connections 512; }
 http {
-  access_log off;
-  server_tokens off;
+  access_log off; server_tokens off;
   default_type "";
-  keepalive_requests 1000000;
-  keepalive_timeout 300s;
+  keepalive_requests 1000000; keepalive_timeout 300s;
   reset_timedout_connection on;
-  client_max_body_size 256m;
-  client_body_buffer_size 256m;
-  client_body_temp_path "{folder}/body";
-  proxy_temp_path "{folder}/proxy";
-  fastcgi_temp_path "{folder}/fastcgi";
-  uwsgi_temp_path "{folder}/uwsgi";
-  scgi_temp_path "{folder}/scgi";
+  client_max_body_size 256m; client_body_buffer_size 256m;
+  client_body_temp_path "{folder}/body"; proxy_temp_path "{folder}/proxy"; fastcgi_temp_path "{folder}/fastcgi";
+  uwsgi_temp_path "{folder}/uwsgi"; scgi_temp_path "{folder}/scgi";
   lua_check_client_abort on;
   lua_package_path "{path}";
   lua_package_cpath "{cpath}";
