@@ -52,9 +52,9 @@ end
 
 -- What is different in the path of a module that is built for Lua 5.1, which nginx's LuaJIT loads.
 local CHANGES = {
-  ["/build/jit/?"] = "/build/[%w.]+/%?",
-  ["/build/5.1/?"] = "/build/[%w.]+/%?",
-  ["/lua/5.1/"] = "/lua/5%.%d/",
+  { "/build/[%w.]+/%?", "/build/jit/?" },
+  { "/build/[%w.]+/%?", "/build/5.1/?" },
+  { "/lua/5%.%d/", "/lua/5.1/" },
 }
 
 -- The templates of a search path, absolute. What cannot stand in a string of the configuration is left out.
@@ -74,8 +74,8 @@ local function templates_51()
     if rawget(_G, "jit") or _VERSION == "Lua 5.1" then
       list[#list + 1] = template
     end
-    for replacement, pattern in pairs(CHANGES) do
-      local changed = template:gsub(pattern, replacement)
+    for _, change in ipairs(CHANGES) do
+      local changed = template:gsub(change[1], change[2])
       list[#list + 1] = changed ~= template and changed or nil
     end
   end
