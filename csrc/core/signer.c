@@ -1,21 +1,26 @@
-/* Signs JSON Web Tokens with HS256. The key lives in guarded memory that is read-only
- * after setup. */
+/* Signs JSON Web Tokens with HS256. The key lives in guarded memory that is read-only after setup.
+ *
+ * Only the time differs from token to token. So the state of the HMAC after the constant start is
+ * kept: a token costs 0.38 of one with a one-shot HMAC that way, and 0.8 without (bench/signing). */
 #include "core.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #define TYPE "heymarket.signer"
 
 #define HEADER "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
+#define PAYLOAD_START "{\"iss\":\""
+#define PAYLOAD_MIDDLE "\",\"iat\":"
 #define SIGNATURE_BYTES crypto_auth_hmacsha256_BYTES
 #define SIGNATURE_TEXT 43 /* base64url of 32 bytes, unpadded */
-#define TAIL_BYTES 19     /* two bytes left over, 16 digits, a brace */
-#define TAIL_TEXT 26      /* their base64url */
+#define TAIL_BYTES 20     /* two bytes left over, 16 digits, a brace, the end of the string */
+#define TAIL_TEXT 26      /* base64url of 19 bytes */
+#define ESCAPED_BYTES (sizeof "\\u0000")
 
 struct key {
-    crypto_auth_hmacsha256_state initial;  /* has taken the key */
-    crypto_auth_hmacsha256_state prefixed; /* has also taken the constant start of every token */
+    crypto_auth_hmacsha256_state state; /* has taken the key and the prefix */
     size_t prefix_length;
     size_t rest_length;    /* bytes of the payload's constant part that fill no group of three */
     unsigned char rest[3]; /* one more than can be left over: a group is filled here */
@@ -60,23 +65,17 @@ static void add(struct key *key, const char *bytes, size_t length) {
 }
 
 /* One byte of the id as it stands in a JSON string. Returns its length. */
-static size_t escape(char escaped[6], char byte) {
-    static const char hex[] = "0123456789abcdef";
-    if (byte == '"' || byte == '\\') {
-        escaped[0] = '\\';
-        escaped[1] = byte;
-        return 2;
-    }
+static size_t escape(char *escaped, char byte) {
     if ((unsigned char)byte < 0x20) {
-        memcpy(escaped, "\\u00", 4);
-        escaped[4] = hex[(unsigned char)byte >> 4];
-        escaped[5] = hex[byte & 15];
-        return 6;
+        return (size_t)snprintf(escaped, ESCAPED_BYTES, "\\u%04x", (unsigned)byte);
     }
-    escaped[0] = byte;
-    return 1;
+    bool special = byte == '"' || byte == '\\';
+    escaped[0] = '\\';
+    escaped[special ? 1 : 0] = byte;
+    return special ? 2 : 1;
 }
 
+/* The key of the HMAC is id||secret. */
 static bool absorb_key(struct key *key, const char *id, size_t id_length, const char *secret,
                        size_t secret_length) {
     size_t length = id_length + 2 + secret_length;
@@ -87,18 +86,25 @@ static bool absorb_key(struct key *key, const char *id, size_t id_length, const 
     memcpy(joined, id, id_length);
     memcpy(joined + id_length, "||", 2);
     memcpy(joined + id_length + 2, secret, secret_length);
-    crypto_auth_hmacsha256_init(&key->initial, joined, length);
+    crypto_auth_hmacsha256_init(&key->state, joined, length);
     sodium_free(joined);
     return true;
 }
 
+static void write_prefix(struct key *key, const char *id, size_t id_length) {
+    char escaped[ESCAPED_BYTES];
+    key->prefix_length = encode(key->prefix, (const unsigned char *)HEADER, sizeof HEADER - 1);
+    key->prefix[key->prefix_length++] = '.';
+    add(key, PAYLOAD_START, sizeof PAYLOAD_START - 1);
+    for (size_t i = 0; i < id_length; i++) {
+        add(key, escaped, escape(escaped, id[i]));
+    }
+    add(key, PAYLOAD_MIDDLE, sizeof PAYLOAD_MIDDLE - 1);
+}
+
 static struct key *make_key(const char *id, size_t id_length, const char *secret,
                             size_t secret_length) {
-    char escaped[6];
-    size_t payload = sizeof "{\"iss\":\"\",\"iat\":";
-    for (size_t i = 0; i < id_length; i++) {
-        payload += escape(escaped, id[i]);
-    }
+    size_t payload = sizeof PAYLOAD_START + id_length * ESCAPED_BYTES + sizeof PAYLOAD_MIDDLE;
     /* sodium_malloc puts the end of a block at the end of a page: only a rounded size keeps its
      * start aligned. */
     size_t size = sizeof(struct key) + sizeof HEADER * 2 + payload / 3 * 4 + 4;
@@ -108,24 +114,18 @@ static struct key *make_key(const char *id, size_t id_length, const char *secret
         return NULL;
     }
     memset(key, 0, size);
-    key->prefix_length = encode(key->prefix, (const unsigned char *)HEADER, sizeof HEADER - 1);
-    key->prefix[key->prefix_length++] = '.';
-    add(key, "{\"iss\":\"", 8);
-    for (size_t i = 0; i < id_length; i++) {
-        add(key, escaped, escape(escaped, id[i]));
-    }
-    add(key, "\",\"iat\":", 8);
     if (!absorb_key(key, id, id_length, secret, secret_length)) {
         sodium_free(key);
         return NULL;
     }
-    key->prefixed = key->initial;
-    crypto_auth_hmacsha256_update(&key->prefixed, (const unsigned char *)key->prefix,
+    write_prefix(key, id, id_length);
+    crypto_auth_hmacsha256_update(&key->state, (const unsigned char *)key->prefix,
                                   key->prefix_length);
     sodium_mprotect_readonly(key);
     return key;
 }
 
+/* signer(id, secret) */
 static int signer_new(lua_State *L) {
     size_t id_length, secret_length;
     const char *id = luaL_checklstring(L, 1, &id_length);
@@ -163,48 +163,36 @@ static const struct key *check_key(lua_State *L) {
     return signer->key;
 }
 
-static void finish(crypto_auth_hmacsha256_state *state, unsigned char *signature) {
-    crypto_auth_hmacsha256_final(state, signature);
-    sodium_memzero(state, sizeof *state);
-}
-
-static int signer_sign(lua_State *L) {
-    uint64_t seconds = (uint64_t)compat_checkwhole(L, 2);
-    const struct key *key = check_key(L);
-
-    char digits[20];
-    size_t digit_count = 0;
-    do {
-        digits[sizeof digits - ++digit_count] = (char)('0' + seconds % 10);
-        seconds /= 10;
-    } while (seconds > 0);
-
-    unsigned char tail[TAIL_BYTES];
-    size_t tail_length = key->rest_length;
-    memcpy(tail, key->rest, tail_length);
-    memcpy(tail + tail_length, digits + sizeof digits - digit_count, digit_count);
-    tail_length += digit_count;
-    tail[tail_length++] = '}';
-
-    char usual[512];
-    char *token = usual;
-    size_t most = key->prefix_length + TAIL_TEXT + 1 + SIGNATURE_TEXT;
-    if (most > sizeof usual) {
-        token = compat_newuserdata(L, most);
-        key = check_key(L); /* a finalizer may have closed it just now */
-    }
+/* Writes the whole token, and gives its length. */
+static size_t write_token(char *token, const struct key *key, double seconds) {
+    unsigned char tail[TAIL_BYTES], signature[SIGNATURE_BYTES];
+    memcpy(tail, key->rest, key->rest_length);
+    size_t tail_length = key->rest_length + (size_t)snprintf((char *)tail + key->rest_length,
+                                                             sizeof tail - key->rest_length,
+                                                             "%llu}", (unsigned long long)seconds);
     memcpy(token, key->prefix, key->prefix_length);
-    size_t length = key->prefix_length;
-    length += encode(token + length, tail, tail_length);
-
-    unsigned char signature[SIGNATURE_BYTES];
-    crypto_auth_hmacsha256_state state = key->prefixed;
+    size_t length = key->prefix_length + encode(token + key->prefix_length, tail, tail_length);
+    crypto_auth_hmacsha256_state state = key->state;
     crypto_auth_hmacsha256_update(&state, (const unsigned char *)token + key->prefix_length,
                                   length - key->prefix_length);
-    finish(&state, signature);
+    crypto_auth_hmacsha256_final(&state, signature);
+    sodium_memzero(&state, sizeof state);
     token[length++] = '.';
-    length += encode(token + length, signature, sizeof signature);
-    lua_pushlstring(L, token, length);
+    return length + encode(token + length, signature, sizeof signature);
+}
+
+/* sign(time) -> the token; the time is in whole seconds since 1970 */
+static int signer_sign(lua_State *L) {
+    char stack_buffer[512];
+    char *token = stack_buffer;
+    double seconds = compat_checkwhole(L, 2);
+    const struct key *key = check_key(L);
+    size_t max_length = key->prefix_length + TAIL_TEXT + 1 + SIGNATURE_TEXT;
+    if (max_length > sizeof stack_buffer) {
+        token = compat_newuserdata(L, max_length);
+        key = check_key(L); /* a finalizer may have closed it just now */
+    }
+    lua_pushlstring(L, token, write_token(token, key, seconds));
     return 1;
 }
 
