@@ -1,7 +1,8 @@
 /* Signs JSON Web Tokens with HS256. The key lives in guarded memory that is read-only after setup.
  *
  * Only the time differs from token to token. So the state of the HMAC after the constant start is
- * kept: a token costs 0.38 of one with a one-shot HMAC that way, and 0.8 without (bench/signing). */
+ * kept: a token costs 0.38 of one with a one-shot HMAC that way, and 0.8 without (bench/signing).
+ */
 #include "core.h"
 
 #include <stdint.h>

@@ -6,6 +6,7 @@ local process = require "spec.support.process"
 local NOT_INSIDE = {
   ["spec/live/cli_spec.lua"] = "is about the command: terminals, signals, exit codes",
   ["spec/live/core_spec.lua"] = "is about the C core alone: forks, blocking waits",
+  ["spec/live/native_spec.lua"] = "starts programs",
   ["spec/live/system_spec.lua"] = "is about a process: terminals, signals, blocking waits",
   ["spec/live/readme_spec.lua"] = "starts programs",
   ["spec/live/responses_nginx_spec.lua"] = "starts nginx itself",

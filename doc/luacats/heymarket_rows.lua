@@ -1,0 +1,54 @@
+---@meta heymarket.rows
+--- Contacts and texts to bytes. Arguments of a wrong type raise an error.
+
+local rows = {}
+
+---@class heymarket.Mistake
+---@field place integer index of the field in the list of fields
+---@field code string a code of heymarket.messages
+---@field values table<string, any>? for its words
+
+--- Makes the function that checks contacts and writes them as JSON. See heymarket.contact.fields for the list.
+---@param fields table[] `name`, `kind`, `required`, `max_items`
+---@return fun(contact: table, default_country: string|false|nil): string?, string|heymarket.Mistake[] encode gives the
+--- body and the digits of the phone; or nil and the mistakes
+function rows.encoder(fields) end
+
+--- Reads a phone.
+---@param value any
+---@param default_country string|false|nil digits of a calling code; false: numbers are international
+---@return string? digits
+---@return string? code a code of heymarket.messages
+---@return table<string, any>? values
+function rows.phone(value, default_country) end
+
+--- Writes a string as JSON.
+---@param text string
+---@return string? json
+---@return integer? invalid position of the first byte that is not UTF-8
+function rows.quote(text) end
+
+--- Checks a JSON text (RFC 8259), and marks what lua-cjson would lose. See csrc/rows/json_check.c for the marks.
+---@param text string
+---@param max_values integer
+---@return string? marked
+---@return integer|string depth or what is wrong
+---@return integer values how many there are, or the position of the byte at which it shows
+function rows.json_check(text, max_values) end
+
+--- Text that shows all its characters, and cannot drive a terminal.
+---@param text string
+---@param form "line"|"value"|"json" one line of text; a value in it, where blanks matter; JSON
+---@return string
+function rows.visible(text, form) end
+
+--- A fingerprint: BLAKE2b with 16 bytes.
+---@param text string
+---@return string digits 32 hexadecimal digits
+function rows.hash(text) end
+
+--- Characters that look like a blank or like nothing: " " by each blank beyond ASCII, "" by each that takes no room.
+---@return table<string, string>
+function rows.unseen() end
+
+return rows
