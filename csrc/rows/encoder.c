@@ -2,11 +2,12 @@
  * writes a contact for the server, or names all its mistakes. */
 #include "encoding.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    MAX_FIELDS = 64,
+    MAX_FIELDS = 64, /* bits of a number */
     MAX_NAME = 40,
     /* Nearly every contact needs no more than this. */
     STACK_BYTES = 4096,
@@ -33,17 +34,18 @@ enum { CONTACT = 1, COUNTRY, MEMORY, FIRST_VALUE };
 static int find_field(const struct encoder *encoder, const char *name, size_t length) {
     for (int i = 0; i < encoder->count; i++) {
         const struct field *field = &encoder->fields[i];
-        if (field->length == length && memcmp(field->prefix + 2, name, length) == 0) {
+        if (field->length == length && field->prefix[2] == name[0] &&
+            memcmp(field->prefix + 2, name, length) == 0) {
             return i;
         }
     }
     return -1;
 }
 
-/* Puts the values of the contact into their places on the stack. */
-static void read_values(const struct encoder *encoder, struct encoding *e) {
+/* Puts the values of the contact into their places on the stack. Gives which fields have one. */
+static uint64_t read_values(const struct encoder *encoder, struct encoding *e) {
     lua_State *L = e->L;
-    lua_settop(L, FIRST_VALUE - 1);
+    uint64_t given = 0;
     lua_settop(L, FIRST_VALUE - 1 + encoder->count);
     lua_pushnil(L);
     while (lua_next(L, CONTACT) != 0) {
@@ -52,29 +54,35 @@ static void read_values(const struct encoder *encoder, struct encoding *e) {
         int place = name != NULL ? find_field(encoder, name, length) : -1;
         if (place >= 0) {
             lua_replace(L, FIRST_VALUE + place);
+            given |= UINT64_C(1) << place;
             continue;
         }
         lua_pop(L, 1);
         e->field = encoder->count; /* behind all others */
         mistake_key(encoding_mistake(e, "unknown_field"), L, lua_gettop(L));
     }
+    return given;
 }
 
 static void write_contact(const struct encoder *encoder, struct encoding *e) {
     e->length = e->max_customs = e->mistake_count = 0;
-    read_values(encoder, e);
+    uint64_t given = read_values(encoder, e);
     for (int i = 0; i < encoder->count; i++) {
         const struct field *field = &encoder->fields[i];
-        int index = FIRST_VALUE + i;
+        bool is_given = (given >> i & 1) != 0;
+        if (!is_given && !field->is_required) {
+            continue;
+        }
+        size_t start = e->length;
         e->field = i;
-        e->max_items = field->max_items;
-        if (lua_isnil(e->L, index)) {
-            if (field->is_required) {
-                encoding_mistake(e, "required");
-            }
-        } else if (!kind_is_blank(e->L, field->kind, index)) {
+        if (is_given) {
+            e->max_items = field->max_items;
             encoding_put(e, field->prefix, field->length + sizeof ",\"\":" - 1);
-            kind_write(e, field->kind, index);
+            if (!kind_write(e, field->kind, FIRST_VALUE + i)) {
+                e->length = start;
+            }
+        } else {
+            encoding_mistake(e, "required");
         }
     }
     encoding_put(e, "}", 1);
@@ -143,6 +151,7 @@ static int encode(lua_State *L) {
     e.mistakes = mistakes;
     e.mistake_capacity = STACK_MISTAKES;
     e.phone.length = 0;
+    e.phone_index = 0;
     for (write_contact(encoder, &e); !has_room(&e); write_contact(encoder, &e)) {
         allocate(&e);
     }
@@ -153,7 +162,11 @@ static int encode(lua_State *L) {
     }
     e.out[0] = '{';
     lua_pushlstring(L, e.out, e.length);
-    lua_pushlstring(L, e.phone.digits, e.phone.length);
+    if (e.phone_index > 0) {
+        lua_pushvalue(L, e.phone_index);
+    } else {
+        lua_pushlstring(L, e.phone.digits, e.phone.length);
+    }
     return 2;
 }
 

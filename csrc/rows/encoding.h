@@ -13,7 +13,7 @@ enum { MAX_ITEMS = 16 }; /* of an array whose items may not be repeated */
 struct custom {
     const char *id; /* NULL where it is in `digits` */
     size_t id_length;
-    char digits[24];
+    char digits[NUMBER_SIZE];
     int type;
     const char *text;
     size_t length; /* of the text */
@@ -29,7 +29,8 @@ struct encoding {
     lua_State *L;
     struct country country;
     struct phone phone;
-    int field; /* its place */
+    int phone_index; /* of the same string on the stack; 0 where there is none */
+    int field;       /* its place */
     size_t max_items;
     char *out;
     size_t length, capacity;
@@ -46,10 +47,8 @@ HIDDEN struct mistake *encoding_mistake(struct encoding *e, const char *code);
 
 HIDDEN void encoding_put(struct encoding *e, const char *text, size_t length);
 
-/* Writes the value at this index as a value of this kind, or adds the mistakes that it has. */
-HIDDEN void kind_write(struct encoding *e, enum kind kind, int index);
-
-/* Is it left out, because it is empty? An empty text would clear what the account holds. */
-HIDDEN bool kind_is_blank(lua_State *L, enum kind kind, int index);
+/* Writes the value at this index as a value of this kind, or adds the mistakes that it has. Gives
+ * false where the field is left out: an empty text would clear what the account holds. */
+HIDDEN bool kind_write(struct encoding *e, enum kind kind, int index);
 
 #endif

@@ -66,9 +66,7 @@ size_t json_write_string(char *out, const char *text, size_t length, int *flags,
                 return 0;
             }
             /* U+0080 to U+009F are control characters as well. */
-            if (s[i] == 0xC2 && s[i + 1] < 0xA0) {
-                found |= HAS_CONTROL;
-            }
+            found |= HAS_WIDE | (s[i] == 0xC2 && s[i + 1] < 0xA0 ? HAS_CONTROL : 0);
             break;
         default:
             seen |= char_classes[s[i]];

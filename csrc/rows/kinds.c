@@ -39,18 +39,8 @@ struct mistake *encoding_mistake(struct encoding *e, const char *code) {
 /* Numbers -------------------------------------------------------------------------------------- */
 
 static void put_whole(struct encoding *e, long long number) {
-    char digits[24];
-    char *first = digits + sizeof digits;
-    unsigned long long left =
-        number < 0 ? 0ULL - (unsigned long long)number : (unsigned long long)number;
-    do {
-        *--first = (char)('0' + left % 10);
-        left /= 10;
-    } while (left > 0);
-    if (number < 0) {
-        *--first = '-';
-    }
-    encoding_put(e, first, (size_t)(digits + sizeof digits - first));
+    char digits[NUMBER_SIZE];
+    encoding_put(e, digits, number_write(digits, number));
 }
 
 /* Writes a fraction in the fewest digits that give the same number again. */
@@ -178,14 +168,20 @@ static bool is_unseen(uint32_t point) {
     return is_wide_blank(point) || is_mark(point);
 }
 
-static void write_email(struct encoding *e, int index) {
+/* Gives false where the text is empty. */
+static bool write_email(struct encoding *e, int index) {
     size_t length;
     int flags;
     const char *text = write_text(e, index, &length, &flags);
-    if (text != NULL && !refuse_character(e, "unseen_character", text, length, is_unseen) &&
-        (flags != 0 || !is_email(text, length))) {
+    if (text == NULL) {
+        return true;
+    } else if ((flags & HAS_WIDE) != 0 &&
+               refuse_character(e, "unseen_character", text, length, is_unseen)) {
+        return true;
+    } else if (length > 0 && ((flags & ~HAS_WIDE) != 0 || !is_email(text, length))) {
         encoding_mistake(e, "not_email");
     }
+    return length > 0;
 }
 
 static bool is_url(const char *text, size_t length) {
@@ -210,10 +206,17 @@ static void write_url(struct encoding *e, int index) {
 }
 
 static void write_phone(struct encoding *e, int index) {
+    size_t length = 0;
+    const char *text = NULL;
+    if (lua_type(e->L, index) == LUA_TSTRING) {
+        text = lua_tolstring(e->L, index, &length);
+    }
     if (!phone_read_value(&e->phone, e->L, index, &e->country, next_mistake(e))) {
         e->mistake_count++;
         return;
     }
+    bool is_same = length == e->phone.length && memcmp(text, e->phone.digits, length) == 0;
+    e->phone_index = is_same ? index : 0;
     PUT(e, "\"");
     encoding_put(e, e->phone.digits, e->phone.length);
     PUT(e, "\"");
@@ -231,21 +234,20 @@ static void write_boolean(struct encoding *e, int index) {
 
 /* Arrays --------------------------------------------------------------------------------------- */
 
-/* Is the table at this index an array of `*length` items? Tables are read past their metatables. */
-static bool read_length(lua_State *L, int index, size_t *length) {
+/* Does the table have exactly the keys from 1 to `*length`? It has as many keys, and each of these.
+ * Tables are read past their metatables. */
+static bool is_array(lua_State *L, int index, size_t *length) {
     size_t count = 0;
+    bool has_all = true;
     *length = compat_rawlen(L, index);
-    for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1), count++) {
-        struct number key = {false, 0, 0};
-        if (lua_type(L, -2) == LUA_TNUMBER) {
-            key = number_at(L, -2);
-        }
-        if (!key.is_exact || key.whole < 1 || (unsigned long long)key.whole > *length) {
-            lua_pop(L, 2);
-            return false;
-        }
+    for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
+        count++;
     }
-    return count == *length;
+    for (size_t i = 1; count == *length && has_all && i < count; i++, lua_pop(L, 1)) {
+        lua_rawgeti(L, index, (int)i);
+        has_all = !lua_isnil(L, -1);
+    }
+    return count == *length && has_all;
 }
 
 static bool check_array(struct encoding *e, int index, size_t *length, const char *type_code,
@@ -253,7 +255,7 @@ static bool check_array(struct encoding *e, int index, size_t *length, const cha
     if (!lua_istable(e->L, index)) {
         mistake_given(encoding_mistake(e, type_code), e->L, index);
         return false;
-    } else if (!read_length(e->L, index, length)) {
+    } else if (!is_array(e->L, index, length)) {
         encoding_mistake(e, array_code);
         return false;
     }
@@ -322,9 +324,8 @@ static void check_tags(struct encoding *e, const long long *ids, size_t count) {
             j++;
         }
         if (j < i) {
-            char id[24];
-            int length = snprintf(id, sizeof id, "%lld", ids[i]);
-            mistake_text(encoding_mistake(e, "tag_twice"), "id", id, (size_t)length);
+            char id[NUMBER_SIZE];
+            mistake_text(encoding_mistake(e, "tag_twice"), "id", id, number_write(id, ids[i]));
         }
     }
 }
@@ -386,8 +387,7 @@ static bool read_id(lua_State *L, struct custom *custom) {
     }
     struct number number = number_at(L, -2);
     custom->id = NULL;
-    custom->id_length =
-        (size_t)snprintf(custom->digits, sizeof custom->digits, "%lld", number.whole);
+    custom->id_length = number_write(custom->digits, number.whole);
     return number.is_exact && number.whole > 0;
 }
 
@@ -482,43 +482,35 @@ static void write_customs(struct encoding *e, int index) {
 
 /* ---------------------------------------------------------------------------------------------- */
 
-bool kind_is_blank(lua_State *L, enum kind kind, int index) {
+bool kind_write(struct encoding *e, enum kind kind, int index) {
     size_t length = 1;
-    if ((kind == TEXT || kind == EMAIL) && lua_type(L, index) == LUA_TSTRING) {
-        lua_tolstring(L, index, &length);
-    }
-    return length == 0;
-}
-
-void kind_write(struct encoding *e, enum kind kind, int index) {
-    size_t length;
     int flags;
     switch (kind) {
     case PHONE:
         write_phone(e, index);
-        break;
+        return true;
     case TEXT:
         write_text(e, index, &length, &flags);
-        break;
+        return length > 0;
     case EMAIL:
-        write_email(e, index);
-        break;
+        return write_email(e, index);
     case URL:
         write_url(e, index);
-        break;
+        return true;
     case USER_ID:
         write_user_id(e, index);
-        break;
+        return true;
     case TAG_IDS:
         write_tag_ids(e, index);
-        break;
+        return true;
     case CUSTOM:
         write_customs(e, index);
-        break;
+        return true;
     case BOOLEAN:
         write_boolean(e, index);
-        break;
+        return true;
     default:
         write_integers(e, index);
+        return true;
     }
 }

@@ -26,6 +26,23 @@ bool number_is_inexact(const struct number *number) {
     return !number->is_exact && isfinite(number->value) && floor(number->value) == number->value;
 }
 
+size_t number_write(char *out, long long number) {
+    char digits[NUMBER_SIZE];
+    char *first = digits + sizeof digits;
+    unsigned long long left =
+        number < 0 ? 0ULL - (unsigned long long)number : (unsigned long long)number;
+    do {
+        *--first = (char)('0' + left % 10);
+        left /= 10;
+    } while (left > 0);
+    if (number < 0) {
+        *--first = '-';
+    }
+    size_t length = (size_t)(digits + sizeof digits - first);
+    memcpy(out, first, length);
+    return length;
+}
+
 struct mistake *mistake_begin(struct mistake *mistake, const char *code) {
     mistake->code = code;
     mistake->fact_count = 0;

@@ -12,6 +12,8 @@ enum {
     MISTAKE_TEXT = 64, /* bytes of a name; Lua shows at most 60 of them */
 };
 
+enum { NUMBER_SIZE = 24 }; /* has room for the digits of any whole number */
+
 /* A number of Lua's. */
 struct number {
     bool is_exact; /* `whole` is its value, and no other whole number could be meant */
@@ -40,6 +42,9 @@ HIDDEN struct number number_at(lua_State *L, int index);
 
 /* Is it a whole number that this Lua does not hold exactly? */
 HIDDEN bool number_is_inexact(const struct number *number);
+
+/* Writes a whole number. Gives the count of its characters. */
+HIDDEN size_t number_write(char *out, long long number);
 
 /* Begins a mistake of this code. Gives `mistake`. */
 HIDDEN struct mistake *mistake_begin(struct mistake *mistake, const char *code);

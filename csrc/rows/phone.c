@@ -5,7 +5,6 @@
 #include "characters.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -542,9 +541,8 @@ bool phone_read_value(struct phone *phone, lua_State *L, int index, const struct
         mistake_begin(mistake, "phone_negative");
         return false;
     }
-    char digits[24];
-    int length = snprintf(digits, sizeof digits, "%lld", number.whole);
-    return phone_read(phone, digits, (size_t)length, country, mistake);
+    char digits[NUMBER_SIZE];
+    return phone_read(phone, digits, number_write(digits, number.whole), country, mistake);
 }
 
 struct country phone_country(lua_State *L, int index) {

@@ -7,8 +7,9 @@
 /* Arrays and objects in each other. */
 enum { ROWS_JSON_DEPTH = 100 };
 
-/* Classes of characters in a string; a delimiter is one of address lists. */
-enum { HAS_CONTROL = 1, HAS_SPACE = 2, HAS_DELIMITER = 4 };
+/* Classes of characters in a string; a delimiter is one of address lists, and wide is what is
+ * beyond ASCII. */
+enum { HAS_CONTROL = 1, HAS_SPACE = 2, HAS_DELIMITER = 4, HAS_WIDE = 8 };
 
 /* Writes a string as JSON; `out` has room for 6 * length + 2 bytes. Gives the number of bytes, and
  * the sum of the classes in `*flags`; or 0 and in `*invalid` the position (the first is 1) of the
