@@ -28,7 +28,7 @@ local FACTS = {
 }
 
 local function problem_of(name, more)
-  local made = failure.new(FACTS[name].kind or name, "it failed", FACTS[name])
+  local made = failure.make(FACTS[name].kind or name, "it failed", nil, FACTS[name])
   for field, value in pairs(more or {}) do
     made[field] = value
   end

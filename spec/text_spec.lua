@@ -89,15 +89,18 @@ describe("text.one_line", function()
   end)
 
   it("is what failures and their issues go through", function()
-    local made = failure.new("unexpected", "a\27[31m\226\128\174b\nc", { request_id = "r\194\155\226\129\166" })
-    assert.equal("a<U+001B>[31m<U+202E>b c", made.message)
-    assert.equal("unexpected: a<U+001B>[31m<U+202E>b c (request id r<U+009B><U+2066>)", tostring(made))
-    made = failure.invalid { { index = 1, field = "x\226\128\139", message = "has \239\187\191" } }
-    assert.same({ index = 1, field = "x<U+200B>", message = "has <U+FEFF>" }, made.issues[1])
-    assert.equal("contact 1: x<U+200B> has <U+FEFF>", made.message)
+    local words, id = "a\27[31m\226\128\174b\nc", "r\194\155\226\129\166"
+    local made = failure.make("unexpected", "server", { words = words }, { request_id = id })
+    assert.equal("the server failed: a<U+001B>[31m<U+202E>b c", made.message)
+    local line = "unexpected: the server failed: a<U+001B>[31m<U+202E>b c (request id r<U+009B><U+2066>)"
+    assert.equal(line, tostring(made))
+    local values = { words = "\239\187\191" }
+    made = failure.invalid { { index = 1, field = "x\226\128\139", code = "option_one_of", values = values } }
+    assert.same({ "x<U+200B>", "must be one of <U+FEFF>" }, { made.issues[1].field, made.issues[1].message })
+    assert.equal("contact 1: x<U+200B> must be one of <U+FEFF>", made.message)
   end)
 
-  it("lets a long text pass, whatever it holds", function()
+  it("takes long texts", function()
     local long = ("\27\255é\226\128\174"):rep(20000)
     assert.equal(("<U+001B><0xFF>é<U+202E>"):rep(20000), text.one_line(long))
   end)
@@ -127,7 +130,7 @@ describe("text.shortened", function()
 end)
 
 describe("text.beginning", function()
-  it("does not cut a character, and leaves nothing out where nothing is to be cut", function()
+  it("is cut at a character, and only when the text is longer", function()
     for length = 1, 12 do
       local start, cut = text.beginning("aé€😀z", length)
       local whole = {
@@ -151,7 +154,7 @@ describe("text.beginning", function()
 end)
 
 describe("text.value", function()
-  it("names blanks that are not what they seem, line breaks and tabs as well", function()
+  it("names line breaks, tabs, and every blank but the common one", function()
     local program = "import unicodedata\nfor point in range(0x110000):\n"
       .. " if unicodedata.category(chr(point)) == 'Zs' and point != 32:\n"
       .. "  print('%04X' % point, chr(point).encode('utf-8').hex())\n"
@@ -174,7 +177,7 @@ describe("text.value", function()
 end)
 
 describe("text.safe_json", function()
-  it("escapes what one_line names, and means the same", function()
+  it("escapes what one_line names, and decodes to the same", function()
     local source = '{"a":"\226\128\174\226\128\168é\127\194\133\239\187\191\243\160\129\129"}'
     local made = text.safe_json(source)
     assert.equal([[{"a":"\u202e\u2028é\u007f\u0085\ufeff\udb40\udc41"}]], made)

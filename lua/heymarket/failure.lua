@@ -60,19 +60,6 @@ end
 
 Failure.__tostring = failure.line
 
---- Makes a failure from words. To be replaced by failure.make everywhere.
----@param kind string one of the kinds above
----@param message string what is wrong, in one line
----@param facts table? further fields of the failure
----@return heymarket.Failure
-function failure.new(kind, message, facts)
-  local made = { kind = kind, message = one_line(message), delivered = "no", retryable = false }
-  for name, value in pairs(facts or {}) do
-    made[name] = value
-  end
-  return setmetatable(made, Failure)
-end
-
 -- Values can be what somebody gave: they are made safe for one line, as the message is.
 local function safe_values(values)
   for name, value in pairs(values or {}) do
@@ -89,9 +76,12 @@ end
 ---@return heymarket.Failure
 function failure.make(kind, code, values, facts)
   values = safe_values(values)
-  local made = failure.new(kind, messages.text(code, values), facts)
-  made.message_code, made.values = code, values
-  return made
+  local made = { kind = kind, message_code = code, values = values, delivered = "no", retryable = false }
+  made.message = one_line(messages.text(code, values))
+  for name, value in pairs(facts or {}) do
+    made[name] = value
+  end
+  return setmetatable(made, Failure)
 end
 
 local Issue = { __name = "heymarket.Issue" }
@@ -181,9 +171,6 @@ function failure.with(original, facts)
   local made = {}
   for name, value in pairs(original) do
     made[name] = value
-  end
-  if facts.message then
-    made.message_code = nil
   end
   for name, value in pairs(facts) do
     made[name] = value

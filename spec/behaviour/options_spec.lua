@@ -190,7 +190,7 @@ describe("the options of heymarket.new", function()
     assert.is_nil(refused_config("qqqqqqqqqq", 1):find '"')
   end)
 
-  it("may have any name without harm", function()
+  it("of any name are refused without an error", function()
     local raising = setmetatable({}, {
       __tostring = function()
         error "this must not be called"
@@ -207,7 +207,7 @@ describe("the options of heymarket.new", function()
     end
   end)
 
-  it("are all told at once", function()
+  it("are all reported at once", function()
     local made, failure = heymarket.new {
       base_url = "http://example.com",
       timeout = -1,
@@ -366,7 +366,7 @@ describe("base_url", function()
     end
   end)
 
-  it("is refused where it would carry a token in the open, or elsewhere", function()
+  it("is refused where the token would cross a network unencrypted, or go to another host", function()
     for _, url in ipairs {
       "http://api.heymarket.com",
       "HTTP://api.heymarket.com",
@@ -556,7 +556,7 @@ describe("the environment", function()
     end
   end)
 
-  it("stands behind the config", function()
+  it("is used only for what the config does not give", function()
     assert.are.equal(
       "http://127.0.0.1:2/v1/inboxes config-id\n",
       run('{ secret_id = "config-id", secret_key = "config-key", base_url = "http://127.0.0.1:2" }', {
@@ -567,7 +567,7 @@ describe("the environment", function()
     )
   end)
 
-  it("that is empty is as good as none", function()
+  it("counts as absent where a variable is empty", function()
     assert.are.equal("invalid\tsecret_id secret_key\n", run "")
     assert.are.equal(
       "invalid\tsecret_id secret_key\n",
@@ -587,7 +587,7 @@ describe("the environment", function()
     )
   end)
 
-  it("that is missing is told by the name of its variable", function()
+  it("is named by its variables where credentials are missing", function()
     local out = process.lua [[
       local _, failure = require("heymarket").new()
       print(failure.issues[1].message .. " " .. failure.issues[2].message)
@@ -694,7 +694,7 @@ describe("the options of calls", function()
     end
   end)
 
-  it("are told together with the contacts' mistakes", function()
+  it("are reported together with the mistakes of the contacts", function()
     local _, failure = client:create_contacts({ { phone = "1" } }, { overwrite = 1, colour = 2 })
     local fields = {}
     for i, issue in ipairs(failure.issues) do
@@ -704,7 +704,7 @@ describe("the options of calls", function()
     assert.are.same({ "colour", "overwrite", "phone" }, fields)
   end)
 
-  it("are told alone where the contacts are right", function()
+  it("are reported alone where the contacts are valid", function()
     -- A country that cannot be used must not bring the blame on a phone, and must never raise.
     for _, value in ipairs { true, 1, 5, "", "+1", {}, hook, NAN } do
       local made, failure = client:create_contacts({ { phone = "2345678901" } }, { default_country = value })
@@ -723,7 +723,7 @@ describe("the options of calls", function()
     check_refused(made, failure, "overwrite")
   end)
 
-  it("stand above those of the client", function()
+  it("take precedence over those of the client", function()
     local many = {}
     for i = 1, 10 do
       many[i] = { phone = ("1202555%04d"):format(i) }
@@ -777,7 +777,7 @@ describe("the list of contacts", function()
     assert.are.equal(0, assert(client:import {}).total)
   end)
 
-  it("is asked for where one contact stands alone", function()
+  it("is asked for when a single contact is given", function()
     local report, failure = client:create_contacts { phone = "12345678900", first = "Ann" }
     assert.is_nil(report)
     check_invalid(failure)
@@ -904,7 +904,7 @@ describe("wrong use of Lua", function()
     end
   end)
 
-  it("is not met by a value that is only wrong", function()
+  it("does not include values of the right type that are wrong", function()
     for _, value in ipairs { { 5 }, { "x" }, { {} }, { { phone = {} } } } do
       local made, failure = client:create_contacts(value)
       assert.is_nil(made)
@@ -1233,7 +1233,7 @@ describe("failures", function()
     end
   end)
 
-  it("are told from everything else", function()
+  it("are recognised by is_failure", function()
     local _, failure = heymarket.contact {}
     assert.is_true(heymarket.is_failure(failure))
     for _, value in ipairs { 1, "x", true, false, {}, { kind = "invalid", message = "x" }, hook, io.stdout } do

@@ -19,7 +19,7 @@ before_each(command.before_each)
 after_each(command.after_each)
 
 describe("heymarket", function()
-  it("tells its version and explains itself", function()
+  it("prints its version and its help", function()
     local made = run { "--version" }
     assert.equal(0, made.code)
     assert.truthy(made.out:find "^heymarket %d+%.%d+%.%d+ %(Lua")
@@ -39,7 +39,7 @@ describe("heymarket", function()
     assert.truthy(made.out:find("FILE.1", 1, true))
   end)
 
-  it("fills the lines of its help, up to 100 columns", function()
+  it("wraps its help at 100 columns", function()
     for _, name in ipairs { "import", "sandbox" } do
       local help = run({ name, "--help" }).out
       for line in help:gmatch "[^\n]+" do
@@ -109,7 +109,7 @@ describe("heymarket", function()
     assert.truthy(made.err:find "^heymarket: %-%-port: 'eighty'")
   end)
 
-  it("says how to install argparse where it is missing", function()
+  it("says how to install argparse when it is missing", function()
     local made = run({ "--help" }, { chunk = "package.preload.argparse = function() error(1) end" })
     assert.equal(1, made.code)
     assert.truthy(made.err:find "^heymarket: argparse is not installed: [^\n]*lua%-argparse[^\n]*\n$")
@@ -170,7 +170,7 @@ describe("heymarket", function()
     assert.equal(0, requests())
   end)
 
-  it("prints a token that its key has signed", function()
+  it("prints a token that is signed with the key", function()
     local made = run { "token" }
     assert.equal(0, made.code)
     local program = [[
@@ -187,7 +187,7 @@ print(json.loads(read(payload))["iss"])]]
 end)
 
 describe("heymarket import", function()
-  it("sends what the columns of both header styles say", function()
+  it("reads both styles of column names", function()
     local ours = write_file(
       "ours.csv",
       "phone,first,last,email,tags,custom.7,is_opted_out,assignee_id\r\n"
@@ -271,7 +271,7 @@ describe("heymarket import", function()
     assert.same({ phone = "12345678901" }, faults:ledger().contacts["12345678901"])
   end)
 
-  it("leaves out false opt-outs, says in how many rows, and sends them where it is told to", function()
+  it("leaves out is_opted_out = false and counts the rows, unless --allow-opt-in is given", function()
     local file =
       write_file("optout.csv", "phone,Opt Out\n12345678901,no\n12345678902,yes\n12345678903,f\n12345678904,\n")
     local made = run { "import", file }
@@ -292,7 +292,7 @@ describe("heymarket import", function()
     assert.is_nil(contacts["12345678904"].is_opted_out)
   end)
 
-  it("refuses a cell that swallowed rows, and takes it where it is told to", function()
+  it("refuses a cell that swallowed rows, unless --allow-multiline-rows is given", function()
     local lines = { "phone,first,custom.7" }
     for i = 1, 200 do
       lines[i + 1] = ("1234567%04d,Ann,note"):format(i)
@@ -335,7 +335,7 @@ describe("heymarket import", function()
     assert.is_nil(read_file(folder .. "/never"))
   end)
 
-  it("speaks of flags and variables, not of the module's options", function()
+  it("names flags and variables in messages, not options of the library", function()
     local function said(...)
       local made = run { "import", ... }
       assert.is_true(made.code ~= 0)
@@ -363,7 +363,7 @@ describe("heymarket import", function()
     assert.is_nil(text:find("secret_", 1, true))
   end)
 
-  it("could not run without a file it can read", function()
+  it("ends with code 1 when the file cannot be read", function()
     for _, path in ipairs { folder .. "/absent.csv", folder } do
       local made = run { "import", path }
       assert.equal(1, made.code)
@@ -472,7 +472,7 @@ describe("heymarket import", function()
     assert.equal(0, requests())
   end)
 
-  it("says once why it stopped", function()
+  it("says the reason why it stopped once", function()
     local failed = folder .. "/once.csv"
     local file = write_file("bad.csv", "phone\n12345678901\n1\n")
     local made = run { "import", file, "--max-failures", "1", "--failures", failed }
@@ -490,7 +490,7 @@ describe("heymarket import", function()
     end
   end)
 
-  it("prints one JSON object that holds the report, whatever the input holds", function()
+  it("prints the report as one JSON object, whatever the input contains", function()
     local file =
       write_file("broken.csv", 'phone,first\n12345678901,"a\255b"\n12345678902,"c\27[31m\226\128\168"\n12345678903,d\n')
     local made = run { "import", file, "--json" }
@@ -527,7 +527,7 @@ describe("heymarket import", function()
     assert.is_nil(shown:find("\216\156", 1, true))
   end
 
-  it("does not let the input drive the terminal or hide in a message", function()
+  it("shows no control or invisible characters of the input", function()
     local made = run { "import", write_file("escape.csv", "phone," .. HOSTILE .. "red\n1,2\n") }
     assert.equal(1, made.code)
     assert_harmless(made.err)
@@ -544,7 +544,7 @@ describe("heymarket import", function()
     assert.truthy(record._message:find("<U+001B>[31m<U+009B>", 1, true))
   end)
 
-  it("does not let arguments drive the terminal", function()
+  it("shows no control or invisible characters of its arguments", function()
     local file = good_file(1)
     for _, arguments in ipairs {
       { HOSTILE },
@@ -566,7 +566,7 @@ describe("heymarket import", function()
     assert.equal(0, requests())
   end)
 
-  it("prints JSON that is safe to look at, and holds what it is to hold", function()
+  it("escapes control and invisible characters in JSON", function()
     local last = "x\226\128\174\239\187\191y"
     local file = write_file("escape.csv", "phone,last,tags\n123," .. last .. ",\n12345678901,,x" .. HOSTILE .. "\n")
     local made = run { "import", file, "--json" }
@@ -593,7 +593,7 @@ describe("heymarket import", function()
 end)
 
 describe("an interrupted import", function()
-  it("finishes what is on its way, reports, and goes on from its journal", function()
+  it("waits for the requests in flight, reports, and goes on from its journal", function()
     faults:default { delay = 0.5 }
     local failed, journal = folder .. "/interrupted.csv", folder .. "/interrupted.journal"
     local file = good_file(100)
@@ -628,7 +628,7 @@ describe("an interrupted import", function()
     assert.equal(1, #cells_of(failed))
   end)
 
-  it("reports when its terminal goes away or it is told to end", function()
+  it("reports after SIGHUP and SIGTERM", function()
     for _, signal in ipairs { "HUP", "TERM" } do
       faults:reset()
       faults:default { delay = 0.5 }
@@ -650,7 +650,7 @@ describe("an interrupted import", function()
     end
   end)
 
-  it("goes on without its terminal where it was started with nohup", function()
+  it("ignores SIGHUP when it was started with nohup", function()
     faults:default { delay = 0.5 }
     local running = start(
       { "import", good_file(30), "--batch-size", "10", "--concurrency", "1", "--json" },
@@ -716,7 +716,7 @@ describe("an interrupted import", function()
     assert.equal(0, requests())
   end)
 
-  it("ends a check as well, in a plain sentence", function()
+  it("ends a check, with a plain message", function()
     faults:default { delay = 40 }
     local running = start { "check" }
     eventually(function()
@@ -729,7 +729,7 @@ describe("an interrupted import", function()
     assert.equal("heymarket: interrupted\n", made.err)
   end)
 
-  it("stops in a file that has nothing to send", function()
+  it("stops in a file that holds only invalid rows", function()
     local path = folder .. "/long.csv"
     local program = "print('phone'); [print('12') for _ in range(2000000)]"
     os.execute(PYTHON .. "-c " .. quote(program) .. " > " .. quote(path))
@@ -750,7 +750,7 @@ end)
 describe("a dry run", function()
   local bare = { HEYMARKET_SECRET_ID = "", HEYMARKET_SECRET_KEY = "" }
 
-  it("that is interrupted says what it has seen", function()
+  it("that is interrupted reports the rows that it has read", function()
     local fifo, failed = folder .. "/dry-fifo", folder .. "/dry-interrupted.csv"
     os.execute("mkfifo " .. quote(fifo))
     local holder = assert(io.open(fifo, "r+"))
@@ -775,7 +775,7 @@ describe("a dry run", function()
     end
   end)
 
-  it("of a source that breaks off is no success, and tells what came before", function()
+  it("of a source that cannot be read to its end fails, and reports the rows before", function()
     local failed = folder .. "/dry-broken.csv"
     local file = write_file("broken.csv", "phone,first\n123,Ann\n12345678901,Ben\n" .. ("x"):rep(1100000) .. "\n12,C\n")
     local made = run({ "import", file, "--dry-run", "--json", "--failures", failed }, { environment = bare })
@@ -793,7 +793,7 @@ describe("a dry run", function()
 end)
 
 describe("a journal", function()
-  it("and a failures file are for their owner only, also where they were there before", function()
+  it("and a failures file are readable by their owner only, also when they existed before", function()
     local journal, failed = folder .. "/own.journal", folder .. "/own.csv"
     local path = write_file("mixed.csv", "phone\n12345678901\n1\n")
     assert.equal(3, run({ "import", path, "--journal", journal, "--failures", failed }).code)
@@ -808,7 +808,7 @@ describe("a journal", function()
     assert.equal("-rw-------", mode(failed))
   end)
 
-  it("keeps an older row from overwriting a newer one, and that is no failure", function()
+  it("keeps an older row from overwriting a newer one, which is no failure", function()
     local path =
       write_file("doubles.csv", "phone,first\n12345678901,Other\n12345678902,Old\n12345678902,New\n12345678903,Last\n")
     local journal, failed = folder .. "/doubles.journal", folder .. "/doubles.failed"
@@ -858,7 +858,7 @@ describe("a journal", function()
     assert.is_nil((made.err .. made.out):find("To go on", 1, true))
   end)
 
-  it("is called no longer needed when the import is complete", function()
+  it("is no longer needed when the import is complete, and the summary says so", function()
     local journal = folder .. "/complete.journal"
     local file = write_file("mixed.csv", "phone\n12345678901\n1\n")
     local made = run { "import", file, "--journal", journal, "--failures", folder .. "/complete.csv" }
@@ -914,7 +914,7 @@ describe("progress", function()
     end
   end)
 
-  it("has colours only where they are wanted, and can be left out", function()
+  it("has colours unless NO_COLOR is set, and can be turned off", function()
     faults:default { delay = 0.2 }
     local arguments = { "import", good_file(40), "--batch-size", "10", "--concurrency", "1", "--json" }
     assert.truthy(on_terminal(100, arguments):find("\27[32maccepted", 1, true))
@@ -928,7 +928,7 @@ describe("progress", function()
     assert.equal("", on_terminal(100, arguments))
   end)
 
-  it("is a line every few seconds elsewhere", function()
+  it("is a line every few seconds without a terminal", function()
     faults:default { delay = 6 }
     local made = run { "import", good_file(20) }
     assert.equal(0, made.code)
@@ -937,7 +937,7 @@ describe("progress", function()
 end)
 
 describe("the standard streams", function()
-  it("may be closed without harm to the files of the import", function()
+  it("may be closed: nothing is written into other files instead", function()
     local failed = folder .. "/closed.csv"
     local file = write_file("in.csv", "phone\n123\n12345678901\n")
     local line = command_line({ "import", file, "--failures", failed }, {})

@@ -75,7 +75,7 @@ describe("the failures file", function()
     assert.truthy(found["5"]._message:find("400", 1, true))
   end)
 
-  it("says of a listed row whether it exists", function()
+  it("says of each row that the server listed whether it exists", function()
     run { "import", write_file("first.csv", "phone\n12345678901\n") }
     faults:script { { body = { { phone = "12345678901", id = 7 }, { phone = "12345678902" } } } }
     local file = write_file("in.csv", "phone\n12345678901\n12345678902\n12345678903\n")
@@ -92,24 +92,24 @@ describe("the failures file", function()
     assert.truthy(records[2]._message:find("nothing shows that it exists", 1, true))
   end)
 
-  it("can be mended and imported again", function()
+  it("can be corrected and imported again", function()
     local file = write_file("in.csv", "phone,first,_note\n12345678901,Ann,a\n123,Ben,b\n1234,Cem,c\n")
     assert.equal(3, run({ "import", file, "--failures", failed_path() }).code)
-    local mended = read_file(failed_path()):gsub("\n123,", "\n12345678902,")
+    local corrected = read_file(failed_path()):gsub("\n123,", "\n12345678902,")
     local second = folder .. "/second.csv"
-    assert.equal(3, run({ "import", write_file("mended.csv", mended), "--failures", second }).code)
+    assert.equal(3, run({ "import", write_file("corrected.csv", corrected), "--failures", second }).code)
     assert.same({ ["12345678901"] = 1, ["12345678902"] = 1 }, faults:ledger().stored)
     local records, columns = failures_of(second)
     assert.same({ "phone", "first", "_note", "_row", "_outcome", "_field", "_message" }, columns)
     assert.equal(1, #records)
     assert.same({ "1234", "Cem", "c", "3" }, { records[1].phone, records[1].first, records[1]._note, records[1]._row })
-    mended = read_file(second):gsub("\n1234,", "\n12345678903,")
-    assert.equal(0, run({ "import", write_file("mended.csv", mended), "--failures", failed_path() }).code)
+    corrected = read_file(second):gsub("\n1234,", "\n12345678903,")
+    assert.equal(0, run({ "import", write_file("corrected.csv", corrected), "--failures", failed_path() }).code)
     assert.equal(3, requests())
     assert.same({ columns }, cells_of(failed_path()))
   end)
 
-  it("loses no cell of a ragged row, and does not make it look whole", function()
+  it("keeps all cells of a ragged row, and keeps it ragged", function()
     local file = write_file("in.csv", "phone,first,last\n12345678901,Ann\n12345678902,Ben,Lee,more,and more\n")
     assert.equal(3, run({ "import", file, "--failures", failed_path() }).code)
     local rows = cells_of(failed_path())
@@ -123,7 +123,7 @@ describe("the failures file", function()
     assert.equal(0, requests())
   end)
 
-  it("marks what this very run may have created", function()
+  it("marks rows that this run may have created", function()
     faults:script { { fault = "reset_after_read", process = "all" } }
     local made = run { "import", good_file(2), "--failures", failed_path(), "--json" }
     assert.equal(3, made.code)
@@ -143,7 +143,7 @@ describe("the failures file", function()
     assert.is_nil(made.out:find("perhaps created", 1, true))
   end)
 
-  it("is kept as a numbered copy where it was edited, once for each edit", function()
+  it("is copied to a numbered file when it was edited, once for each edit", function()
     local file = write_file("in.csv", "phone\n123\n12345678901\n")
     local arguments = { "import", file, "--failures", failed_path(), "--journal", folder .. "/keep.journal" }
     local made = run(arguments)
@@ -152,7 +152,7 @@ describe("the failures file", function()
     local edits = {
       written:gsub("\n123,", "\n12345678902,"),
       written:gsub("\n123,", "\n12345678903,"),
-      written .. ("mended by hand,"):rep(10000) .. "\n",
+      written .. ("corrected by hand,"):rep(10000) .. "\n",
     }
     for number, edited in ipairs(edits) do
       write_file("failed.csv", edited)
@@ -176,15 +176,15 @@ describe("the failures file", function()
     assert.equal(edits[1] .. "more", read_file(failed_path() .. ".4"))
   end)
 
-  it("stays as it is where it cannot be kept, and nothing is sent", function()
+  it("stays as it is when it cannot be copied, and nothing is sent", function()
     -- A name of 255 bytes leaves no room for a number.
     local long = folder .. "/" .. ("x"):rep(254)
-    write_file(("x"):rep(254), OWN_HEADER .. "mended\n")
+    write_file(("x"):rep(254), OWN_HEADER .. "corrected\n")
     local made = run { "import", write_file("in.csv", "phone\n123\n12345678901\n"), "--failures", long }
     assert.equal(1, made.code)
     assert.equal(0, requests())
     assert.truthy(made.err:find("could not be kept", 1, true))
-    assert.equal(OWN_HEADER .. "mended\n", read_file(long))
+    assert.equal(OWN_HEADER .. "corrected\n", read_file(long))
   end)
 
   it("is never the input, by whatever name, nor the journal", function()
@@ -278,7 +278,7 @@ describe("the failures file", function()
     assert.equal(0, requests())
   end)
 
-  it("is known when a spreadsheet has saved it anew", function()
+  it("is recognised after a spreadsheet has saved it", function()
     for number, content in ipairs {
       "\239\187\191" .. OWN_HEADER,
       '"phone","_row","_outcome","_field","_message"\r\n"12","2","invalid","phone","x"\r\n',
@@ -293,9 +293,9 @@ describe("the failures file", function()
     end
   end)
 
-  it("is copied to no path where something is already, least of all through a link", function()
+  it("is never copied over another file, nor through a link", function()
     local file, precious = write_file("in.csv", "phone\n123\n"), write_file("precious", "precious\n")
-    local copy, edited = failed_path() .. ".1", OWN_HEADER .. "mended\n"
+    local copy, edited = failed_path() .. ".1", OWN_HEADER .. "corrected\n"
     local absent = folder .. "/absent"
     for _, make in ipairs {
       "ln -s " .. quote(precious) .. " " .. quote(copy),
@@ -319,8 +319,8 @@ describe("the failures file", function()
     end
   end)
 
-  it("is not copied again where the copy is there, as after a death in between", function()
-    local file, edited = write_file("in.csv", "phone\n123\n"), OWN_HEADER .. "mended\n"
+  it("is not copied again when an equal copy exists, as after a kill", function()
+    local file, edited = write_file("in.csv", "phone\n123\n"), OWN_HEADER .. "corrected\n"
     write_file("failed.csv", edited)
     write_file("failed.csv.1", "half of it")
     write_file("failed.csv.2", edited)
@@ -329,7 +329,7 @@ describe("the failures file", function()
     assert.equal(edited, read_file(failed_path() .. ".2"))
   end)
 
-  it("is kept as well when it is edited after the import began", function()
+  it("is copied when it is edited after the import began", function()
     faults:default { delay = 1 }
     write_file("failed.csv", OWN_HEADER .. "first edit\n")
     local running = start { "import", good_file(1), "--failures", failed_path() }
@@ -400,7 +400,7 @@ describe("the failures file", function()
     assert.equal("phone\n123\n", read_file(file))
   end)
 
-  it("is for its owner only, however it came about", function()
+  it("is readable by its owner only, whoever made it", function()
     local file, target = write_file("in.csv", "phone\n123\n"), folder .. "/target.csv"
     local function mode(path)
       return output_of("ls -lL " .. quote(path)):sub(1, 10)
@@ -425,7 +425,7 @@ describe("the failures file", function()
     end
   end)
 
-  it("is an ordinary file where its path only begins like a device's", function()
+  it("is an ordinary file when its path only begins like that of a device", function()
     local file = write_file("in.csv", "phone\n123\n")
     for _, path in ipairs { "/dev/../" .. failed_path(), "/dev/shm/heymarket-" .. system.pid() .. ".csv" } do
       for _ = 1, 2 do
@@ -462,7 +462,7 @@ describe("the failures file", function()
     os.remove(fifo)
   end)
 
-  it("serves one import at a time", function()
+  it("is locked: a second import is refused", function()
     faults:default { delay = 3 }
     local first = start { "import", good_file(1, "slow.csv"), "--failures", failed_path() }
     eventually(function()
@@ -482,7 +482,7 @@ describe("the failures file", function()
     os.remove(link)
   end)
 
-  it("is not the journal, whatever link joins them", function()
+  it("cannot be the journal, by whatever link", function()
     local journal, file = folder .. "/joined.journal", good_file(1)
     local target, own = folder .. "/target", quote(OWN_HEADER)
     for _, make in ipairs {
@@ -509,7 +509,7 @@ describe("the failures file", function()
     os.remove(target)
   end)
 
-  it("that fails at its last flush is told, and the import is no success", function()
+  it("makes the import fail when its last flush fails", function()
     -- Room for the header and not for a row; the signal that would end the process at this limit is ignored.
     local program = "import os, resource as r, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
       .. "r.setrlimit(r.RLIMIT_FSIZE, (1000, 1000)); os.execvp(sys.argv[1], sys.argv[1:])"
@@ -547,7 +547,7 @@ describe("the failures file", function()
     assert.equal(1, run({ "import", good_file(1), "--failures", "/dev/full" }).code)
   end)
 
-  it("that fails when it is closed, or does not reach the disk, is told, and the import is no success", function()
+  it("makes the import fail when closing or syncing it fails", function()
     local file = write_file("in.csv", "phone\n12345678901\n123\n")
     for _, chunk in ipairs {
       -- A file system that finds out at the end that it is full, as those on a network do.
@@ -569,7 +569,7 @@ describe("the failures file", function()
     end
   end)
 
-  it("has every row that was read and not sent, where the import is stopped before its first answer", function()
+  it("has every row that was read and not sent, when the import is stopped before its first response", function()
     -- All have one phone, so they are read and wait for the first of them.
     local file = write_file("in.csv", "phone,first\n" .. ("12345678901,Ann\n"):rep(30))
     faults:default { fault = "timeout_after_read" }
@@ -606,7 +606,7 @@ describe("the failures file", function()
     end
   end)
 
-  it("that is removed, replaced or cut while the import runs stops it", function()
+  it("stops the import when it is removed, replaced or cut", function()
     local lines = { "phone" }
     for i = 1, 40 do
       lines[#lines + 1] = i % 2 == 0 and "123" or ("1234567%04d"):format(i)
@@ -636,16 +636,16 @@ describe("the failures file", function()
     end
   end)
 
-  it("never begins a cell of its own as a formula", function()
+  it("has no cell of its own that a spreadsheet would take for a formula", function()
     local item = { index = 1, position = 2, row = { "=1+1" } }
     for _, first in ipairs { "=", "+", "-", "@" } do
       os.remove(failed_path())
       local file = assert(failures.open(failed_path(), { "phone" }, false, error))
       item.outcome = "failed"
-      item.failure = failure.new("stopped", first .. "HYPERLINK(1)")
+      item.failure = failure.make("stopped", first .. "HYPERLINK(1)") -- a code without words is shown itself
       file:write(item)
       item.outcome = "invalid"
-      item.failure = failure.invalid { { field = first .. "A1", message = "is wrong" } }
+      item.failure = failure.invalid { { field = first .. "A1", code = "is wrong" } }
       file:write(item)
       file:close()
       local records = failures_of(failed_path())

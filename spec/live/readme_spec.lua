@@ -51,14 +51,14 @@ describe("the README", function()
   end
 
   it("begins with code that creates a contact", function()
-    local out = process.lua(block_after "became of every single one.", credentials)
+    local out = process.lua(block_after "with the outcome of each contact.", credentials)
     assert.equal("1 accepted, 0 were there already\n", out)
     assert.same({ ["12345678900"] = 1 }, api:ledger().stored)
-    local again = process.lua(block_after "became of every single one.", credentials)
+    local again = process.lua(block_after "with the outcome of each contact.", credentials)
     assert.equal("0 accepted, 1 were there already\n", again)
   end)
 
-  it("has a first script that tells what became of each contact", function()
+  it("has a first script that prints the outcome of each contact", function()
     local script = read "examples/create.lua"
     assert.equal("2 of 2 accepted\n", process.lua(script, credentials))
     assert.equal("0 of 2 accepted\n1\trejected\texists\n2\trejected\texists\n", process.lua(script, credentials))
@@ -99,9 +99,9 @@ describe("the README", function()
     assert.same({}, api:ledger().stored)
   end)
 
-  it("has scripts that end with a plain word where they cannot begin", function()
+  it("has scripts that end with a plain message when they cannot begin", function()
     local wanted = "invalid: secret_id is missing"
-    local first = process.lua(block_after "became of every single one.", {})
+    local first = process.lua(block_after "with the outcome of each contact.", {})
     assert.truthy(first:find(ASSERT_TAKES_FAILURES and wanted or "string expected, got table", 1, true))
     assert.truthy(process.lua(read "examples/create.lua", {}):find(wanted, 1, true))
     local import = read "examples/import.lua"
@@ -110,7 +110,7 @@ describe("the README", function()
     assert.matches("usage: make_demo_csv.lua FOLDER", process.lua(read "examples/make_demo_csv.lua", {}))
   end)
 
-  it("has an import that tells of files that cannot be imported", function()
+  it("has an import that says why a file cannot be imported", function()
     local folder = server.folder()
     local function run(text)
       local path = folder .. "/people.csv"

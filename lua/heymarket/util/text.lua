@@ -2,7 +2,6 @@
 local text = {}
 
 local rows = require "heymarket.rows"
-local spelling = require "heymarket.util.spelling"
 
 local byte, find, match, sub = string.byte, string.find, string.match, string.sub
 local visible = rows.visible
@@ -220,15 +219,6 @@ function text.shown(name)
     return "a " .. kind
   end
   return (text.value(name, MAX_SHOWN))
-end
-
---- '; did you mean "first"?', or nothing. For messages that are not in the catalogue yet.
----@param name any
----@param known string[]
----@return string
-function text.did_you_mean(name, known)
-  local nearest = spelling.nearest(name, known)
-  return nearest and ('; did you mean "%s"?'):format(nearest) or ""
 end
 
 return text
