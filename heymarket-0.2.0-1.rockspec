@@ -108,6 +108,7 @@ build = {
     ["heymarket.sandbox.token"] = "lua/heymarket/sandbox/token.lua",
     ["heymarket.sandbox.transport"] = "lua/heymarket/sandbox/transport.lua",
     ["heymarket.types"] = "lua/heymarket/types.lua",
+    ["heymarket.util.edit_mark"] = "lua/heymarket/util/edit_mark.lua",
     ["heymarket.util.fifo"] = "lua/heymarket/util/fifo.lua",
     ["heymarket.util.json"] = "lua/heymarket/util/json.lua",
     ["heymarket.util.spelling"] = "lua/heymarket/util/spelling.lua",

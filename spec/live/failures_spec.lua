@@ -647,7 +647,7 @@ describe("the failures file", function()
       item.outcome = "invalid"
       item.failure = failure.invalid { { field = first .. "A1", code = "is wrong" } }
       file:write(item)
-      file:close()
+      file:output():close()
       local records = failures_of(failed_path())
       assert.equal("=1+1", records[1].phone)
       assert.equal(" " .. first .. "HYPERLINK(1)", records[1]._message)

@@ -79,11 +79,6 @@ function Failures:begin()
   end
 end
 
---- Was the header written?
-function Failures:has_begun()
-  return self.file.begun
-end
-
 -- A spreadsheet must not take what we write ourselves for a formula.
 local function no_formula(cell)
   return cell:find "^[=+%-@]" and " " .. cell or cell
@@ -92,7 +87,7 @@ end
 --- Writes the row of an item.
 function Failures:write(item)
   self:begin()
-  if self.file.problem then
+  if self.file:problem() then
     return
   end
   local row = item.row or {}
@@ -114,27 +109,14 @@ function Failures:write(item)
   self.file:write(csv.encode_row(cells))
 end
 
---- Why the file could not be written, or nil.
-function Failures:problem()
-  return self.file.problem
-end
-
 --- Number of rows written.
 function Failures:rows()
   return self.count
 end
 
---- Is this path the file?
-function Failures:is_at(path)
-  return output_file.is_same(path, self.file.handle)
-end
-
-function Failures:flush()
-  self.file:flush()
-end
-
-function Failures:close()
-  self.file:close()
+--- The file itself, see output_file.
+function Failures:output()
+  return self.file
 end
 
 return failures

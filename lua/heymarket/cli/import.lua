@@ -29,7 +29,7 @@ end
 
 -- Why the import is to stop now, or nil.
 function Run:stop_reason()
-  local problem = self.failures and self.failures:problem()
+  local problem = self.output and self.output:problem()
   if problem then
     return problem
   elseif system.interrupts() > 0 then
@@ -45,15 +45,15 @@ function Run:tick()
   if self.progress then
     self.progress:update(self.counts)
   end
-  if self.failures then
-    self.failures:flush() -- so that the file can be followed while the import runs
+  if self.output then
+    self.output:flush() -- so that the file can be followed while the import runs
   end
 end
 
 -- Writes an item to the failures file. An unsent one waits while nothing else is in the file: where the import is
 -- refused before it began, as with a journal of another input, what an earlier run wrote there stays.
 function Run:write(item)
-  if item.outcome == "unsent" and not self.failures:has_begun() then
+  if item.outcome == "unsent" and not self.output:has_begun() then
     self.waiting[#self.waiting + 1] = { item = item, row = item.row }
   else
     self.failures:write(item)
@@ -163,8 +163,9 @@ function Run:open_files()
     end
   end
   self.failures, problem = failures_file.open(failures, self.source.columns, arguments.options.overwrite, on_kept)
+  self.output = self.failures and self.failures:output()
   -- Where the failures file was made just now, a link may lead to it.
-  return problem or journal and self.failures:is_at(journal) and two_files() or nil
+  return problem or journal and self.output:is_at(journal) and two_files() or nil
 end
 
 -- Counts the entries of a batch, and writes the invalid ones.
@@ -235,14 +236,14 @@ function Run:close_failures(has_report)
     self.failures:write(pair.item)
     pair.item.row = nil
   end
-  self.failures:close()
+  self.output:close()
 end
 
 -- The failure that ended the import. The client knows "stopped on request" only; why it was requested is known here. A
 -- read that a signal cut short looks like a fault of the source.
 function Run:true_problem(problem)
   local cut_short = problem and (problem.kind == "stopped" and not problem.reason or problem.kind == "source")
-  local unwritten = self.failures and self.failures:problem() ~= nil
+  local unwritten = self.output and self.output:problem() ~= nil
   local reason = (cut_short or unwritten and not problem) and self:stop_reason()
   return reason and failure.with(reason, { delivered = problem and problem.delivered or "no" }) or problem
 end
@@ -251,10 +252,10 @@ end
 function Run:finish(made, problem)
   local whole = made or problem and problem.report
   if self.failures then
-    if made or problem.kind ~= "journal" or self.failures:has_begun() then
+    if made or problem.kind ~= "journal" or self.output:has_begun() then
       self:close_failures(whole)
     else
-      self.failures:close()
+      self.output:close()
     end
   end
   if self.progress then
@@ -274,7 +275,7 @@ end
 function Run:facts(whole, problem)
   local arguments = self.arguments
   local consumed, total = self.source:progress()
-  local written = self.failures and self.failures:rows() > 0 and not self.failures:problem()
+  local written = self.failures and self.failures:rows() > 0 and not self.output:problem()
   return {
     report = whole,
     failure = problem,

@@ -1,64 +1,17 @@
 --- A file that the command writes as it goes: readable by its owner only, locked, and never in place of an edit.
----
---- Was the file edited since this program wrote it? The nanoseconds of the time when the file was last changed are set
---- to a checksum of its content. This needs no second file, and every program that changes the file sets another time.
---- Where a file system rounds the time, or a program that copies the file loses it, the file counts as edited: then it
---- is copied once more than needed.
 local output_file = {}
 
+local edit_mark = require "heymarket.util.edit_mark"
 local failure = require "heymarket.failure"
-local rows = require "heymarket.rows"
 local system = require "heymarket.system"
 
 local BUFFERED = 65536 -- bytes that are held back before they are written
-local BLOCK = 65536 -- bytes that are read or hashed at a time
 local MAX_START = 2 * 1024 * 1024 -- bytes
 local MAX_COPIES = 100000
 
 -- A failure whose message is this one.
 local function refusal(code, path, reason)
   return failure.make("stopped", code, { path = path, reason = reason })
-end
-
----------------------------------------------------------------------------------------------------------------------
--- The checksum of a content
-
-local Checksum = {}
-Checksum.__index = Checksum
-
-local function new_checksum()
-  return setmetatable({ chain = "", tail = "" }, Checksum)
-end
-
-function Checksum:add(bytes)
-  self.tail = self.tail .. bytes
-  while #self.tail >= BLOCK do
-    self.chain = rows.hash(self.chain .. self.tail:sub(1, BLOCK))
-    self.tail = self.tail:sub(BLOCK + 1)
-  end
-end
-
--- A whole number below 1e9.
-function Checksum:nanoseconds()
-  return tonumber(rows.hash(self.chain .. self.tail):sub(1, 12), 16) % 1000000000
-end
-
--- Calls `visit(piece)` for the content, block by block.
-local function each_block(handle, visit)
-  handle:seek "set"
-  local piece = handle:read(BLOCK)
-  while piece do
-    visit(piece)
-    piece = handle:read(BLOCK)
-  end
-end
-
-local function is_as_written(handle)
-  local checksum = new_checksum()
-  each_block(handle, function(piece)
-    checksum:add(piece)
-  end)
-  return system.nanoseconds(handle) == checksum:nanoseconds()
 end
 
 ---------------------------------------------------------------------------------------------------------------------
@@ -135,8 +88,8 @@ function output_file.open(path, is_own, on_kept)
     buffer = {},
     buffered = 0, -- bytes
     written = 0, -- bytes, since the file was emptied
-    checksum = new_checksum(),
-    problem = nil, -- failure: why it could not be written
+    mark = edit_mark.new(),
+    unwritten = nil, -- failure: why it could not be written
   }, File)
   problem = file:keep()
   if problem then
@@ -155,7 +108,7 @@ local function same_content(one, other)
   end
   one:seek "set"
   local same = true
-  each_block(other, function(piece)
+  edit_mark.each_block(other, function(piece)
     same = same and one:read(#piece) == piece
   end)
   return same
@@ -177,7 +130,7 @@ end
 
 -- Copies the content if it was edited, for an edit is nowhere else. Gives the failure where that is not possible.
 function File:keep()
-  if self.stream or self.handle:seek "end" == 0 or is_as_written(self.handle) then
+  if self.stream or self.handle:seek "end" == 0 or edit_mark.is_unedited(self.handle) then
     return nil
   end
   for number = 1, MAX_COPIES do
@@ -202,12 +155,12 @@ end
 -- Writing
 
 function File:fail(reason)
-  self.problem = self.problem or failure.make("stopped", "output_unwritten", { path = self.path, reason = reason })
+  self.unwritten = self.unwritten or failure.make("stopped", "output_unwritten", { path = self.path, reason = reason })
 end
 
 --- Empties the file, whose edits are copied first. May be called twice.
 function File:begin()
-  if self.begun or self.problem then
+  if self.begun or self.unwritten then
     return false
   end
   if not self.stream then
@@ -224,6 +177,21 @@ function File:begin()
   end
   self.begun = true
   return true
+end
+
+--- Was the file emptied, so that it holds this program's text only?
+function File:has_begun()
+  return self.begun
+end
+
+--- The failure that says why the file could not be written, or nil.
+function File:problem()
+  return self.unwritten
+end
+
+--- Does this path lead to the file?
+function File:is_at(path)
+  return output_file.is_same(path, self.handle)
 end
 
 --- Writes text. It may stay in memory until `flush`.
@@ -249,7 +217,7 @@ end
 
 --- Hands what was written to the system.
 function File:flush()
-  if #self.buffer == 0 or self.problem then
+  if #self.buffer == 0 or self.unwritten then
     return
   end
   local content = table.concat(self.buffer)
@@ -259,9 +227,8 @@ function File:flush()
     ok, reason = self.handle:flush()
   end
   if ok and not self.stream then
-    self.checksum:add(content)
-    -- Where the time cannot be set, the file counts as edited next time.
-    system.nanoseconds(self.handle, self.checksum:nanoseconds())
+    self.mark:add(content)
+    self.mark:set(self.handle)
     self.written = self.written + #content
     reason = self:check_place()
     ok = not reason
@@ -278,9 +245,9 @@ function File:close()
   end
   self:flush()
   local ok, _, reason = true, nil, nil
-  if self.begun and not self.stream and not self.problem then
+  if self.begun and not self.stream and not self.unwritten then
     ok, _, reason = system.sync(self.handle)
-    system.nanoseconds(self.handle, self.checksum:nanoseconds())
+    self.mark:set(self.handle)
   end
   local closed, problem = self.handle:close()
   self.handle = nil
