@@ -122,8 +122,9 @@ soak: ## kill imports and cut the power at random (KILLS=1000 CUTS=200), then fu
 	@python3 tools/soak.py --kills $(KILLS) --cuts $(CUTS) --lua luajit
 	@$(MAKE) fuzz SECONDS=$(if $(filter command,$(origin SECONDS)),$(SECONDS),3600)
 
-bench: build deps-run deps-serve deps-bench ## measure signing, importing, and a handler in nginx
-	@echo "bench: signing, importing, and a handler in nginx"
+bench: build deps-run deps-serve deps-bench ## count calls from file to file; measure signing, importing, and a handler in nginx
+	@echo "bench: calls from file to file, signing, importing, and a handler in nginx"
+	@lua5.4 tools/count_calls.lua
 	@bench/signing
 	@bench/run
 	@bench/nginx

@@ -1,7 +1,7 @@
 ---@meta
 --- Types of what users give: annotations for editors. The lists themselves are heymarket.options and
---- contact/fields.lua; spec/behaviour/options_spec.lua compares the options. Report and Item are in report.lua, Failure
---- and Issue in failure.lua.
+--- contact/fields.lua; tools/compare_types.lua compares them. Report and Item are in report.lua, Failure and Issue in
+--- failure.lua.
 
 ---@class heymarket.Config of heymarket.new
 ---@field secret_id string? HEYMARKET_SECRET_ID of the environment unless given

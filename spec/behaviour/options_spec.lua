@@ -315,29 +315,6 @@ describe("the list of options", function()
     assert.is_truthy(commands.import:get_help():find("contacts in a request (100)", 1, true))
     assert.is_truthy(main:get_help():find("HEYMARKET_SECRET_ID", 1, true))
   end)
-
-  it("is what the annotations of the types say", function()
-    local types = read "lua/heymarket/types.lua"
-    for class, scope in pairs {
-      Config = "config",
-      CreateOptions = "call",
-      ImportOptions = "import",
-      CheckOptions = "check",
-      ContactOptions = "contact",
-      CsvOptions = "csv",
-    } do
-      local body = assert(types:match("\n%-%-%-@class heymarket%." .. class .. "[^\n]*\n(.-)\n\n"), class)
-      local found = {}
-      for name in ("\n" .. body):gmatch "\n%-%-%-@field ([%w_]+)%?? " do
-        found[name] = true
-      end
-      for _, row in ipairs(list(scope)) do
-        assert.is_true(found[row.name], class .. " lacks " .. row.name)
-        found[row.name] = nil
-      end
-      assert.is_nil(next(found), class)
-    end
-  end)
 end)
 
 describe("base_url", function()
