@@ -73,7 +73,7 @@ local function read_integers(cell)
   local value = exact_integer(cell)
   if value then
     return { value }
-  elseif trim(cell) == "" then
+  elseif not find(cell, "%d") and trim(cell) == "" then
     return nil
   end
   local list, count, from = {}, 0, 1
@@ -248,25 +248,27 @@ function Contacts:entries(records, first, default_country, index)
   local entries, problems = {}, {}
   for i = first, records.count do
     index = index + 1
-    local cells, body, digits, problem = records.cells[i], nil
-    local origin, row = cells, nil
+    local cells, body, digits = records.cells[i], nil, nil
     local issues = read_record(self, self.draft, self.draft_custom, records, i)
-    if issues then
-      problem, origin, row = failure.invalid(issues), nil, cells
-    else
+    if not issues then
       body, digits = encode(self.draft, index, default_country, problems)
-      problem = not body and failure.invalid(problems) or nil
     end
-    entries[i - first + 1] = {
+    -- Later fields of most entries are named here, so that the table is made in its final size.
+    local entry = {
       index = index,
       position = records.rows[i],
-      origin = origin,
-      row = row,
+      origin = cells,
       phone = digits,
       body = body,
-      problem = problem,
+      batch = nil,
+      fingerprint = nil,
     }
-    if problem then
+    entries[i - first + 1] = entry
+    if issues then
+      entry.origin, entry.row, entry.problem = nil, cells, failure.invalid(issues)
+      break
+    elseif not body then
+      entry.problem = failure.invalid(problems)
       break
     end
   end
