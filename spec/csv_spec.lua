@@ -768,8 +768,11 @@ describe("csv", function()
               index = index + 1
               assert.equal(index, entry.index)
               assert.equal(position, entry.position)
-              local given, row = source:contact_of(entry)
-              assert.same(cells, row)
+              local item = {}
+              source:describe({ entry }, { item })
+              assert.same({ index, position }, { item.index, item.position })
+              assert.same(cells, item.row)
+              local given = item.contact
               if failure.is(found) then
                 assert.same(messages_of(found), messages_of(entry.problem))
                 assert.is_nil(given)

@@ -67,22 +67,14 @@ function Source:taken()
   return self.size or self.index
 end
 
---- What the user gave for an entry.
----@param entry heymarket.Entry
----@return any contact
----@return any row
-function Source.contact_of(_, entry)
-  return entry.origin, entry.row
-end
-
 --- Says in items which contacts they are of.
 ---@param entries heymarket.Entry[]
 ---@param items heymarket.Item[] of these entries, in the same order
-function Source:describe(entries, items)
+function Source.describe(_, entries, items)
   for i, item in ipairs(items) do
     local entry = entries[i]
     item.index, item.position = entry.index, entry.position
-    item.contact, item.row = self:contact_of(entry)
+    item.contact, item.row = entry.origin, entry.row
   end
 end
 
@@ -185,7 +177,7 @@ Batches.__index = Batches
 local function gives_batches(given)
   local meta = getmetatable(given)
   local methods = type(meta) == "table" and rawget(meta, "__index")
-  return type(methods) == "table" and rawget(methods, "take") ~= nil and rawget(methods, "contact_of") ~= nil
+  return type(methods) == "table" and rawget(methods, "take") ~= nil and rawget(methods, "describe") ~= nil
 end
 
 --- See Source:take.
@@ -203,9 +195,9 @@ function Batches:take(n)
   return entries
 end
 
---- See Source.contact_of.
-function Batches:contact_of(entry)
-  return self.read:contact_of(entry)
+--- See Source:describe.
+function Batches:describe(entries, items)
+  self.read:describe(entries, items)
 end
 
 -- Entries that were checked already, as a source.
@@ -259,7 +251,7 @@ end
 
 --- Makes a source of what `import` was given.
 ---@param given table|function an array of contacts, a function (or callable object) that gives contact, position, row,
---- or an object with the methods `take` and `contact_of`
+--- or an object with the methods `take` and `describe`
 ---@param default_country string|boolean|nil see contact.phone
 ---@param is_stopped fun(): boolean has the call stopped? Then nothing more is read, except from an array
 ---@return table? source

@@ -104,9 +104,9 @@ function Rows:take(n, default_country, index)
   return entries
 end
 
---- See Source:contact_of of heymarket.csv.
-function Rows:contact_of(entry)
-  return self.source:contact_of(entry)
+--- See Source:describe of heymarket.csv.
+function Rows:describe(entries, items)
+  self.source:describe(entries, items)
 end
 
 function Rows:__call()
@@ -174,9 +174,8 @@ function Run:rehearse_batch(counter, entries)
     local outcome = entry.problem and "invalid" or "unsent"
     counter:add(outcome)
     if entry.problem then
-      local given, row = self.source:contact_of(entry)
-      local item = { index = entry.index, position = entry.position, outcome = outcome, contact = given, row = row }
-      item.failure = entry.problem
+      local item = { outcome = outcome, failure = entry.problem }
+      self.source:describe({ entry }, { item })
       self:take(item)
     else
       self.counts[outcome] = self.counts[outcome] + 1

@@ -229,13 +229,19 @@ function Contacts:of_record(records, i)
   return issues and failure.invalid(issues) or found
 end
 
---- The contact of cells in which nothing was wrong, once more.
----@param cells string[]
----@return table contact
-function Contacts:of_cells(cells)
-  local found = new_contact()
-  fill(self, found, {}, cells, nil, false)
-  return found
+--- See Source:describe of heymarket.csv.
+---@param entries heymarket.Entry[]
+---@param items heymarket.Item[]
+function Contacts:describe(entries, items)
+  for i, item in ipairs(items) do
+    local entry, found = entries[i], nil
+    if entry.origin then
+      found = new_contact()
+      fill(self, found, {}, entry.origin, nil, false)
+    end
+    item.index, item.position = entry.index, entry.position
+    item.contact, item.row = found, entry.origin or entry.row
+  end
 end
 
 --- Entries of records.

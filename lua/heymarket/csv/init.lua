@@ -69,16 +69,12 @@ function Source:take(n, default_country, index)
   return entries
 end
 
---- What an entry of `take` stands for.
----@param entry heymarket.Entry
----@return table? contact nil where something is wrong with the row
----@return string[] cells the record as it was written
-function Source:contact_of(entry)
-  local cells = entry.origin
-  if not cells then
-    return nil, entry.row
-  end
-  return self.contacts:of_cells(cells), cells
+--- Says in items which contacts they are of. Only now are the contacts of these entries made.
+---@param entries heymarket.Entry[] of `take`
+---@param items heymarket.Item[] of these entries, in the same order; each gets index, position, contact (nil where
+--- something is wrong with the row) and row (the record as it was written)
+function Source:describe(entries, items)
+  self.contacts:describe(entries, items)
 end
 
 --- Row of the last record given, as a spreadsheet counts: the header is row 1.
