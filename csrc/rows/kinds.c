@@ -406,7 +406,7 @@ static void read_custom(lua_State *L, struct custom *custom) {
 /* Reads all custom fields with a proper id, sorted by it. Gives their number. */
 static size_t read_customs(struct encoding *e, int index) {
     lua_State *L = e->L;
-    struct custom spare;
+    struct custom spare = {0};
     size_t count = 0;
     for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
         struct custom *custom = count < e->custom_capacity ? &e->customs[count] : &spare;

@@ -542,7 +542,8 @@ bool phone_read_value(struct phone *phone, lua_State *L, int index, const struct
         return false;
     }
     char digits[NUMBER_SIZE];
-    return phone_read(phone, digits, number_write(digits, number.whole), country, mistake);
+    size_t length = number_write(digits, number.whole);
+    return phone_read(phone, digits, length, country, mistake);
 }
 
 struct country phone_country(lua_State *L, int index) {

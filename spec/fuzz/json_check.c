@@ -19,7 +19,7 @@ static lua_State *state(void) {
         L = luaL_newstate();
         demand(L != NULL, "there is memory");
         lua_newtable(L);
-        rows_open_json(L);
+        rows_open_json_check(L);
     }
     return L;
 }
