@@ -2,6 +2,7 @@
 local parser = {}
 
 local exit_codes = require "heymarket.cli.exit_codes"
+local fields = require "heymarket.contact.fields"
 local options = require "heymarket.options"
 local streams = require "heymarket.cli.streams"
 
@@ -12,10 +13,8 @@ Environment:
    HEYMARKET_BASE_URL                          another server than https://api.heymarket.com
    NO_COLOR                                    no colours in the progress bar]]
 -- One line each: the help wraps them.
-local ABOUT_IMPORT = "Imports contacts from CSV in UTF-8 with a header: the fields phone, first, last, display_name, "
-  .. "email, avatar, assignee_id, tags (ids separated by ;), is_opted_out, email_suppressions and custom.<id>, or the "
-  .. "product's own columns (First Name, Last Name, Phone Number, Opt Out). Columns that begin with _ are ignored. "
-  .. "An unknown column is an error before anything is sent."
+local ABOUT_IMPORT = "Imports contacts from CSV in UTF-8 with a header: the fields %s, or the product's own columns (%s). "
+  .. "Columns that begin with _ are ignored. An unknown column is an error before anything is sent."
 local ABOUT_SANDBOX = "Serves the API from memory on this machine, until it is interrupted, and prints its address "
   .. "and credentials as lines NAME=value for the environment. The options are for what the API's documentation leaves "
   .. "open."
@@ -31,6 +30,19 @@ Exit codes:
 -- Scopes of the flags of each command, in the order of its help.
 local SCOPES = { import = { "csv", "import", "command", "connection" }, check = { "connection" }, token = {} }
 SCOPES.sandbox = { "server", "sandbox" }
+
+-- What the help of `import` says, with the names of all columns.
+local function about_import()
+  local names, labels = {}, {}
+  for _, field in ipairs(fields) do
+    local more = field.kind == "tag_ids" and " (ids separated by ;)" or ""
+    names[#names + 1] = field.kind == "custom" and "custom.<id>" or field.name .. more
+    for _, label in ipairs(field.labels or {}) do
+      labels[#labels + 1] = label
+    end
+  end
+  return ABOUT_IMPORT:format(table.concat(names, ", "), table.concat(labels, ", "))
+end
 
 ---------------------------------------------------------------------------------------------------------------------
 -- Values of flags, by the type of their option: a value, or nil and what is wrong.
@@ -144,7 +156,7 @@ function parser.make(argparse, version)
     show(version())
   end)
   local commands = {
-    import = add_command(main, "import", ABOUT_IMPORT, "Import contacts from a CSV file.", EXIT_CODES),
+    import = add_command(main, "import", about_import(), "Import contacts from a CSV file.", EXIT_CODES),
     check = add_command(main, "check", ABOUT_CHECK),
     token = add_command(main, "token", ABOUT_TOKEN),
     sandbox = add_command(main, "sandbox", ABOUT_SANDBOX, "Serve the API on this machine, to try things out."),
