@@ -32,6 +32,7 @@ struct encoding {
     int phone_index; /* of the same string on the stack; 0 where there is none */
     int field;       /* its place */
     size_t max_items;
+    bool is_blank; /* the value is an empty text, which would clear what the account holds */
     char *out;
     size_t length, capacity;
     struct custom *customs;
@@ -48,7 +49,7 @@ HIDDEN struct mistake *encoding_mistake(struct encoding *e, const char *code);
 HIDDEN void encoding_put(struct encoding *e, const char *text, size_t length);
 
 /* Writes the value at this index as a value of this kind, or adds the mistakes that it has. Gives
- * false where the field is left out: an empty text would clear what the account holds. */
+ * false where the field is to be left out. */
 HIDDEN bool kind_write(struct encoding *e, enum kind kind, int index);
 
 #endif

@@ -168,20 +168,26 @@ static bool is_unseen(uint32_t point) {
     return is_wide_blank(point) || is_mark(point);
 }
 
-/* Gives false where the text is empty. */
-static bool write_email(struct encoding *e, int index) {
-    size_t length;
+static void write_name(struct encoding *e, int index) {
+    size_t length = 1;
+    int flags;
+    write_text(e, index, &length, &flags);
+    e->is_blank = length == 0;
+}
+
+static void write_email(struct encoding *e, int index) {
+    size_t length = 1;
     int flags;
     const char *text = write_text(e, index, &length, &flags);
-    if (text == NULL) {
-        return true;
-    } else if ((flags & HAS_WIDE) != 0 &&
-               refuse_character(e, "unseen_character", text, length, is_unseen)) {
-        return true;
-    } else if (length > 0 && ((flags & ~HAS_WIDE) != 0 || !is_email(text, length))) {
+    e->is_blank = length == 0;
+    if (text == NULL || e->is_blank ||
+        ((flags & HAS_WIDE) != 0 &&
+         refuse_character(e, "unseen_character", text, length, is_unseen))) {
+        return;
+    }
+    if ((flags & ~HAS_WIDE) != 0 || !is_email(text, length)) {
         encoding_mistake(e, "not_email");
     }
-    return length > 0;
 }
 
 static bool is_url(const char *text, size_t length) {
@@ -483,34 +489,12 @@ static void write_customs(struct encoding *e, int index) {
 /* ---------------------------------------------------------------------------------------------- */
 
 bool kind_write(struct encoding *e, enum kind kind, int index) {
-    size_t length = 1;
-    int flags;
-    switch (kind) {
-    case PHONE:
-        write_phone(e, index);
-        return true;
-    case TEXT:
-        write_text(e, index, &length, &flags);
-        return length > 0;
-    case EMAIL:
-        return write_email(e, index);
-    case URL:
-        write_url(e, index);
-        return true;
-    case USER_ID:
-        write_user_id(e, index);
-        return true;
-    case TAG_IDS:
-        write_tag_ids(e, index);
-        return true;
-    case CUSTOM:
-        write_customs(e, index);
-        return true;
-    case BOOLEAN:
-        write_boolean(e, index);
-        return true;
-    default:
-        write_integers(e, index);
-        return true;
-    }
+    static void (*const writers[KINDS])(struct encoding *, int) = {
+        [PHONE] = write_phone,    [TEXT] = write_name,       [EMAIL] = write_email,
+        [URL] = write_url,        [USER_ID] = write_user_id, [TAG_IDS] = write_tag_ids,
+        [CUSTOM] = write_customs, [BOOLEAN] = write_boolean, [INTEGERS] = write_integers,
+    };
+    e->is_blank = false;
+    writers[kind](e, index);
+    return !e->is_blank;
 }

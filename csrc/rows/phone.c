@@ -29,6 +29,16 @@ static size_t count_digits(const char *from, const char *to) {
     return count;
 }
 
+static bool refuse(struct mistake *mistake, const char *code) {
+    mistake_begin(mistake, code);
+    return false;
+}
+
+static bool refuse_count(struct mistake *mistake, const char *code, size_t digits) {
+    mistake_number(mistake_begin(mistake, code), "digits", digits);
+    return false;
+}
+
 /* Reading characters --------------------------------------------------------------------------- */
 
 enum sort { BLANK, MARK, OTHER, END };
@@ -351,14 +361,12 @@ static bool drop_bracketed_zero(char *text, struct mistake *mistake) {
     }
     length = code_before(text, zero, code);
     if (length == 0) {
-        mistake_begin(mistake, "phone_optional_zero");
-        return false;
+        return refuse(mistake, "phone_optional_zero");
     } else if (keeps_zero(code, length)) {
         mistake_text(mistake_begin(mistake, "phone_kept_zero"), "code", code, length);
         return false;
     } else if (strstr(zero + 3, "(0)") != NULL) {
-        mistake_begin(mistake, "phone_zero_twice");
-        return false;
+        return refuse(mistake, "phone_zero_twice");
     }
     memmove(zero, zero + 3, strlen(zero + 3) + 1);
     return true;
@@ -382,16 +390,14 @@ static void drop(char *text, const char *end, const char *characters) {
 static bool find_digits(struct cleaned *cleaned, bool *international, struct mistake *mistake) {
     char *text = cleaned->text, *end = text + cleaned->length;
     if (cleaned->length == 0) {
-        mistake_begin(mistake, "phone_empty");
-        return false;
+        return refuse(mistake, "phone_empty");
     } else if (cleaned->length > MAX_LENGTH) {
         mistake_number(mistake_begin(mistake, "phone_long"), "length", cleaned->length);
         return false;
     }
     const char *code = shape_problem(text, end);
     if (code != NULL) {
-        mistake_begin(mistake, code);
-        return false;
+        return refuse(mistake, code);
     }
     size_t blanks = 0;
     for (const char *at = text; at < end; at++) {
@@ -415,8 +421,7 @@ static bool find_digits(struct cleaned *cleaned, bool *international, struct mis
     cleaned->length = strlen(text) - skipped;
     memmove(text, text + skipped, cleaned->length + 1);
     if (cleaned->length == 0 && !zeros) {
-        mistake_begin(mistake, "phone_no_digits");
-        return false;
+        return refuse(mistake, "phone_no_digits");
     }
     return true;
 }
@@ -434,21 +439,18 @@ static bool check_length(const struct phone *phone, struct mistake *mistake) {
     if (phone->length >= PHONE_MIN_DIGITS && phone->length <= PHONE_MAX_DIGITS) {
         return true;
     }
-    mistake_number(mistake_begin(mistake, "phone_length"), "digits", phone->length);
-    return false;
+    return refuse_count(mistake, "phone_length", phone->length);
 }
 
 static bool check_international(const struct phone *phone, struct mistake *mistake) {
     if (phone->length > 0 && phone->digits[0] == '0') {
-        mistake_begin(mistake, "phone_leading_zero");
-        return false;
+        return refuse(mistake, "phone_leading_zero");
     } else if (!check_length(phone, mistake)) {
         return false;
     } else if (phone->digits[0] != '1') {
         return true;
     } else if (phone->length != 11) {
-        mistake_number(mistake_begin(mistake, "phone_length_of_1"), "digits", phone->length);
-        return false;
+        return refuse_count(mistake, "phone_length_of_1", phone->length);
     } else if (phone->digits[1] < '2') {
         mistake_text(mistake_begin(mistake, "phone_area_of_1"), "digit", phone->digits + 1, 1);
         return false;
@@ -501,8 +503,7 @@ static bool read_digits(struct phone *phone, const char *digits, size_t length, 
         return check_length(phone, mistake);
     } else if (!international && digits[0] != '0' && length >= PHONE_MIN_DIGITS &&
                length < MIN_WITHOUT_PLUS) {
-        mistake_number(mistake_begin(mistake, "phone_no_country"), "digits", length);
-        return false;
+        return refuse_count(mistake, "phone_no_country", length);
     }
     return check_international(phone, mistake);
 }
@@ -538,8 +539,7 @@ bool phone_read_value(struct phone *phone, lua_State *L, int index, const struct
         }
         return false;
     } else if (number.whole < 0) {
-        mistake_begin(mistake, "phone_negative");
-        return false;
+        return refuse(mistake, "phone_negative");
     }
     char digits[NUMBER_SIZE];
     size_t length = number_write(digits, number.whole);
