@@ -59,10 +59,7 @@ end
 ---
 --- Credentials and base_url come from the environment where the config does not have them: HEYMARKET_SECRET_ID,
 --- HEYMARKET_SECRET_KEY, HEYMARKET_BASE_URL. The secret key is kept in guarded memory only, never in a Lua table.
----@param config table? secret_id, secret_key, base_url, timeout (s), connect_timeout (s), max_attempts, max_retry_after
---- (s), requests_per_minute (or false), batch_size, concurrency, token_ttl (s), default_country, ca_file, proxy,
---- user_agent, on_event, shared_dict; and for tests `runtime`, a table with any of monotonic, time, sleep, random (all
---- functions) and transport
+---@param config heymarket.Config? see types.lua
 ---@return heymarket.Client?
 ---@return heymarket.Failure? failure of kind "invalid", with all mistakes in `issues`
 function client.new(config)
@@ -175,9 +172,8 @@ end
 --- Creates contacts. All are checked before anything is sent: one invalid contact refuses the whole call.
 ---
 --- Uses `POST /v1/batch/contacts`, in as many requests as it takes.
----@param contacts table[] array of contacts
----@param given table? options: overwrite (false), deadline (s), and timeout, max_attempts, batch_size, concurrency,
---- requests_per_minute, default_country, on_event in place of the client's
+---@param contacts heymarket.Contact[]
+---@param given heymarket.CreateOptions?
 ---@return heymarket.Report? report when every contact was accepted, or is known to be in the account already
 ---@return heymarket.Failure? failure otherwise; `failure.report` tells what was done
 function Client:create_contacts(contacts, given)
@@ -199,8 +195,7 @@ end
 --- Imports contacts from a source, as a stream: what is invalid is counted and passed over.
 ---@param source table|function an array, or a function (or callable object, such as heymarket.csv.open gives) that
 --- returns `contact [, position]` until nil
----@param given table? options of create_contacts, and on_item(item), on_progress(report), max_failures, journal (path),
---- should_stop() (asked about once a second; true ends the import after what is on its way)
+---@param given heymarket.ImportOptions?
 ---@return heymarket.Report? report when the source came to its end, whatever the outcomes
 ---@return heymarket.Failure? failure when the import had to stop; `failure.report` tells what was done
 function Client:import(source, given)
@@ -230,7 +225,7 @@ end
 --- Are these credentials good? Writes nothing.
 ---
 --- Asks `GET /v1/inboxes`, which the vendor recommends for this. Only a whole JSON list of inboxes counts.
----@param given table? options: timeout (s), max_attempts, deadline (s), requests_per_minute, on_event
+---@param given heymarket.CheckOptions?
 ---@return boolean? true
 ---@return heymarket.Failure?
 function Client:check(given)

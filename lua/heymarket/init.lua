@@ -31,8 +31,8 @@ local function checked_contact(fields, given)
 end
 
 --- Checks one contact and gives its wire form.
----@param fields table the contact; it is not changed
----@param given table? options: default_country
+---@param fields heymarket.Contact it is not changed
+---@param given heymarket.ContactOptions?
 ---@return table? wire a new table, as the endpoint documents it
 ---@return heymarket.Failure? failure of kind "invalid", with all mistakes in `issues`
 function heymarket.contact(fields, given)

@@ -234,7 +234,7 @@ end
 --- - `max_record` (1 MiB): greatest length in bytes of a record with its line end;
 --- - `chunk_size` (64 KiB): bytes that are read at a time.
 ---@param file string|table|userdata path, or a handle with a `read` method as files have; a handle is not closed
----@param given table? options
+---@param given heymarket.CsvOptions?
 ---@return heymarket.csv.Source? source
 ---@return heymarket.Failure? failure kind "source" or "invalid"
 function csv.open(file, given)
