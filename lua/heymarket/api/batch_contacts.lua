@@ -29,7 +29,7 @@ local function hide_token(listed, response)
   end
   for _, item in ipairs(listed) do
     local id = item.remote and item.remote.id
-    if type(id) == "string" and response:is_token(id) or type(id) == "table" then
+    if type(id) == "string" and response:shows_token(id) or type(id) == "table" then
       id = nil
     end
     item.remote = item.remote and { id = id, phone = item.phone }

@@ -222,17 +222,11 @@ function Response:trimmed()
   return trim(self.body)
 end
 
---- Does the body show a piece of the token that was sent?
+--- Does a text show a piece of the token that was sent?
+---@param value string? the body, unless given
 ---@return boolean
-function Response:shows_token()
-  return self.redactor:shows_token(self.body)
-end
-
---- Does a text of the body show a piece of the token that was sent?
----@param value string
----@return boolean
-function Response:is_token(value)
-  return self.redactor:shows_token(value)
+function Response:shows_token(value)
+  return self.redactor:shows_token(value or self.body)
 end
 
 -- The request id of a response, fit for a log.

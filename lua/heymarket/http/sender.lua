@@ -124,10 +124,12 @@ function Sender:drop_queue()
   self.queue = {}
 end
 
-function Sender:emit_retry(request, problem, delay)
+function Sender:add_again(request, problem, now, delay)
+  request.due = now + delay
   local event = events.of(request, "retry")
   event.delay, event.failure, event.status, event.request_id = delay, problem, problem.status, problem.request_id
   self:emit(event)
+  self.queue[#self.queue + 1] = request
 end
 
 function Sender:retry_state(request)
@@ -158,10 +160,7 @@ function Sender:on_failure(request, problem, started)
   request.was_unauthorized = request.was_unauthorized or problem.kind == "unauthorized"
   request.possibly_sent = request.possibly_sent or problem.delivered == "maybe" or nil
   if decision == "retry" then
-    request.due = now + delay
-    self:emit_retry(request, problem, delay)
-    self.queue[#self.queue + 1] = request
-    return
+    return self:add_again(request, problem, now, delay)
   end
   self:finish(request, nil, final)
   if decision == "stop" then

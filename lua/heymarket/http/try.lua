@@ -29,21 +29,14 @@ Tries.__index = Tries
 ---@param dependencies table `tokens`, `pacer`, `base_url`, `timeout` and `connect_timeout` (s)
 ---@param ends_at number? monotonic time at which the call ends
 function try.new(dependencies, ends_at)
-  return setmetatable({
-    tokens = dependencies.tokens,
-    pacer = dependencies.pacer,
-    base_url = dependencies.base_url,
-    timeout = dependencies.timeout,
-    connect_timeout = dependencies.connect_timeout,
-    ends_at = ends_at,
-  }, Tries)
+  return setmetatable({ given = dependencies, ends_at = ends_at }, Tries)
 end
 
 --- The URL of a request.
 ---@param request heymarket.Request
 ---@return string
 function Tries:url_of(request)
-  local path = self.base_url .. request.endpoint.path
+  local path = self.given.base_url .. request.endpoint.path
   return request.query and path .. "?" .. request.query or path
 end
 
@@ -54,7 +47,8 @@ end
 ---@return heymarket.Try
 ---@return string[] headers lines with the token: kept in no table, since a try can be printed or logged while in flight
 function Tries:prepare(request, permit, now)
-  local timeout, pacer = self.timeout, self.pacer
+  local given = self.given
+  local timeout, pacer = given.timeout, given.pacer
   if self.ends_at then
     timeout = math.max(0.001, math.min(timeout, self.ends_at - now))
   end
@@ -64,7 +58,7 @@ function Tries:prepare(request, permit, now)
     url = self:url_of(request),
     body = request.body,
     timeout = timeout,
-    connect_timeout = math.min(self.connect_timeout, timeout),
+    connect_timeout = math.min(given.connect_timeout, timeout),
     started = now,
   }
   function made.ended()
@@ -75,7 +69,7 @@ function Tries:prepare(request, permit, now)
   end
   return made,
     {
-      "Authorization: Bearer " .. self.tokens:lend(made),
+      "Authorization: Bearer " .. given.tokens:lend(made),
       "Accept: application/json",
       request.body and "Content-Type: application/json",
     }
