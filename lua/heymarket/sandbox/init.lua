@@ -262,7 +262,7 @@ function Sandbox:client(config)
   end
   runtime.transport = sandbox_transport.new(self, clock)
   settings.runtime, settings.base_url = runtime, BASE_URL
-  return require("heymarket").new(settings)
+  return require("heymarket.client").new(settings)
 end
 
 return sandbox
