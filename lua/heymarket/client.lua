@@ -133,6 +133,7 @@ local function run(self, body, subject, given)
   if not ok then
     value, problem = nil, calls.failure_of_error(value, call)
   end
+  call.running = false -- what it holds can be collected: closing a file may ask for memory
   if call.journal then
     pcall(call.journal.close, call.journal)
   elseif call.is_opening then

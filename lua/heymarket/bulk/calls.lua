@@ -200,9 +200,10 @@ end
 
 -- Closes the journal of an import that has ended. Returns why the import is not complete.
 local function complete_journal(call, stopped)
-  local notes = call.journal
-  call.journal = false
-  local unwritten = close_journal(notes)
+  local unwritten = close_journal(call.journal)
+  if not unwritten or unwritten.reason ~= "no_memory" then
+    call.journal = false
+  end
   if not unwritten or stopped and stopped.kind == "journal" then
     return stopped
   end
