@@ -86,14 +86,15 @@ local function run(call, sender, input, counter, entries)
   return running:run()
 end
 
--- The mistakes of an invalid entry. A failure that was given in place of a contact may speak of another contact.
-local function issues_of(entry)
-  local problem = entry.problem
-  local issues = problem.issues
-  if issues and issues[1] and issues[1].index == entry.index then
-    return issues
+-- Adds the mistakes of an invalid entry. A failure that was given in place of a contact may speak of another contact.
+local function add_issues(issues, entry)
+  local found = entry.problem.issues
+  if not (found and found[1] and found[1].index == entry.index) then
+    found = { { index = entry.index, message = entry.problem.message } }
   end
-  return { { index = entry.index, message = problem.message } }
+  for _, issue in ipairs(found) do
+    issues[#issues + 1] = issue
+  end
 end
 
 -- Reads and checks all contacts. Returns their entries, valid or not, and all mistakes.
@@ -107,8 +108,8 @@ local function check_all(call, contacts)
   while entries[1] do
     for _, entry in ipairs(entries) do
       all[#all + 1] = entry
-      for _, issue in ipairs(entry.problem and issues_of(entry) or {}) do
-        issues[#issues + 1] = issue
+      if entry.problem then
+        add_issues(issues, entry)
       end
     end
     call.yield()

@@ -119,18 +119,28 @@ function Bulk:read(count)
   return sendable
 end
 
+-- Are some of these invalid, or finished by an earlier run?
+local function has_finished(entries)
+  for i = 1, #entries do
+    if entries[i].problem or entries[i].known then
+      return true
+    end
+  end
+  return false
+end
+
 -- Parts those that can be sent from those that are invalid or that an earlier run has finished.
 function Bulk:sort(entries)
   self.counter:begin(entries)
+  if not has_finished(entries) then
+    return entries
+  end
   local sendable, finished = {}, {}
-  for i = 1, #entries do
-    local entry = entries[i]
+  for _, entry in ipairs(entries) do
     local list = (entry.problem or entry.known) and finished or sendable
     list[#list + 1] = entry
   end
-  if finished[1] then
-    self:settle_finished(finished)
-  end
+  self:settle_finished(finished)
   return sendable
 end
 

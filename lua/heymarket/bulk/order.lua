@@ -8,6 +8,7 @@ local order = {}
 local fifo = require "heymarket.util.fifo"
 
 local sub = string.sub
+local unpack = rawget(_G, "unpack") or rawget(table, "unpack")
 
 -- Entries that are blocked at most. Beyond this nothing more is read, so that memory stays flat.
 local MAX_BLOCKED = 1000
@@ -101,18 +102,21 @@ end
 ---@param entries heymarket.Entry[] in input order
 ---@return heymarket.Entry[] admitted the others: their phones are in flight from here on
 function Order:admit(entries)
-  local in_flight, admitted = self.in_flight_phones, {}
+  local in_flight, admitted = self.in_flight_phones, nil
   for i = 1, #entries do
     local entry = entries[i]
     local phone = entry.phone
     if in_flight[phone] then
+      admitted = admitted or { unpack(entries, 1, i - 1) }
       self:block(phone, entry)
     else
       in_flight[phone] = true
-      admitted[#admitted + 1] = entry
+      if admitted then
+        admitted[#admitted + 1] = entry
+      end
     end
   end
-  return admitted
+  return admitted or entries
 end
 
 function Order:block(phone, entry)

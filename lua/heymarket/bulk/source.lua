@@ -18,6 +18,8 @@ local text = require "heymarket.util.text"
 ---@field possibly_sent boolean? an earlier run may have sent it
 ---@field batch heymarket.Batch? the last one in which it was sent
 
+local unpack = rawget(_G, "unpack") or rawget(table, "unpack")
+
 local Source = {}
 Source.__index = Source
 
@@ -213,12 +215,9 @@ end
 
 --- See Source:take.
 function Checked:take(n)
-  local entries, before = {}, self.index
-  for i = 1, math.min(n, self.size - before) do
-    entries[i] = self.entries[before + i]
-  end
-  self.index = before + #entries
-  return entries
+  local before = self.index
+  self.index = math.min(before + n, self.size)
+  return { unpack(self.entries, before + 1, self.index) }
 end
 
 -- Makes a source. `size` is the number of contacts, where all are at hand.
