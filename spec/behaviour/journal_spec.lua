@@ -658,7 +658,7 @@ describe("a journal of format 2 that was written by an earlier build", function(
       end))
       local entries = {}
       for i, contact in ipairs(list_of_40()) do
-        local body = ('{"phone":"%s","first":"%s"}'):format(contact.phone, contact.first)
+        local body = ('{"phone":"%s","first":"%s"}'):format(contact.phone, contact.first or "")
         entries[i] = { index = i, phone = contact.phone, body = i ~= 37 and body or nil }
       end
       local function batch(first, last)

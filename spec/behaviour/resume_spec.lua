@@ -655,7 +655,7 @@ describe("a resumed import that stops early", function()
 end)
 
 describe("an array whose element cannot be read", function()
-  it("has not ended there: the mended array goes on", function()
+  it("has not ended there: the corrected array is continued", function()
     local path, list = new_path(), contacts(4)
     local broken = setmetatable({ list[1], list[2], [4] = list[4] }, {
       __index = function()
