@@ -49,6 +49,7 @@ build = {
     ["heymarket.bulk.record_log"] = "lua/heymarket/bulk/record_log.lua",
     ["heymarket.bulk.resume"] = "lua/heymarket/bulk/resume.lua",
     ["heymarket.bulk.source"] = "lua/heymarket/bulk/source.lua",
+    ["heymarket.catalogue"] = "lua/heymarket/catalogue.lua",
     ["heymarket.cli.commands"] = "lua/heymarket/cli/commands.lua",
     ["heymarket.cli.exit_codes"] = "lua/heymarket/cli/exit_codes.lua",
     ["heymarket.cli.failures"] = "lua/heymarket/cli/failures.lua",

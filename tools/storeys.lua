@@ -24,6 +24,7 @@ local STOREYS = {
   { "contact", "heymarket.contact", "heymarket.contact." },
   {
     "facts",
+    "heymarket.catalogue",
     "heymarket.options",
     "heymarket.types",
     "heymarket.option_kinds",

@@ -7,7 +7,7 @@
 
 /* Why something was not accepted. */
 struct problem {
-    const char *code; /* ours; lua/heymarket/messages.lua has the words. NULL: libcurl's own */
+    const char *code; /* ours; lua/heymarket/catalogue.lua has the words. NULL: libcurl's own */
     const char *curl; /* libcurl's name of the error; NULL: nothing is wrong */
     char detail[72];  /* a value for the words, or libcurl's own words; "": none */
 };

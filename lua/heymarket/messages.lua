@@ -1,4 +1,5 @@
---- All messages: one catalogue from codes to words. Nobody reads a message back: programs read kind, reason and codes.
+--- Messages: from a code and values to words. The words stand in catalogue.lua. Nobody reads a message back: programs
+--- read kind, reason and codes.
 ---
 --- In the words:
 --- - `{name}` stands for the value of that name: a string, a number, or a failure or issue with a code of its own;
@@ -9,364 +10,10 @@
 --- An entry with `library` and `command` has other words for each of the two.
 local messages = {}
 
+local catalogue = require "heymarket.catalogue"
 local options = require "heymarket.options"
 
-local INSTALL_NGINX = "install nginx with its Lua module (Debian: apt-get install nginx libnginx-mod-http-lua), or "
-  .. "OpenResty"
-
-local CATALOGUE = {
-  -- C: what heymarket.core says of URLs, requests and responses ---------------------------------------------------
-
-  bodiless_response_with_body = "a response that has no body announces one",
-  body_before_head = "a body came before the head of the response was complete",
-  bytes_after_response = "more bytes came than the response announced",
-  bytes_before_request = "the server sent something before it got a request",
-  chunk_extension_malformed = "a chunk of the response has a malformed extension",
-  chunk_size_malformed = "a chunk of the response has a malformed size",
-  chunk_too_long = "a chunk of the response is longer than its size",
-  content_encoding_unasked = "the response has a Content-Encoding that was not asked for",
-  header_malformed = "the response has a malformed header line",
-  header_with_line_break = "the header {detail} of the request holds a line break or a NUL byte",
-  header_without_name = 'the header {detail} of the request is not of the form "Name: value"',
-  header_without_value = "the header {detail} of the request has no value",
-  http2_session_broke = "the HTTP/2 session broke before the response was complete",
-  interim_response_with_body = "an interim response announces a body",
-  last_chunk_malformed = "the last chunk of the response is malformed",
-  length_and_transfer_encoding = "the response has both a Content-Length and a Transfer-Encoding",
-  length_malformed = "the Content-Length of the response is malformed",
-  length_missing = "the response does not say where its body ends",
-  length_twice = "the response has two Content-Length headers",
-  line_end_malformed = "a header line of the response does not end with CRLF",
-  method_malformed = "the method is not an HTTP method",
-  out_of_memory = "there is not enough memory",
-  proxy_leaves_machine = "plain http must not go through a proxy on another machine: use https",
-  proxy_scheme_unknown = "a proxy is reached with http, https, socks4 or socks5",
-  request_not_repeated = "the connection was lost before a response came, and the request was not repeated",
-  response_before_request = "a response came before the request was sent",
-  response_before_request_end = "a response came before the whole request was sent",
-  response_incomplete = "the connection ended before the response was complete",
-  response_too_long = "the response is longer than this client takes",
-  status_impossible = "the response has a status that no response to this request can have",
-  status_line_malformed = "the status line of the response is malformed",
-  too_many_files = "too many files are open",
-  trailers = "the response has trailers after its body",
-  transfer_encoding_twice = "the response has two Transfer-Encoding headers",
-  transfer_encoding_unasked = "the response has a Transfer-Encoding that was not asked for",
-  url_leaves_machine = "plain http is for this machine only (localhost, 127.0.0.1 or ::1): the token would cross the "
-    .. "network unprotected; use https://",
-  url_not_https = "only https:// can be used",
-  url_start_malformed = "it does not begin as https://host does",
-  url_unreadable = "libcurl cannot read it: {detail}",
-  url_with_odd_characters = "it holds a blank, a control character, a letter beyond ASCII, a backslash, a query or a "
-    .. "fragment",
-  url_with_password = "it must not hold a user name or a password",
-  url_without_host = "it has no host",
-  url_without_port = "it has no usable port",
-  url_without_scheme = "it has no scheme",
-
-  -- Any storey --------------------------------------------------------------------------------------------------
-
-  invalid = "{first}[ (and {more} more, see issues)]",
-
-  -- Facts: failure, options, report -----------------------------------------------------------------------------
-
-  internal_error = "an error inside heymarket stopped the call: {raised}",
-  interrupted = "interrupted",
-  no_memory = "memory ran out, so the call stopped",
-  refused = "the server listed {count} {count?contact|contacts} as not created, and nothing shows that "
-    .. "{count?it exists|they exist}",
-  refused_overwriting = "the server listed {count} {count?contact|contacts} as not created or overwritten, and nothing "
-    .. "shows that {count?it exists|they exist}",
-
-  option_base_url = "must be a URL such as https://api.heymarket.com[: {problem}]",
-  option_body = "must be a string or a table",
-  option_boolean = "must be true or false",
-  option_control = "must not hold a line break or another control character",
-  option_country = {
-    library = 'must be the digits of a calling code as a string, such as "1", or false',
-    command = "must be the digits of a calling code, such as 1, or none",
-  },
-  option_custom_fields = "must be an array of {id = integer, title = string}",
-  option_headers = "must be a table of header names and values, without Content-Length",
-  option_map = "must have names of columns as keys and names of fields as values",
-  option_missing = "is missing: give it to heymarket.new, or set {variable} in the environment",
-  option_names = "must be an array of strings",
-  option_one_of = "must be one of {words}",
-  option_phone = "must be a phone",
-  option_proxy = "must be a proxy such as http://127.0.0.1:3128[: {problem}]",
-  option_proxy_leaves_machine = "is on another machine, and {option:base_url} is plain http: the token would cross the "
-    .. "network unprotected",
-  option_rate = {
-    library = "must be a whole number, at least 1[ and at most {high}], or false for no limit",
-    command = "must be a whole number, at least 1[ and at most {high}], or off for no limit",
-  },
-  option_region = 'must be the digits of a calling code, such as "49" for Germany: the region "{region}" cannot be '
-    .. "read yet",
-  option_retry_after = "must be true, false or seconds",
-  option_retry_after_header = "must be seconds or a date",
-  option_seconds = "must be a number of seconds from {low} to {high}",
-  option_shared_dict = "names no lua_shared_dict: declare it in nginx.conf (outside nginx there is none)",
-  option_string = "must be a string that is not empty",
-  option_times = "must be a whole number of requests, 1 or more",
-  option_type = "must be a {wanted}",
-  option_unknown = 'is not an option here[; did you mean "{nearest}"?]',
-  option_whole = "must be a whole number[ of {unit}], at least {low}[ and at most {high}]",
-
-  -- Contact -----------------------------------------------------------------------------------------------------
-
-  several = "{first}; {second}",
-  contact_type = "a contact must be a table, not {given}",
-  required = "is required",
-  unknown_field = 'is not a field of a contact[; did you mean "{nearest}"?]',
-  inexact = "is a whole number too large to be exact in this Lua",
-  not_string = "must be a string, not {given}",
-  not_utf8 = "is not valid UTF-8 (byte {position}): save the source as UTF-8",
-  control_character = "holds the control character {character}: take it out",
-  unseen_character = "holds {character}, which does not show: take it out",
-  not_email = "does not look like an email address, such as ann@example.com",
-  not_url = "must be the URL of an image that starts with http:// or https://",
-  not_boolean = "must be true or false, not {given}",
-  not_integer = "must be an integer, not {given}",
-  not_user_id = "must be a user id (greater than 0), or -1 for nobody",
-  item_inexact = "item {item} is a whole number too large to be exact in this Lua",
-  not_integers = "must be an array of integers, not {given}",
-  integers_with_gaps = "must be an array of integers without gaps or names",
-  item_not_integer = "item {item} must be an integer, not {given}",
-  not_tags = "must be an array of tag ids, not {given}",
-  tags_with_gaps = "must be an array of tag ids without gaps or names",
-  tag_with_other_key = 'item {item} has the field "[{name}][{key}]": a tag is an id, or {tag_id = id}',
-  item_not_id = "item {item} must be an id (an integer, or {tag_id = integer}), not {given}",
-  item_not_positive = "item {item} must be an id greater than 0",
-  too_many_tags = "has {count} tags: a contact has at most {max}",
-  tag_twice = "has the tag {id} twice",
-  not_custom = "must be a table of custom field ids and values, not {given}",
-  custom_bad_key = 'has the key ["{name}"][{key}]: keys are numeric ids of custom fields, such as 123',
-  custom_twice = "has the field {id} twice, as a number and as a string",
-  custom_not_utf8 = "field {id} is not valid UTF-8 (byte {position}): save the source as UTF-8",
-  custom_inexact = "field {id} is a whole number too large to be exact in this Lua: give it as a string of digits",
-  custom_not_finite = "field {id} must be a finite number",
-  custom_bad_type = "field {id} must be a string, an integer, a finite number or a boolean, not a {type}",
-  phone_type = "must be a string or an integer, not {given}",
-  phone_negative = "must not be negative",
-  phone_empty = "is empty",
-  phone_long = "is {length} bytes long: a phone number has 7 to 15 digits",
-  phone_minus = "begins with a minus sign, so it is no phone number: write it with its country code, such as "
-    .. "+12345678900",
-  phone_exponent = "was cut short by a spreadsheet, which wrote it with an exponent: format the column as text or as a "
-    .. "number without decimal places, and fill it in anew",
-  phone_fraction = "is a fraction, as a spreadsheet writes a number with decimal places: write its digits only",
-  phone_date = "has the shape of a date: write a phone number with its country code, such as +12345678900",
-  phone_two_numbers = "holds two numbers with / between them: keep one of them",
-  phone_second_number = "holds two numbers, with {character} between them: keep one of them",
-  phone_extension = "holds an extension after {digits} digits: text messages reach the number alone, so take the "
-    .. "extension out",
-  phone_plus_twice = "holds + twice: a + can stand at the beginning only",
-  phone_plus_inside = "holds + after {digits} {digits?digit|digits}: a + can stand at the beginning only",
-  phone_first_character = "holds {character} at its beginning: only digits, blanks and + - . ( ) / can stand in a "
-    .. "phone number, such as +12345678900",
-  phone_character = "holds {character} after {digits} {digits?digit|digits}: only digits, blanks and + - . ( ) / can "
-    .. "stand in a phone number, such as +12345678900",
-  phone_area_zero = "holds the area code ({area}) behind a country code: leave out its 0, which is dialled within the "
-    .. "country",
-  phone_optional_zero = "holds (0), which can be left out or not: write the number with + and its country code and "
-    .. "without (0), such as +12345678900",
-  phone_kept_zero = "holds (0), but behind the country code {code} a 0 can be a part of the number: write it with 0 or "
-    .. "without",
-  phone_zero_twice = "holds (0) twice: write it with its country code and without (0), such as +12345678900",
-  phone_no_digits = "holds no digits",
-  phone_leading_zero = "has a 0 where its country code begins: write it with + and its country code, such as "
-    .. "+12345678900[ (with the default country code {country} before it)]",
-  phone_length = "has {digits} {digits?digit|digits}: a phone number has 7 to 15, country code included"
-    .. "[ (with the default country code {country} before it)]",
-  phone_length_of_1 = "has {digits} digits: a number of country code 1 has 11, that 1 included"
-    .. "[ (with the default country code {country} before it)]",
-  phone_area_of_1 = "has an area code that begins with {digit}: behind country code 1 it begins with 2 to 9"
-    .. "[ (with the default country code {country} before it)]",
-  phone_no_trunk_zero = "begins with 0, which no number of the country code {country} does: write it with + and its "
-    .. "country code",
-  phone_other_country = "has {digits} digits without + and begins neither with the country code {country} nor with "
-    .. "{trunk}: it could be a number of another country, so write it with + and its country code",
-  phone_no_country = {
-    library = "has {digits} digits and no country code: write it with + and its code, such as +12345678900, or set a "
-      .. 'default country (default_country = "1")',
-    command = "has {digits} digits and no country code: write it with + and its code, such as +12345678900, or set a "
-      .. "default country (--default-country 1)",
-  },
-
-  -- Loop --------------------------------------------------------------------------------------------------------
-
-  nginx_cannot_wait = "nginx cannot wait in the {phase} phase: make the call in rewrite, access, content or a timer; "
-    .. "from here, ngx.timer.at(0, …) starts one",
-
-  -- HTTP --------------------------------------------------------------------------------------------------------
-
-  advise_address = "check {option:base_url}",
-  advise_certificate = "check the certificate of {option:base_url}, or give the right {option:ca_file}",
-  advise_ca_file = "check {option:ca_file}",
-  advise_client_certificate = "check the certificate",
-  advise_cipher = "the server offers no acceptable cipher",
-  advise_user_agent = "check {option:user_agent} and {option:base_url}",
-  bad_data = "the server refused the data[: {words}]",
-  connection_broke = "the connection broke before the response was complete[: {words}][; {advice}]",
-  connection_timeout = "connection timed out",
-  consecutive_failures = "stopped after {count} tries in a row without a usable response; the last: {last}",
-  client_closed = "the client was closed during the call",
-  deadline_passed = "the deadline of {seconds} s has passed",
-  denied = "the credentials are valid but give no access to this: check the rights of the API key's team[: {words}]",
-  no_time_for_retry = "the deadline of {seconds} s leaves no time for another try; the last: {last}",
-  rate_limited = "too many requests[: {words}]",
-  redirected = "the server redirects, which this API does not do: check {option:base_url}[: {words}]",
-  request_timeout = "the server gave up waiting for the request[: {words}]",
-  response_breaks_http2 = "the response breaks the rules of HTTP/2",
-  response_encoded = "the response is encoded in a way that was not asked for",
-  response_headers_too_large = "the headers of the response are larger than this client takes",
-  response_is_page = "the response is a web page, not one of this API: check {option:base_url} and {option:proxy}",
-  response_malformed = "the response is not one whole and well-formed HTTP response to this request[: {words}]",
-  response_not_http = "the response is not HTTP",
-  response_timeout = "no response came in time",
-  response_too_large = "the response is larger than this client takes",
-  server = "the server failed[: {words}]",
-  should_stop_raised = "should_stop raised an error: {raised}",
-  stopped_on_request = "stopped on request",
-  too_large = "the request is too large for the server[: {words}]",
-  transport_lost_request = "the transport lost the request",
-  unauthorized = "the credentials were not accepted: check {option:secret_id}, {option:secret_key} and this machine's "
-    .. "clock[: {words}]",
-  unexpected_status = "the server responded with status {status}, which this API does not give[: {words}]",
-  unreachable = "the server was not reached[: {words}][; {advice}]",
-
-  -- API ---------------------------------------------------------------------------------------------------------
-
-  not_json = "the response is not JSON: {why}",
-  not_a_batch_response = 'the response is neither an array of contacts nor "ok"',
-  not_a_list = "the response is no list of {what}: check {option:base_url}",
-  not_an_object = "the response is no object with {what}: check {option:base_url}",
-  pages_repeat = "the server gave the same page of {what} again, so the list cannot be read to its end",
-  shows_token = "the response shows the token that was sent, so its contents are not used",
-  too_many_pages = "the list of {what} has more than {pages} pages",
-  unmatched_contacts = "the response lists {count} {count?contact|contacts} that {count?matches|match} no phone of the "
-    .. "request, so nobody knows which were refused",
-
-  -- CSV ---------------------------------------------------------------------------------------------------------
-
-  csv_bare_quote = "has a quote in an unquoted cell: put the whole cell in quotes and double the quote[ (the cell goes "
-    .. "from line {first} to line {last} of the file, and may have swallowed the rows between)]",
-  csv_blank_header = "row 1 is blank: it must name the columns",
-  csv_cell_count = "the row has {count} cells where the header has {columns}",
-  csv_closed = "{name} was closed before its end was read",
-  csv_empty = "the file is empty: its first row must name the columns",
-  csv_ignored_absent = 'is ignored, but the file has no such column[; did you mean "{nearest}"?]',
-  csv_mapped_absent = 'is mapped, but the file has no such column[; did you mean "{nearest}"?]',
-  csv_mapped_and_ignored = "is both mapped and ignored",
-  csv_mapped_internal = "cannot be mapped: a column that begins with _ is always ignored",
-  csv_mapped_to_unknown = 'is mapped to "{name}", which is not a field[; did you mean "{nearest}"?]',
-  csv_mapped_twice = 'is mapped twice: "{other}" is the same column',
-  csv_no_lpeg = "CSV needs LPeg: install it (Debian package lua-lpeg; luarocks install lpeg)",
-  csv_no_phone = "is missing: one column must be phone or Phone Number, or be mapped to phone",
-  csv_not_boolean = "must be yes, y, true, t or 1, or no, n, false, f or 0, not {cell}",
-  csv_not_integer = "must be a whole number that is not too large, not {cell}",
-  csv_not_integers = "must be whole numbers separated by ;, not {cell}",
-  csv_not_opened = "cannot open {problem}",
-  csv_not_text = "cannot read {name}: its read method gives a {type}",
-  csv_other_delimiter = "is not a known column: the cells of the file must be separated by commas",
-  csv_record_too_long = "row {row} of {name} is longer than {limit} bytes: most likely a quote in it is never closed",
-  csv_second_column = "is a second column for {name}, after {other}",
-  csv_stray_break = "has a stray line break: put the whole cell in quotes",
-  csv_stray_quote = "has text after its closing quote: double each quote that is within a quoted cell[ (the cell goes "
-    .. "from line {first} to line {last} of the file, and may have swallowed the rows between)]",
-  csv_swallowed_rows = "goes on to line {last} of the file, and most likely swallowed rows: correct its quotes, or "
-    .. "allow it with {option:allow_multiline_rows}",
-  csv_unclosed_quote = "opens a quote that is never closed (it opens in row {row}): all later rows, up to line {last} "
-    .. "of the file, were read as part of this cell",
-  csv_unknown_column = 'is not a known column[; did you mean "{nearest}"?]: name its field with {option:map}, or '
-    .. "ignore it with {option:ignore}",
-  csv_unnamed_column = "has no name in the header",
-  csv_unreadable = "cannot read {name}: {problem}",
-  csv_utf16 = '{name} is UTF-16: save it as UTF-8 (in a spreadsheet, as "CSV UTF-8")',
-  csv_zero_bytes = "{name} has NUL bytes in its header: save it as CSV in UTF-8",
-
-  -- Journal -----------------------------------------------------------------------------------------------------
-
-  journal_damaged = "line {line} of the journal {path} is damaged, although it had reached the disk: somebody changed "
-    .. "the file, or the disk fails; restore the journal, or import what is left with a new one",
-  journal_gone = "the import stopped, because its journal {path} was deleted while it was in use",
-  journal_in_use = "another import is using the journal {path}",
-  journal_moved = "the journal {path} was changed while it was in use: a line is not where it was",
-  journal_not_found = "the import stopped, because its journal {path} cannot be found any more: {problem}",
-  journal_not_opened = "cannot open the journal {path}: {problem}",
-  journal_not_private = "cannot make the journal {path} readable by its owner only: {problem}",
-  journal_not_regular = "cannot use {path} as a journal: it is not a plain file",
-  journal_old_version = "the journal {path} was made by heymarket 0.1, whose journals (version 1) hold too little to "
-    .. "resume from; import what is left with a new journal",
-  journal_other_format = "{path} is not a journal of this version of heymarket, and was left as it is",
-  journal_other_input = "this journal was made from another input (it differs at contact {index} or before): use the "
-    .. "same input, or another journal",
-  journal_other_options = "the journal {path} was made with another {options:names}: use the same options, or another "
-    .. "journal",
-  journal_replaced = "the import stopped, because another file stands in the place of its journal {path}",
-  journal_resized = "the import stopped, because its journal {path} was changed while it was in use: it has {size} "
-    .. "bytes instead of {expected}",
-  journal_sync_failed = "the import stopped, because its journal {path} did not reach the disk: {problem}",
-  journal_unreadable = "cannot read the journal {path}: an answer in it is not JSON",
-  journal_write_failed = "the import stopped, because its journal {path} could not be written: {problem}; make room "
-    .. "and run the import again",
-  superseded = "not sent again, because an earlier run had a later contact of the same phone accepted, which this "
-    .. "older one would overwrite",
-
-  -- Bulk --------------------------------------------------------------------------------------------------------
-
-  before_that = "{first}; before that: {before}",
-  contact_raised = "cannot be read: {raised}",
-  hole_in_array = "is missing: the array has a hole",
-  hook_raised = "{hook} raised an error: {raised}",
-  max_failures = "stopped after {count} contacts that were not accepted ({option:max_failures})",
-  not_an_array = "is not the number of a contact: expected an array of contacts, so wrap a single one as "
-    .. "{ {phone = …} }",
-  not_sent_with_invalid = "not sent, because another contact or an option is invalid: see the issues of the call's "
-    .. "failure",
-  refused_alike = "stopped: {count} requests in a row were refused alike and none was accepted, so the fault is most "
-    .. "likely not the contacts'; the last: {last}",
-  source_failed = "reading the contacts failed: {raised}",
-
-  -- Client ------------------------------------------------------------------------------------------------------
-
-  client_is_closed = "this client is closed: make a new one",
-
-  -- Sandbox -----------------------------------------------------------------------------------------------------
-
-  nginx_core = "the sandbox runs in nginx's LuaJIT, and the C modules for it were not found: build them for LuaJIT or "
-    .. "Lua 5.1 too, or set HEYMARKET_SANDBOX_CPATH to where they are, such as /usr/local/lib/lua/5.1/?.so",
-  nginx_ended = "nginx has ended",
-  nginx_folder = "no folder could be made for nginx: check TMPDIR",
-  nginx_missing = "the sandbox is served by nginx, which was not found: " .. INSTALL_NGINX,
-  nginx_not_started = "nginx did not start: {problem}",
-  nginx_port_taken = "no free port was found[: port {port} is taken, choose another one or leave it out]",
-  nginx_without_lua = "nginx is here ({program}), but without its Lua module: " .. INSTALL_NGINX,
-
-  -- Command line ------------------------------------------------------------------------------------------------
-
-  edit_not_kept = "it was edited, and could not be kept as {path}: {reason}",
-  failures_is_journal = "the failures file and the journal must be two files",
-  no_credentials = "no credentials: set {variables} in the environment",
-  output_cut = "it was cut while the import ran",
-  output_in_use = "the failures file {path} is in use by another import",
-  output_is_input = "the {file} {path} is the input itself",
-  output_not_private = "the failures file {path} cannot be made readable by its owner only: {reason}",
-  output_other_file = "the failures file {path} holds something else: its last columns are not _row, _outcome, _field "
-    .. "and _message. It stays as it is; choose another name",
-  output_removed = "it was removed while the import ran",
-  output_replaced = "it was replaced by another file while the import ran",
-  output_stays = "the failures file {path} stays as it is: {problem}",
-  output_not_plain = "the failures file {path} cannot be opened: it is not a plain file",
-  output_unopened = "the failures file cannot be opened: {reason}",
-  output_unprepared = "the failures file {path} cannot be opened: {reason}",
-  output_unwritten = "the failures file {path} could not be written, so the import stopped: {reason}",
-  row_ambiguous = "(possibly created by this run: an earlier try of the same request may have arrived)",
-  row_exists = "it exists in the account already and was left as it was; {option:overwrite} replaces it[ {ambiguous}]",
-  row_rejected = "the server listed it as not created, and nothing shows that it exists; it gives no reason"
-    .. "[ {ambiguous}]",
-  row_rejected_overwriting = "the server listed it as not created or overwritten; it gives no reason[ {ambiguous}]",
-}
+local concat = table.concat
 
 -- Floats without the ".0" that Lua 5.3 and later would show.
 local function shown_number(value)
@@ -380,24 +27,95 @@ local function shown_value(value, names)
   return type(value) == "number" and shown_number(value) or tostring(value)
 end
 
--- What stands for one pair of braces; nil leaves it as it is, for the words may show a Lua table.
-local function filled(values, names, name, sort, rest)
-  if sort == ":" then
-    if name == "option" then
-      return options.shown_name(rest, names)
-    end
-    return (
-      (values[rest] or ""):gsub("[%w_]+", function(option)
-        return options.shown_name(option, names)
-      end)
-    )
-  elseif sort == "?" then
-    local one, many = rest:match "^(.*)|(.*)$"
-    return values[name] == 1 and one or many
-  elseif rest == "" and values[name] ~= nil then
-    return shown_value(values[name], names)
-  end
+local function shown_options(list, names)
+  return (list:gsub("[%w_]+", function(option)
+    return options.shown_name(option, names)
+  end))
 end
+
+-- Each kind of braces: what stands for them. `part` has what stands in them.
+local FILL = {
+  value = function(part, values, names)
+    local value = values[part.name]
+    return value == nil and part.written or shown_value(value, names)
+  end,
+  option = function(part, _, names)
+    return options.shown_name(part.name, names)
+  end,
+  options = function(part, values, names)
+    return shown_options(values[part.name] or "", names)
+  end,
+  count = function(part, values)
+    return values[part.name] == 1 and part.one or part.many
+  end,
+}
+
+-- Takes the text of one pair of braces apart; nil where it is none, for words may show a Lua table.
+local function braces(written)
+  local name, sort, rest = written:match "^{([%w_]+)([:?]?)([^{}]*)}$"
+  if sort == "?" then
+    local one, many = rest:match "^(.*)|(.*)$"
+    return { fill = FILL.count, name = name, one = one, many = many }
+  elseif sort == ":" then
+    return { fill = FILL[name], name = rest }
+  end
+  return rest == "" and { fill = FILL.value, name = name, written = written, is_value = true } or nil
+end
+
+local function add(parts, part)
+  parts[#parts + 1] = part ~= "" and part or nil
+end
+
+-- Adds the parts of a piece of words: strings, and tables for braces.
+local function add_parts(parts, piece)
+  local at = 1
+  for first, last in piece:gmatch "(){[^{}]*}()" do
+    local part = braces(piece:sub(first, last - 1))
+    if part then
+      add(parts, piece:sub(at, first - 1))
+      add(parts, part)
+      at = last
+    end
+  end
+  add(parts, piece:sub(at))
+  return parts
+end
+
+-- Takes words apart: strings, braces, and groups that may be left out.
+local function compile(words)
+  local parts, at = {}, 1
+  for first, group, last in words:gmatch "()%[([^%[%]]*)%]()" do
+    add_parts(parts, words:sub(at, first - 1))
+    parts[#parts + 1] = { group = add_parts({}, group) }
+    at = last
+  end
+  return add_parts(parts, words:sub(at))
+end
+
+local function has_values(parts, values)
+  for _, part in ipairs(parts) do
+    if type(part) == "table" and part.is_value and values[part.name] == nil then
+      return false
+    end
+  end
+  return true
+end
+
+local function fill(parts, values, names)
+  local filled = {}
+  for i, part in ipairs(parts) do
+    if type(part) == "string" then
+      filled[i] = part
+    elseif part.group then
+      filled[i] = has_values(part.group, values) and fill(part.group, values, names) or ""
+    else
+      filled[i] = part.fill(part, values, names)
+    end
+  end
+  return concat(filled)
+end
+
+local compiled = {} -- by words
 
 --- The words of a code.
 ---@param code string
@@ -405,24 +123,15 @@ end
 ---@param names "library"|"command"|nil how options are called; "library" unless told
 ---@return string
 function messages.text(code, values, names)
-  local words = CATALOGUE[code] or code
-  values, names = values or {}, names or "library"
+  local words = catalogue[code]
+  names = names or "library"
   if type(words) == "table" then
     words = words[names]
+  elseif not words then
+    return code
   end
-  words = words:gsub("%[([^%[%]]*)%]", function(part)
-    for name in part:gmatch "{([%w_]+)}" do
-      if values[name] == nil then
-        return ""
-      end
-    end
-    return part
-  end)
-  return (
-    words:gsub("{([%w_]+)([:?]?)([^{}]*)}", function(name, sort, rest)
-      return filled(values, names, name, sort, rest)
-    end)
-  )
+  compiled[words] = compiled[words] or compile(words)
+  return fill(compiled[words], values or {}, names)
 end
 
 --- The message of a failure or an issue, in the words of the library or the command.
@@ -431,7 +140,10 @@ end
 ---@return string
 function messages.render(told, names)
   local code = told.message_code or not told.message_code and not told.kind and told.code
-  return code and messages.text(code, told.values, names) or told.message
+  if not code or told.message and names ~= "command" then
+    return told.message
+  end
+  return messages.text(code, told.values, names)
 end
 
 --- The message of a failure or an issue; that of an issue with its contact and its field before it.
@@ -445,6 +157,6 @@ function messages.line(told, names)
 end
 
 --- Codes and words, for the spec that compares them with their uses.
-messages.catalogue = CATALOGUE
+messages.catalogue = catalogue
 
 return messages
