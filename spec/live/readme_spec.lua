@@ -51,10 +51,10 @@ describe("the README", function()
   end
 
   it("begins with code that creates a contact", function()
-    local out = process.lua(block_after "with the outcome of each contact.", credentials)
+    local out = process.lua(block_after "\nthe outcome of each contact.", credentials)
     assert.equal("1 accepted, 0 were there already\n", out)
     assert.same({ ["12345678900"] = 1 }, api:ledger().stored)
-    local again = process.lua(block_after "with the outcome of each contact.", credentials)
+    local again = process.lua(block_after "\nthe outcome of each contact.", credentials)
     assert.equal("0 accepted, 1 were there already\n", again)
   end)
 
@@ -101,7 +101,7 @@ describe("the README", function()
 
   it("has scripts that end with a plain message when they cannot begin", function()
     local wanted = "invalid: secret_id is missing"
-    local first = process.lua(block_after "with the outcome of each contact.", {})
+    local first = process.lua(block_after "\nthe outcome of each contact.", {})
     assert.truthy(first:find(ASSERT_TAKES_FAILURES and wanted or "string expected, got table", 1, true))
     assert.truthy(process.lua(read "examples/create.lua", {}):find(wanted, 1, true))
     local import = read "examples/import.lua"
