@@ -42,3 +42,33 @@ h(b''); h(b'abc'); h(bytes(range(256)) * 100)"]]
     assert.are.equal(witness, table.concat(ours, "\n"))
   end)
 end)
+
+describe("an HMAC", function()
+  it("is HMAC-SHA256 with a key of any length", function()
+    local witness = output_of [[python3 -c "import hmac; all = bytes(range(256))
+for key in 0, 1, 31, 32, 33, 63, 64, 65, 256:
+  for text in 0, 1, 55, 56, 63, 64, 65, 256:
+    print(hmac.new(all[:key], all[:text], 'sha256').hexdigest())"]]
+    local all, ours = {}, {}
+    for byte = 0, 255 do
+      all[byte + 1] = string.char(byte)
+    end
+    all = table.concat(all)
+    for _, key in ipairs { 0, 1, 31, 32, 33, 63, 64, 65, 256 } do
+      for _, text in ipairs { 0, 1, 55, 56, 63, 64, 65, 256 } do
+        local code = rows.hmac_sha256(all:sub(1, key), all:sub(1, text))
+        ours[#ours + 1] = code:gsub(".", function(byte)
+          return ("%02x"):format(byte:byte())
+        end) .. "\n"
+      end
+    end
+    assert.are.equal(72, #ours)
+    assert.are.equal(witness, table.concat(ours))
+  end)
+
+  it("takes texts only", function()
+    assert.is_false(pcall(rows.hmac_sha256, nil, "text"))
+    assert.is_false(pcall(rows.hmac_sha256, "key"))
+    assert.is_false(pcall(rows.hmac_sha256, "key", {}))
+  end)
+end)

@@ -1,4 +1,4 @@
-/* Short fingerprints of text. */
+/* Short fingerprints of text, and codes that prove who wrote it. */
 #include "rows.h"
 
 #include <sodium.h>
@@ -22,7 +22,24 @@ static int hash(lua_State *L) {
     return 1;
 }
 
+/* hmac_sha256(key, text) -> 32 bytes: HMAC-SHA256 (RFC 2104) with a key of any length */
+static int hmac_sha256(lua_State *L) {
+    size_t key_length, length;
+    const char *key = luaL_checklstring(L, 1, &key_length);
+    const char *text = luaL_checklstring(L, 2, &length);
+    unsigned char code[crypto_auth_hmacsha256_BYTES];
+    crypto_auth_hmacsha256_state state; /* crypto_auth_hmacsha256 takes keys of 32 bytes only */
+    rows_setup_sodium(L);
+    crypto_auth_hmacsha256_init(&state, (const unsigned char *)key, key_length);
+    crypto_auth_hmacsha256_update(&state, (const unsigned char *)text, length);
+    crypto_auth_hmacsha256_final(&state, code);
+    sodium_memzero(&state, sizeof state);
+    lua_pushlstring(L, (const char *)code, sizeof code);
+    return 1;
+}
+
 void rows_open_hash(lua_State *L) {
-    static const luaL_Reg functions[] = {{"hash", hash}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"hash", hash}, {"hmac_sha256", hmac_sha256}, {NULL, NULL}};
     compat_setfuncs(L, functions);
 }

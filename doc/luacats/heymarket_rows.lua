@@ -47,6 +47,12 @@ function rows.visible(text, form) end
 ---@return string digits 32 hexadecimal digits
 function rows.hash(text) end
 
+--- HMAC-SHA256 (RFC 2104).
+---@param key string of any length
+---@param text string
+---@return string code 32 bytes
+function rows.hmac_sha256(key, text) end
+
 --- Characters that look like a blank or like nothing: " " by each blank beyond ASCII, "" by each that takes no room.
 ---@return table<string, string>
 function rows.unseen() end

@@ -226,6 +226,66 @@ for _, name in ipairs(faces.names) do
       assert.equal(2, face.count())
     end)
 
+    it("accepts a token that is signed with its key, in whatever way the JSON of the token is written", function()
+      open()
+      local now = math.floor(system.time())
+      local function claims(text)
+        return (text:gsub("NOW", ("%d"):format(now)))
+      end
+      local header = ' {\n "typ" : "JWT", "kid":"1", "alg" : "HS256" }'
+      local cases = {
+        { '{"iss":"sandbox-id","iat":NOW}' },
+        { '{"iat":NOW,"iss":"sandbox-id"}' },
+        { '{"iat":NOW,"iss":"sandbox-id"}', header },
+        { '{"iss":"sandbox-id","iat":NOW}', '{"typ":"JWT","alg":"HS256"}' },
+        { '{ "iss": "sandbox-id",\n  "iat": NOW }\n' },
+        { '{"sub":"é","iat":NOW,"roles":["a",{"b":null}],"iss":"sandbox-id","exp":1}' },
+        { '{"iss":"sandbox\\u002did","iat":NOW}' },
+      }
+      for _, case in ipairs(cases) do
+        local token = faces.token(claims(case[1]), { header = case[2] })
+        local function status(sent)
+          return face.raw("GET", "/v1/team", headers(sent)).status
+        end
+        assert.equal(200, status(token), case[1])
+        assert.equal(401, status(faces.token(claims(case[1]), { header = case[2], key = "sandbox-keY" })), case[1])
+        -- Each change of one letter of the signature makes it another one. The last letter ends in two unused bits.
+        for _, place in ipairs { 1, 22, 42 } do
+          local at = #token - 43 + place
+          local letter = token:sub(at, at) == "A" and "B" or "A"
+          assert.equal(401, status(token:sub(1, at - 1) .. letter .. token:sub(at + 1)), case[1])
+        end
+        local last = ("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"):match(token:sub(-1) .. "(.)")
+        assert.equal(401, status(token:sub(1, -2) .. last), case[1])
+        assert.equal(401, status(token .. "="), case[1])
+      end
+    end)
+
+    it("accepts the tokens whose signatures are known, by a clock of their time", function()
+      local start = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
+      local first = start
+        .. "eyJpc3MiOiI3NGY4MGE3Ny05YjNmLTQ0YWMtYjNhZC1hYjY4Y2ZiNTQ4ZmEiLCJpYXQiOjE3MTMyMjU2MDB9."
+        .. "sWLRg-YlFnPpP99prTT_IpgvMALyFmjYtlnfGEeahS0"
+      local second = start
+        .. "eyJpc3MiOiJZT1VSX0FQSV9TRUNSRVRfSUQiLCJpYXQiOjE3MTMyMjU2MDB9."
+        .. "VIR4xZTstXIpU3hHI_ls4wlEnNPrr1i6ZA1w0vp3uUM"
+      local cases = {
+        { "74f80a77-9b3f-44ac-b3ad-ab68cfb548fa", "cPQku7lnSLbnK88UFOBg1a6Q3t1w1RgK", first },
+        { "YOUR_API_SECRET_ID", "YOUR_API_SECRET_KEY", second },
+      }
+      for _, case in ipairs(cases) do
+        local offset = 1713225660 - math.floor(system.time())
+        open { secret_id = case[1], secret_key = case[2], clock_offset = offset }
+        assert.equal(200, face.raw("GET", "/v1/team", headers(case[3])).status)
+        face.close()
+        open { secret_id = case[1], secret_key = case[2], clock_offset = offset + 300 }
+        local answer = face.raw("GET", "/v1/team", headers(case[3]))
+        assert.equal(401, answer.status)
+        assert.equal("the token is older than 5 minutes", cjson.decode(answer.body).message)
+        face.close()
+      end
+    end)
+
     it("accepts its own credentials, and answers 401 to a client with others", function()
       local client = open({ secret_id = 'a "b" ü', secret_key = "k" }).client()
       assert.is_true(client:check())
