@@ -46,13 +46,22 @@ static int system_sync(lua_State *L) {
     return push_outcome(L, fflush(file) == 0 && fdatasync(fileno(file)) == 0);
 }
 
+static bool close_on_exec(int file) {
+    int flags = fcntl(file, F_GETFD);
+    return flags >= 0 && fcntl(file, F_SETFD, flags | FD_CLOEXEC) == 0;
+}
+
+/* From now on no program that is started from here gets this open file. */
+static int system_close_on_exec(lua_State *L) {
+    return push_outcome(L, close_on_exec(fileno(system_check_file(L, 1))));
+}
+
 /* For a file that holds people's data: it must be a regular file, only its owner can read it from
  * now on, and no program that is started from here gets the open handle. */
 static int system_protect(lua_State *L) {
     int file = fileno(system_check_file(L, 1));
     struct stat state;
-    int flags = fcntl(file, F_GETFD);
-    if (flags < 0 || fcntl(file, F_SETFD, flags | FD_CLOEXEC) < 0 || fstat(file, &state) != 0) {
+    if (!close_on_exec(file) || fstat(file, &state) != 0) {
         return push_failure(L, "system", errno);
     } else if (!S_ISREG(state.st_mode)) {
         return push_code(L, "not_regular");
@@ -236,6 +245,7 @@ void system_open_files(lua_State *L) {
         {"sync", system_sync},
         {"prepare", system_prepare},
         {"protect", system_protect},
+        {"close_on_exec", system_close_on_exec},
         {"size", system_size},
         {"sync_directory", system_sync_directory},
         {"truncate", system_truncate},

@@ -47,6 +47,13 @@ function system.interrupts(request) end
 ---@return string? reason
 function system.protect(file) end
 
+--- Keeps an open file, such as a pipe, from programs that are started.
+---@param file file*
+---@return boolean? done
+---@return "system"|nil code
+---@return string? reason
+function system.close_on_exec(file) end
+
 --- Makes sure that a path is a regular file, and makes an empty one where there is nothing. Waits for no pipe.
 ---@param path string
 ---@return boolean? done

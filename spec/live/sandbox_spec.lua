@@ -1090,6 +1090,52 @@ describe("the sandbox in-process", function()
     client:close()
   end)
 
+  it("writes names of headers as the step does, and once each", function()
+    local box = sandbox.new()
+    local given = { method = "GET", path = "/v1/team", headers = { authorization = "Bearer " .. good_token } }
+    box:script { headers = { ["X-RateLimit-ID"] = 7, ["x-request-id"] = "mine", ["content-type"] = "text/odd" } }
+    local found = box:handle(given).headers
+    assert.equal("7", found["X-RateLimit-ID"])
+    assert.equal("mine", found["X-Request-Id"])
+    assert.equal("text/odd", found["Content-Type"])
+    local count = 0
+    for _ in pairs(found) do
+      count = count + 1
+    end
+    assert.equal(4, count) -- these three and Date
+  end)
+
+  it("gives a fault beside an answer only where it breaks the answer", function()
+    local box = sandbox.new()
+    local function handle(fault)
+      box:script { fault = fault }
+      return box:handle { method = "GET", path = "/v1/team" }
+    end
+    for fault, status in pairs { not_json = 200, html = 200, redirect = 302 } do
+      local response = handle(fault)
+      assert.is_nil(response.fault)
+      assert.equal(status, response.status)
+      assert.equal(fault, box.requests[#box.requests].fault)
+    end
+    local redirect = handle "redirect"
+    assert.equal("text/html", redirect.headers["Content-Type"])
+    assert.equal("https://elsewhere.invalid/", redirect.headers.Location)
+    assert.equal("truncated", handle("truncated").fault)
+    assert.equal("reset", handle("reset").fault)
+    assert.is_nil(handle("reset").status)
+  end)
+
+  it("knows a custom field by the first of those with its title", function()
+    local box = sandbox.new { custom_fields = { { id = 5, title = "Plan" }, { id = 6, title = "Plan" } } }
+    local answer = box:handle {
+      method = "POST",
+      path = "/v1/contacts/fields",
+      headers = { authorization = "Bearer " .. good_token, ["content-type"] = "application/json" },
+      body = '[{"title":"Plan"}]',
+    }
+    assert.are.same({ { id = 5, title = "Plan", duplicate = true } }, cjson.decode(answer.body))
+  end)
+
   it("stores and returns numbers of any size as they were written", function()
     local box = sandbox.new()
     local body = '[{"phone":"12345678900","tags":[{"tag_id":9007199254740993}],"custom":{"1":1e3,'
@@ -1368,6 +1414,27 @@ describe("the sandbox's server", function()
       end))
     end)
   end
+
+  it("ends with its program, also while another program that this one has started goes on", function()
+    local code = [[
+      local server = assert(require("heymarket.sandbox.server").start())
+      print(server.pid, server.folder)
+      io.stdout:flush()
+      os.execute "sleep 100 >/dev/null 2>&1 & echo $!"]]
+    local nginx, folder, other = process.output(command(code)):match "(%d+)%s+(/%S+)%s+(%d+)"
+    assert.is_false(process.is_alive(nginx))
+    assert.is_nil(io.open(folder .. "/nginx.conf"))
+    assert.is_true(process.is_alive(other)) -- so the program has not waited for it
+    os.execute("kill " .. other)
+  end)
+
+  it("is killed when it does not end by itself", function()
+    local server = assert(sandbox_server.start())
+    os.execute(("kill -STOP %d"):format(server.pid))
+    server:stop()
+    assert.is_false(process.is_alive(server.pid))
+    assert.is_nil(io.open(server.folder .. "/nginx.conf"))
+  end)
 
   it("needs the C modules for nginx's LuaJIT, and finds them by HEYMARKET_SANDBOX_CPATH", function()
     local here

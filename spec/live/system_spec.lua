@@ -126,6 +126,29 @@ describe("heymarket.system", function()
     end)
   end)
 
+  it("keep a pipe from programs that are started, and leave it open here", function()
+    local received = folder .. "/received"
+    local pipe = assert(io.popen("cat >" .. quote(received), "w"))
+    -- The pipes that a program has which os.execute starts. What io.popen starts never gets those of other calls.
+    local function inherited()
+      local listed = folder .. "/listed"
+      os.execute("ls -l /proc/self/fd >" .. quote(listed))
+      local file = assert(io.open(listed))
+      local _, count = file:read("*a"):gsub("pipe:", "")
+      file:close()
+      return count
+    end
+    local before = inherited()
+    assert.is_true(system.close_on_exec(pipe))
+    assert.are.equal(before - 1, inherited())
+    assert.is_true(pipe:write "text" and true)
+    pipe:close()
+    assert.are.equal("text", io.open(received):read "*a")
+    assert.has_error(function()
+      system.close_on_exec(pipe)
+    end)
+  end)
+
   it("prepare a file for its owner only, and wait for no pipe", function()
     local made, link = folder .. "/prepared", folder .. "/dangling"
     os.execute(("umask 0; ln -s %s %s; mkfifo %s"):format(quote(made), quote(link), quote(folder .. "/fifo")))

@@ -71,7 +71,7 @@ function answers.of_fault(options, fault)
   elseif fault == "html" then
     return answer(200, HTML, PAGE)
   elseif fault == "redirect" then
-    return { status = 302, headers = { Location = "https://elsewhere.invalid/" }, body = "" }
+    return answer(302, HTML, "", { Location = "https://elsewhere.invalid/" })
   elseif fault == "oversized" then
     return answer(200, JSON, (" "):rep(OVERSIZED))
   end

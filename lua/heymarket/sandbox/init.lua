@@ -223,11 +223,13 @@ function Sandbox:handle(given)
   if #self.requests > self.options.keep_requests then
     table.remove(self.requests, 1)
   end
-  -- Names of headers have no case: one that is given replaces the one that is there.
+  -- Names of headers have no case: one that is given replaces the one that is there, whose spelling stays.
+  local spelling = { date = "Date", ["x-request-id"] = "X-Request-Id" }
   for _, more in ipairs { response.headers or {}, { ["Retry-After"] = step.retry_after }, step.headers or {} } do
     for name, value in pairs(more) do
-      local usual = name:lower():gsub("%f[%w]%l", string.upper)
-      headers[usual] = tostring(value)
+      local lower = name:lower()
+      spelling[lower] = spelling[lower] or name
+      headers[spelling[lower]] = tostring(value)
     end
   end
   response.headers = response.status and headers

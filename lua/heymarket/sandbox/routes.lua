@@ -86,7 +86,7 @@ local function create_custom_fields(state, request)
     end
   end
   for _, field in ipairs(fields) do
-    by_title[field.title] = field
+    by_title[field.title] = by_title[field.title] or field
   end
   for i, item in ipairs(request.decoded) do
     local found = by_title[item.title]

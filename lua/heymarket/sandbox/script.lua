@@ -104,6 +104,8 @@ local function answer_with_status(step, options)
   return made
 end
 
+local WHOLE = { not_json = true, html = true, redirect = true } -- faults whose answers are whole to HTTP
+
 --- The answer that a step asks for. `regular` acts on the request and gives the regular answer.
 function sandbox_script.answer(step, options, regular)
   local is_regular = not step.status and not step.fault
@@ -113,7 +115,7 @@ function sandbox_script.answer(step, options, regular)
   elseif step.fault and not (step.fault == "truncated" and answer) then
     answer = answers.of_fault(options, step.fault)
   end
-  answer.fault, answer.delay = step.fault, step.delay
+  answer.fault, answer.delay = not WHOLE[step.fault] and step.fault or nil, step.delay
   return answer
 end
 

@@ -27,10 +27,10 @@ local function write_file(path, content)
 end
 
 -- One HTTP exchange with the sandbox; the key is for its control interface.
-local function exchange(method, url, body, key)
+local function exchange(method, url, body, key, timeout)
   local pool, result = core.pool {}, nil
   local headers = { "Content-Type: application/json", key and "Authorization: Bearer " .. key }
-  local started, code = pool:start(method, url, headers, body, 60, 2)
+  local started, code = pool:start(method, url, headers, body, timeout or 60, 2)
   while started and not result do
     pool:perform()
     result = pool:take()
@@ -43,7 +43,7 @@ local function exchange(method, url, body, key)
 end
 
 local function is_free(port)
-  return exchange("GET", ("http://%s:%d/_sandbox/"):format(HOST, port)).code == "COULDNT_CONNECT"
+  return exchange("GET", ("http://%s:%d/_sandbox/"):format(HOST, port), nil, nil, 2).code == "COULDNT_CONNECT"
 end
 
 ---@class heymarket.SandboxServer
@@ -108,14 +108,17 @@ end
 Server.__close = Server.stop
 
 -- The shell that starts nginx then reads from its pipe. A line is the order to stop. The end of the pipe, or a signal
--- of the terminal, means that the program ends.
+-- of the terminal, means that the program ends. nginx is killed where it has not ended after five seconds.
 local SHELL = [[
 trap : HUP INT QUIT TERM
 exec >/dev/null 2>&1
 env -u LUA_PATH -u LUA_CPATH -u LUA_INIT {program} -p {folder} -c {folder}/nginx.conf </dev/null >{folder}/output 2>&1 &
+nginx=$!
 read -r line
-kill -TERM $!
-wait
+kill -TERM $nginx
+(trap 'kill $sleep; exit' TERM; sleep 5 & sleep=$!; wait $sleep; kill -KILL $nginx) &
+wait $nginx
+kill $!
 rm -rf {folder}
 ]]
 
@@ -160,6 +163,7 @@ local function launch(settings, nginx)
   end
   local quoted = { program = quote(nginx.program), folder = quote(folder) }
   pipes[server] = assert(io.popen(SHELL:gsub("{(%w+)}", quoted), "w"))
+  runtime.native("heymarket.system").close_on_exec(pipes[server]) -- else programs started later keep it open
   local problem = wait_until_ready(server)
   if problem then
     server.stop()
