@@ -1,8 +1,5 @@
-#include "characters.h"
-
+/* Characters in UTF-8, and sorts of them. */
 #include "rows.h"
-
-#include <string.h>
 
 size_t utf8_length(const unsigned char *s, size_t left) {
     unsigned char low = 0x80, high = 0xBF;
@@ -53,90 +50,79 @@ size_t utf8_write(unsigned char *out, uint32_t point) {
     return length;
 }
 
-/* In ascending order. */
-struct range {
+/* The characters that have sorts, in ascending order. */
+static const struct {
     uint32_t first, last;
+    int sorts;
+} ranges[] = {
+    {0x00, 0x1F, IS_CONTROL | IS_UNSHOWN},
+    {0x7F, 0x84, IS_CONTROL | IS_UNSHOWN},
+    {0x85, 0x85, IS_CONTROL | IS_BLANK | IS_UNSHOWN},
+    {0x86, 0x9F, IS_CONTROL | IS_UNSHOWN},
+    {0xA0, 0xA0, IS_BLANK},
+    {0xAD, 0xAD, IS_MARK | IS_UNSHOWN},
+    {0x34F, 0x34F, IS_UNSHOWN},
+    {0x600, 0x605, IS_UNSHOWN},
+    {0x61C, 0x61C, IS_MARK | IS_UNSHOWN},
+    {0x6DD, 0x6DD, IS_UNSHOWN},
+    {0x70F, 0x70F, IS_UNSHOWN},
+    {0x890, 0x891, IS_UNSHOWN},
+    {0x8E2, 0x8E2, IS_UNSHOWN},
+    {0x115F, 0x1160, IS_UNSHOWN},
+    {0x1680, 0x1680, IS_BLANK},
+    {0x17B4, 0x17B5, IS_UNSHOWN},
+    {0x180B, 0x180D, IS_UNSHOWN},
+    {0x180E, 0x180E, IS_MARK | IS_UNSHOWN},
+    {0x180F, 0x180F, IS_UNSHOWN},
+    {0x2000, 0x200A, IS_BLANK},
+    {0x200B, 0x200F, IS_MARK | IS_UNSHOWN},
+    {0x2010, 0x2013, IS_HYPHEN},
+    {0x2028, 0x2029, IS_BLANK | IS_UNSHOWN},
+    {0x202A, 0x202E, IS_MARK | IS_UNSHOWN},
+    {0x202F, 0x202F, IS_BLANK},
+    {0x205F, 0x205F, IS_BLANK},
+    {0x2060, 0x2064, IS_MARK | IS_UNSHOWN},
+    {0x2065, 0x2065, IS_UNSHOWN},
+    {0x2066, 0x206F, IS_MARK | IS_UNSHOWN},
+    {0x2212, 0x2212, IS_HYPHEN},
+    {0x3000, 0x3000, IS_BLANK},
+    {0x3164, 0x3164, IS_UNSHOWN},
+    {0xFE00, 0xFE0F, IS_UNSHOWN},
+    {0xFE63, 0xFE63, IS_HYPHEN},
+    {0xFEFF, 0xFEFF, IS_MARK | IS_UNSHOWN},
+    {0xFF0D, 0xFF0D, IS_HYPHEN},
+    {0xFFA0, 0xFFA0, IS_UNSHOWN},
+    {0xFFF0, 0xFFFB, IS_UNSHOWN},
+    {0x110BD, 0x110BD, IS_UNSHOWN},
+    {0x110CD, 0x110CD, IS_UNSHOWN},
+    {0x13430, 0x1343F, IS_UNSHOWN},
+    {0x1BCA0, 0x1BCA3, IS_UNSHOWN},
+    {0x1D173, 0x1D17A, IS_UNSHOWN},
+    {0xE0000, 0xE0FFF, IS_UNSHOWN},
 };
 
-static const struct range blanks[] = {
-    {0x85, 0x85},     {0xA0, 0xA0},     {0x1680, 0x1680}, {0x2000, 0x200A},
-    {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000},
-};
+enum { RANGES = sizeof ranges / sizeof ranges[0] };
 
-static const struct range marks[] = {
-    {0xAD, 0xAD},     {0x61C, 0x61C},   {0x180E, 0x180E}, {0x200B, 0x200F},
-    {0x202A, 0x202E}, {0x2060, 0x2064}, {0x2066, 0x206F}, {0xFEFF, 0xFEFF},
-};
-
-static const struct range hyphens[] = {
-    {0x2010, 0x2013},
-    {0x2212, 0x2212},
-    {0xFE63, 0xFE63},
-    {0xFF0D, 0xFF0D},
-};
-
-static const struct range hidden[] = {
-    {0x00, 0x1F},       {0x7F, 0x9F},       {0xAD, 0xAD},       {0x34F, 0x34F},
-    {0x600, 0x605},     {0x61C, 0x61C},     {0x6DD, 0x6DD},     {0x70F, 0x70F},
-    {0x890, 0x891},     {0x8E2, 0x8E2},     {0x115F, 0x1160},   {0x17B4, 0x17B5},
-    {0x180B, 0x180F},   {0x200B, 0x200F},   {0x2028, 0x202E},   {0x2060, 0x206F},
-    {0x3164, 0x3164},   {0xFE00, 0xFE0F},   {0xFEFF, 0xFEFF},   {0xFFA0, 0xFFA0},
-    {0xFFF0, 0xFFFB},   {0x110BD, 0x110BD}, {0x110CD, 0x110CD}, {0x13430, 0x1343F},
-    {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0000, 0xE0FFF},
-};
-
-static bool is_among(const struct range *ranges, size_t count, uint32_t point) {
-    for (size_t i = 0; i < count && point >= ranges[i].first; i++) {
+int sorts_of(uint32_t point) {
+    for (size_t i = 0; i < RANGES && point >= ranges[i].first; i++) {
         if (point <= ranges[i].last) {
-            return true;
+            return ranges[i].sorts;
         }
     }
-    return false;
-}
-
-#define IS_AMONG(ranges, point) is_among(ranges, sizeof(ranges) / sizeof(ranges)[0], point)
-
-bool is_control(uint32_t point) {
-    return point < 0x20 || (point >= 0x7F && point <= 0x9F);
-}
-
-bool is_wide_blank(uint32_t point) {
-    return IS_AMONG(blanks, point);
-}
-
-bool is_mark(uint32_t point) {
-    return IS_AMONG(marks, point);
-}
-
-bool is_hyphen(uint32_t point) {
-    return IS_AMONG(hyphens, point);
-}
-
-bool is_hidden(uint32_t point) {
-    return IS_AMONG(hidden, point);
-}
-
-/* Sets a field of the table on top for each character of the ranges. */
-static void push_ranges(lua_State *L, const struct range *ranges, size_t count, const char *value) {
-    for (size_t i = 0; i < count; i++) {
-        for (uint32_t point = ranges[i].first; point <= ranges[i].last; point++) {
-            char text[4];
-            lua_pushlstring(L, text, utf8_write((unsigned char *)text, point));
-            lua_pushstring(L, value);
-            lua_rawset(L, -3);
-        }
-    }
+    return 0;
 }
 
 /* unseen() -> a table: " " by each blank beyond ASCII, "" by each mark that takes no room */
-static int unseen(lua_State *L) {
+int rows_unseen(lua_State *L) {
     lua_newtable(L);
-    push_ranges(L, blanks, sizeof blanks / sizeof blanks[0], " ");
-    push_ranges(L, marks, sizeof marks / sizeof marks[0], "");
+    for (size_t i = 0; i < RANGES; i++) {
+        uint32_t point = ranges[i].sorts & (IS_BLANK | IS_MARK) ? ranges[i].first : UINT32_MAX;
+        for (; point <= ranges[i].last; point++) {
+            char text[4];
+            lua_pushlstring(L, text, utf8_write((unsigned char *)text, point));
+            lua_pushstring(L, ranges[i].sorts & IS_BLANK ? " " : "");
+            lua_rawset(L, -3);
+        }
+    }
     return 1;
-}
-
-void rows_open_characters(lua_State *L) {
-    static const luaL_Reg functions[] = {{"unseen", unseen}, {NULL, NULL}};
-    compat_setfuncs(L, functions);
 }

@@ -2,7 +2,6 @@
  * writes a contact for the server, or names all its mistakes. */
 #include "encoding.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,17 +24,26 @@ struct field {
 
 struct encoder {
     int count;
+    unsigned char places[64]; /* of the field that was found last, by a hash of its name */
     struct field fields[];
 };
 
 /* Indices of the stack. Each field has a place there for its value. */
 enum { CONTACT = 1, COUNTRY, MEMORY, FIRST_VALUE };
 
-static int find_field(const struct encoder *encoder, const char *name, size_t length) {
+static bool is_name(const struct field *field, const char *name, size_t length) {
+    return field->length == length && memcmp(field->prefix + 2, name, length) == 0;
+}
+
+static int find_field(struct encoder *encoder, const char *name, size_t length) {
+    size_t last = length > 0 ? (unsigned char)name[length - 1] : 0;
+    unsigned char *place = &encoder->places[(last * 3 + length) % sizeof encoder->places];
+    if (is_name(&encoder->fields[*place], name, length)) {
+        return *place;
+    }
     for (int i = 0; i < encoder->count; i++) {
-        const struct field *field = &encoder->fields[i];
-        if (field->length == length && field->prefix[2] == name[0] &&
-            memcmp(field->prefix + 2, name, length) == 0) {
+        if (is_name(&encoder->fields[i], name, length)) {
+            *place = (unsigned char)i;
             return i;
         }
     }
@@ -43,7 +51,7 @@ static int find_field(const struct encoder *encoder, const char *name, size_t le
 }
 
 /* Puts the values of the contact into their places on the stack. Gives which fields have one. */
-static uint64_t read_values(const struct encoder *encoder, struct encoding *e) {
+static uint64_t read_values(struct encoder *encoder, struct encoding *e) {
     lua_State *L = e->L;
     uint64_t given = 0;
     lua_settop(L, FIRST_VALUE - 1 + encoder->count);
@@ -64,7 +72,7 @@ static uint64_t read_values(const struct encoder *encoder, struct encoding *e) {
     return given;
 }
 
-static void write_contact(const struct encoder *encoder, struct encoding *e) {
+static void write_contact(struct encoder *encoder, struct encoding *e) {
     e->length = e->max_customs = e->mistake_count = 0;
     uint64_t given = read_values(encoder, e);
     for (int i = 0; i < encoder->count; i++) {
@@ -133,7 +141,7 @@ static void push_mistakes(struct encoding *e) {
 
 /* encode(contact, default_country) -> body, phone | nil, mistakes */
 static int encode(lua_State *L) {
-    const struct encoder *encoder = lua_touserdata(L, lua_upvalueindex(1));
+    struct encoder *encoder = lua_touserdata(L, lua_upvalueindex(1));
     char bytes[STACK_BYTES];
     struct custom customs[STACK_CUSTOMS];
     struct mistake mistakes[STACK_MISTAKES];
@@ -196,12 +204,13 @@ static void read_field(lua_State *L, struct field *field) {
 }
 
 /* encoder(fields) -> encode */
-static int new_encoder(lua_State *L) {
+int rows_encoder(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     size_t count = compat_rawlen(L, 1);
     luaL_argcheck(L, count > 0 && count <= MAX_FIELDS, 1, "must be a list of fields");
     struct encoder *encoder =
         compat_newuserdata(L, sizeof *encoder + count * sizeof *encoder->fields);
+    memset(encoder, 0, sizeof *encoder);
     encoder->count = (int)count;
     for (int i = 0; i < encoder->count; i++) {
         lua_rawgeti(L, 1, i + 1);
@@ -210,9 +219,4 @@ static int new_encoder(lua_State *L) {
     }
     lua_pushcclosure(L, encode, 1);
     return 1;
-}
-
-void rows_open_encoder(lua_State *L) {
-    static const luaL_Reg functions[] = {{"encoder", new_encoder}, {NULL, NULL}};
-    compat_setfuncs(L, functions);
 }

@@ -10,7 +10,7 @@ void rows_setup_sodium(lua_State *L) {
 }
 
 /* hash(text) -> 32 hexadecimal digits: BLAKE2b of 16 bytes */
-static int hash(lua_State *L) {
+int rows_hash(lua_State *L) {
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
     unsigned char digest[16];
@@ -23,7 +23,7 @@ static int hash(lua_State *L) {
 }
 
 /* hmac_sha256(key, text) -> 32 bytes: HMAC-SHA256 (RFC 2104) with a key of any length */
-static int hmac_sha256(lua_State *L) {
+int rows_hmac_sha256(lua_State *L) {
     size_t key_length, length;
     const char *key = luaL_checklstring(L, 1, &key_length);
     const char *text = luaL_checklstring(L, 2, &length);
@@ -36,10 +36,4 @@ static int hmac_sha256(lua_State *L) {
     sodium_memzero(&state, sizeof state);
     lua_pushlstring(L, (const char *)code, sizeof code);
     return 1;
-}
-
-void rows_open_hash(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"hash", hash}, {"hmac_sha256", hmac_sha256}, {NULL, NULL}};
-    compat_setfuncs(L, functions);
 }

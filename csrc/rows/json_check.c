@@ -8,11 +8,9 @@
  *   ["\u0003"]              for an empty array, which a decoder cannot tell from an empty object
  *
  * lua/heymarket/util/json.lua takes these marks out again. One pass, and no recursion. */
-#include "characters.h"
 #include "rows.h"
 
 #include <sodium.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -440,7 +438,7 @@ static int release(lua_State *L) {
 
 /* json_check(text, max_values) -> the text with marks, depth, number of values
  *                               | nil, problem, position of the byte at which it shows */
-static int json_check(lua_State *L) {
+int rows_json_check(lua_State *L) {
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
     double most = compat_checkwhole(L, 2);
@@ -470,9 +468,7 @@ static int json_check(lua_State *L) {
     return 3;
 }
 
-void rows_open_json_check(lua_State *L) {
+void rows_prepare_json_check(lua_State *L) {
     const luaL_Reg methods[] = {{NULL, NULL}};
-    const luaL_Reg functions[] = {{"json_check", json_check}, {NULL, NULL}};
     compat_newtype(L, TYPE, methods, release);
-    compat_setfuncs(L, functions);
 }

@@ -1,9 +1,7 @@
 /* Writes strings as JSON. Every string of every contact comes here once, so one pass does it all:
  * it checks the UTF-8, notes which classes of characters there are, and quotes. */
-#include "characters.h"
 #include "rows.h"
 
-#include <stdint.h>
 #include <string.h>
 
 /* Classes of bytes. The first three are written as they are, and are bits, so that they can be
@@ -82,7 +80,7 @@ size_t json_write_string(char *out, const char *text, size_t length, int *flags,
 }
 
 /* quote(s) -> JSON string | nil, position of the first byte that is not UTF-8 */
-static int quote(lua_State *L) {
+int rows_quote(lua_State *L) {
     size_t length, invalid = 0;
     const char *s = luaL_checklstring(L, 1, &length);
     char stack_buffer[1024];
@@ -102,9 +100,4 @@ static int quote(lua_State *L) {
     }
     lua_pushlstring(L, out, written);
     return 1;
-}
-
-void rows_open_json_string(lua_State *L) {
-    static const luaL_Reg functions[] = {{"quote", quote}, {NULL, NULL}};
-    compat_setfuncs(L, functions);
 }

@@ -1,5 +1,4 @@
 /* How a value of each kind is checked and written. */
-#include "characters.h"
 #include "encoding.h"
 
 #include <math.h>
@@ -95,12 +94,11 @@ static void write_user_id(struct encoding *e, int index) {
 /* Text ----------------------------------------------------------------------------------------- */
 
 /* The first character of this sort in well-formed UTF-8; NULL where there is none. */
-static const char *find_character(const char *text, size_t length, bool is_sought(uint32_t),
-                                  size_t *size) {
+static const char *find_character(const char *text, size_t length, int sorts, size_t *size) {
     const unsigned char *at = (const unsigned char *)text, *end = at + length;
     for (; at < end; at += *size) {
         *size = *at < 0x80 ? 1 : utf8_length(at, (size_t)(end - at));
-        if (is_sought(utf8_point(at, *size))) {
+        if ((sorts_of(utf8_point(at, *size)) & sorts) != 0) {
             return (const char *)at;
         }
     }
@@ -108,9 +106,9 @@ static const char *find_character(const char *text, size_t length, bool is_sough
 }
 
 static bool refuse_character(struct encoding *e, const char *code, const char *text, size_t length,
-                             bool is_sought(uint32_t)) {
+                             int sorts) {
     size_t size;
-    const char *found = find_character(text, length, is_sought, &size);
+    const char *found = find_character(text, length, sorts, &size);
     if (found != NULL) {
         mistake_text(encoding_mistake(e, code), "character", found, size);
     }
@@ -143,7 +141,7 @@ static const char *write_text(struct encoding *e, int index, size_t *length, int
         mistake_number(encoding_mistake(e, "not_utf8"), "position", invalid);
         return NULL;
     } else if ((*flags & HAS_CONTROL) != 0) {
-        refuse_character(e, "control_character", text, *length, is_control);
+        refuse_character(e, "control_character", text, *length, IS_CONTROL);
         return NULL;
     }
     return text;
@@ -164,10 +162,6 @@ static bool is_email(const char *text, size_t length) {
     return dot != NULL && dot > domain && dot + 1 < end && *domain != '.';
 }
 
-static bool is_unseen(uint32_t point) {
-    return is_wide_blank(point) || is_mark(point);
-}
-
 static void write_name(struct encoding *e, int index) {
     size_t length = 1;
     int flags;
@@ -182,7 +176,7 @@ static void write_email(struct encoding *e, int index) {
     e->is_blank = length == 0;
     if (text == NULL || e->is_blank ||
         ((flags & HAS_WIDE) != 0 &&
-         refuse_character(e, "unseen_character", text, length, is_unseen))) {
+         refuse_character(e, "unseen_character", text, length, IS_BLANK | IS_MARK))) {
         return;
     }
     if ((flags & ~HAS_WIDE) != 0 || !is_email(text, length)) {

@@ -1,4 +1,4 @@
-#include "mistake.h"
+#include "encoding.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,17 +1,21 @@
 /* heymarket.rows: contacts and texts to bytes. */
 #include "rows.h"
 
-EXPORTED int luaopen_heymarket_rows(lua_State *L);
-
 int luaopen_heymarket_rows(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"encoder", rows_encoder},
+        {"hash", rows_hash},
+        {"hmac_sha256", rows_hmac_sha256},
+        {"json_check", rows_json_check},
+        {"phone", rows_phone},
+        {"quote", rows_quote},
+        {"unseen", rows_unseen},
+        {"visible", rows_visible},
+        {NULL, NULL},
+    };
     compat_check_version(L, "heymarket.rows");
+    rows_prepare_json_check(L);
     lua_newtable(L);
-    rows_open_characters(L);
-    rows_open_encoder(L);
-    rows_open_hash(L);
-    rows_open_json_check(L);
-    rows_open_json_string(L);
-    rows_open_phone(L);
-    rows_open_visible(L);
+    compat_setfuncs(L, functions);
     return 1;
 }

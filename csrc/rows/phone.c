@@ -1,8 +1,6 @@
 /* Phone numbers. A number is taken only where it can mean one thing: whatever could be the number
  * of somebody else is refused. */
-#include "phone.h"
-
-#include "characters.h"
+#include "encoding.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -63,16 +61,12 @@ static enum sort read_character(struct reader *reader) {
     } else if (length == 0) {
         return OTHER;
     }
-    uint32_t point = utf8_point((const unsigned char *)reader->piece, length);
-    if (is_wide_blank(point)) {
-        return BLANK;
-    } else if (is_mark(point)) {
-        return MARK;
-    } else if (is_hyphen(point)) {
+    int sorts = sorts_of(utf8_point((const unsigned char *)reader->piece, length));
+    if ((sorts & IS_HYPHEN) != 0) {
         reader->piece = "-";
         reader->size = 1;
     }
-    return OTHER;
+    return (sorts & IS_BLANK) != 0 ? BLANK : (sorts & IS_MARK) != 0 ? MARK : OTHER;
 }
 
 static void skip_blanks(struct reader *reader) {
@@ -559,7 +553,7 @@ struct country phone_country(lua_State *L, int index) {
 }
 
 /* phone(value, default_country) -> digits | nil, code, values */
-static int phone(lua_State *L) {
+int rows_phone(lua_State *L) {
     struct phone number;
     struct mistake mistake;
     struct country country = phone_country(L, 2);
@@ -571,9 +565,4 @@ static int phone(lua_State *L) {
     lua_pushstring(L, mistake.code);
     mistake_push_values(L, &mistake);
     return 3;
-}
-
-void rows_open_phone(lua_State *L) {
-    static const luaL_Reg functions[] = {{"phone", phone}, {NULL, NULL}};
-    compat_setfuncs(L, functions);
 }

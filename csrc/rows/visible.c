@@ -1,5 +1,4 @@
 /* Text on its way to a terminal or a log: nothing in it hides or drives the terminal. */
-#include "characters.h"
 #include "rows.h"
 
 #include <stdio.h>
@@ -7,10 +6,6 @@
 
 /* For one line of text; a value that is repeated in it, where blanks matter; or JSON. */
 enum form { LINE, VALUE, JSON };
-
-static bool is_named(uint32_t point, enum form form) {
-    return is_hidden(point) || (form == VALUE && is_wide_blank(point));
-}
 
 /* What takes the place of a character that shows nothing: <U+202E>, or an escape in JSON. */
 static int describe(char out[16], uint32_t point, enum form form) {
@@ -25,6 +20,7 @@ static int describe(char out[16], uint32_t point, enum form form) {
 
 /* Writes text so that every character shows; only counts the bytes where `out` is NULL. */
 static size_t write_visible(char *out, const unsigned char *s, size_t length, enum form form) {
+    int replaced = form == VALUE ? IS_UNSHOWN | IS_BLANK : IS_UNSHOWN;
     size_t written = 0;
     bool blank = false;
     for (size_t i = 0; i < length;) {
@@ -40,7 +36,7 @@ static size_t write_visible(char *out, const unsigned char *s, size_t length, en
         } else if (step == 0) {
             step = 1;
             size = (size_t)snprintf(piece, sizeof piece, form == JSON ? "?" : "<0x%02X>", s[i]);
-        } else if (is_named(utf8_point(s + i, step), form)) {
+        } else if ((sorts_of(utf8_point(s + i, step)) & replaced) != 0) {
             size = (size_t)describe(piece, utf8_point(s + i, step), form);
         }
         blank = breaks;
@@ -55,7 +51,7 @@ static size_t write_visible(char *out, const unsigned char *s, size_t length, en
 
 /* visible(text, "line", "value" or "json") -> the text with nothing in it that hides or drives a
  * terminal */
-static int visible(lua_State *L) {
+int rows_visible(lua_State *L) {
     static const char *const forms[] = {"line", "value", "json", NULL};
     size_t length;
     const unsigned char *s = (const unsigned char *)luaL_checklstring(L, 1, &length);
@@ -76,9 +72,4 @@ static int visible(lua_State *L) {
     write_visible(out, s, length, form);
     lua_pushlstring(L, out, size);
     return 1;
-}
-
-void rows_open_visible(lua_State *L) {
-    static const luaL_Reg functions[] = {{"visible", visible}, {NULL, NULL}};
-    compat_setfuncs(L, functions);
 }

@@ -18,8 +18,7 @@ static lua_State *state(void) {
     if (L == NULL) {
         L = luaL_newstate();
         demand(L != NULL, "there is memory");
-        lua_newtable(L);
-        rows_open_json_check(L);
+        luaopen_heymarket_rows(L);
     }
     return L;
 }
