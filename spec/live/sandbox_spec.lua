@@ -1428,7 +1428,7 @@ describe("the sandbox's server", function()
     os.execute("kill " .. other)
   end)
 
-  it("is killed when it does not end by itself", function()
+  it("ends also when nginx hangs", function()
     local server = assert(sandbox_server.start())
     os.execute(("kill -STOP %d"):format(server.pid))
     server:stop()

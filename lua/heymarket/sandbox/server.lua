@@ -108,17 +108,14 @@ end
 Server.__close = Server.stop
 
 -- The shell that starts nginx then reads from its pipe. A line is the order to stop. The end of the pipe, or a signal
--- of the terminal, means that the program ends. nginx is killed where it has not ended after five seconds.
+-- of the terminal, means that the program ends. nginx is killed: it has nothing to keep, and may hang.
 local SHELL = [[
 trap : HUP INT QUIT TERM
 exec >/dev/null 2>&1
 env -u LUA_PATH -u LUA_CPATH -u LUA_INIT {program} -p {folder} -c {folder}/nginx.conf </dev/null >{folder}/output 2>&1 &
-nginx=$!
 read -r line
-kill -TERM $nginx
-(trap 'kill $sleep; exit' TERM; sleep 5 & sleep=$!; wait $sleep; kill -KILL $nginx) &
-wait $nginx
-kill $!
+kill -KILL $!
+wait
 rm -rf {folder}
 ]]
 
