@@ -50,63 +50,36 @@ size_t utf8_write(unsigned char *out, uint32_t point) {
     return length;
 }
 
-/* The characters that have sorts, in ascending order. */
-static const struct {
-    uint32_t first, last;
-    int sorts;
-} ranges[] = {
-    {0x00, 0x1F, IS_CONTROL | IS_UNSHOWN},
-    {0x7F, 0x84, IS_CONTROL | IS_UNSHOWN},
-    {0x85, 0x85, IS_CONTROL | IS_BLANK | IS_UNSHOWN},
-    {0x86, 0x9F, IS_CONTROL | IS_UNSHOWN},
-    {0xA0, 0xA0, IS_BLANK},
-    {0xAD, 0xAD, IS_MARK | IS_UNSHOWN},
-    {0x34F, 0x34F, IS_UNSHOWN},
-    {0x600, 0x605, IS_UNSHOWN},
-    {0x61C, 0x61C, IS_MARK | IS_UNSHOWN},
-    {0x6DD, 0x6DD, IS_UNSHOWN},
-    {0x70F, 0x70F, IS_UNSHOWN},
-    {0x890, 0x891, IS_UNSHOWN},
-    {0x8E2, 0x8E2, IS_UNSHOWN},
-    {0x115F, 0x1160, IS_UNSHOWN},
-    {0x1680, 0x1680, IS_BLANK},
-    {0x17B4, 0x17B5, IS_UNSHOWN},
-    {0x180B, 0x180D, IS_UNSHOWN},
-    {0x180E, 0x180E, IS_MARK | IS_UNSHOWN},
-    {0x180F, 0x180F, IS_UNSHOWN},
-    {0x2000, 0x200A, IS_BLANK},
-    {0x200B, 0x200F, IS_MARK | IS_UNSHOWN},
-    {0x2010, 0x2013, IS_HYPHEN},
-    {0x2028, 0x2029, IS_BLANK | IS_UNSHOWN},
-    {0x202A, 0x202E, IS_MARK | IS_UNSHOWN},
-    {0x202F, 0x202F, IS_BLANK},
-    {0x205F, 0x205F, IS_BLANK},
-    {0x2060, 0x2064, IS_MARK | IS_UNSHOWN},
-    {0x2065, 0x2065, IS_UNSHOWN},
-    {0x2066, 0x206F, IS_MARK | IS_UNSHOWN},
-    {0x2212, 0x2212, IS_HYPHEN},
-    {0x3000, 0x3000, IS_BLANK},
-    {0x3164, 0x3164, IS_UNSHOWN},
-    {0xFE00, 0xFE0F, IS_UNSHOWN},
-    {0xFE63, 0xFE63, IS_HYPHEN},
-    {0xFEFF, 0xFEFF, IS_MARK | IS_UNSHOWN},
-    {0xFF0D, 0xFF0D, IS_HYPHEN},
-    {0xFFA0, 0xFFA0, IS_UNSHOWN},
-    {0xFFF0, 0xFFFB, IS_UNSHOWN},
-    {0x110BD, 0x110BD, IS_UNSHOWN},
-    {0x110CD, 0x110CD, IS_UNSHOWN},
-    {0x13430, 0x1343F, IS_UNSHOWN},
-    {0x1BCA0, 0x1BCA3, IS_UNSHOWN},
-    {0x1D173, 0x1D17A, IS_UNSHOWN},
-    {0xE0000, 0xE0FFF, IS_UNSHOWN},
+/* The characters that have sorts, in ascending order. Control characters and marks are all unshown,
+ * which is not repeated. */
+/* clang-format off */
+static const struct { uint32_t first, last; int sorts; } ranges[] = {
+    {0x00, 0x1F, IS_CONTROL}, {0x7F, 0x84, IS_CONTROL}, {0x85, 0x85, IS_CONTROL | IS_BLANK},
+    {0x86, 0x9F, IS_CONTROL}, {0xA0, 0xA0, IS_BLANK}, {0xAD, 0xAD, IS_MARK},
+    {0x34F, 0x34F, IS_UNSHOWN}, {0x600, 0x605, IS_UNSHOWN}, {0x61C, 0x61C, IS_MARK},
+    {0x6DD, 0x6DD, IS_UNSHOWN}, {0x70F, 0x70F, IS_UNSHOWN}, {0x890, 0x891, IS_UNSHOWN},
+    {0x8E2, 0x8E2, IS_UNSHOWN}, {0x115F, 0x1160, IS_UNSHOWN}, {0x1680, 0x1680, IS_BLANK},
+    {0x17B4, 0x17B5, IS_UNSHOWN}, {0x180B, 0x180D, IS_UNSHOWN}, {0x180E, 0x180E, IS_MARK},
+    {0x180F, 0x180F, IS_UNSHOWN}, {0x2000, 0x200A, IS_BLANK}, {0x200B, 0x200F, IS_MARK},
+    {0x2010, 0x2013, IS_HYPHEN}, {0x2028, 0x2029, IS_BLANK | IS_UNSHOWN},
+    {0x202A, 0x202E, IS_MARK}, {0x202F, 0x202F, IS_BLANK}, {0x205F, 0x205F, IS_BLANK},
+    {0x2060, 0x2064, IS_MARK}, {0x2065, 0x2065, IS_UNSHOWN}, {0x2066, 0x206F, IS_MARK},
+    {0x2212, 0x2212, IS_HYPHEN}, {0x3000, 0x3000, IS_BLANK}, {0x3164, 0x3164, IS_UNSHOWN},
+    {0xFE00, 0xFE0F, IS_UNSHOWN}, {0xFE63, 0xFE63, IS_HYPHEN}, {0xFEFF, 0xFEFF, IS_MARK},
+    {0xFF0D, 0xFF0D, IS_HYPHEN}, {0xFFA0, 0xFFA0, IS_UNSHOWN}, {0xFFF0, 0xFFFB, IS_UNSHOWN},
+    {0x110BD, 0x110BD, IS_UNSHOWN}, {0x110CD, 0x110CD, IS_UNSHOWN},
+    {0x13430, 0x1343F, IS_UNSHOWN}, {0x1BCA0, 0x1BCA3, IS_UNSHOWN},
+    {0x1D173, 0x1D17A, IS_UNSHOWN}, {0xE0000, 0xE0FFF, IS_UNSHOWN},
 };
+/* clang-format on */
 
 enum { RANGES = sizeof ranges / sizeof ranges[0] };
 
 int sorts_of(uint32_t point) {
     for (size_t i = 0; i < RANGES && point >= ranges[i].first; i++) {
         if (point <= ranges[i].last) {
-            return ranges[i].sorts;
+            int sorts = ranges[i].sorts;
+            return sorts & (IS_CONTROL | IS_MARK) ? sorts | IS_UNSHOWN : sorts;
         }
     }
     return 0;

@@ -22,27 +22,21 @@
 
 struct bytes {
     unsigned char *data;
-    size_t length;
-    size_t capacity;
+    size_t length, capacity;
 };
 
 struct json {
     const unsigned char *text;
-    size_t length;
-    size_t at;
+    size_t length, at;
     const char *problem; /* why it is not JSON; NULL while it may be */
     struct bytes out;    /* the text with marks */
     size_t copied;       /* so much of the text is in `out`; 0 until there is a mark */
     struct bytes name;   /* a name without its escapes */
     uint64_t *names;     /* hashes of the names of all open objects */
-    size_t name_count;
-    size_t name_capacity;
+    size_t name_count, name_capacity;
     size_t first_name[ROWS_JSON_DEPTH]; /* of each level's object */
     bool is_object[ROWS_JSON_DEPTH];
-    size_t depth;
-    size_t deepest;
-    size_t values;
-    size_t max_values;
+    size_t depth, deepest, values, max_values;
     unsigned char key[crypto_shorthash_KEYBYTES];
 };
 
@@ -102,29 +96,25 @@ static bool is_digit(unsigned char byte) {
 }
 
 static void skip_space(struct json *json) {
-    while (json->at < json->length &&
-           (json->text[json->at] == ' ' || json->text[json->at] == '\n' ||
-            json->text[json->at] == '\r' || json->text[json->at] == '\t')) {
+    for (unsigned char c; (c = peek(json)) == ' ' || c == '\n' || c == '\r' || c == '\t';) {
         json->at++;
     }
 }
 
 /* The four hexadecimal digits of an escape; -1 where there are none. */
 static long read_hex(const struct json *json, size_t at) {
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
     long code = 0;
     if (json->length - at < 4) {
         return -1;
     }
     for (size_t i = at; i < at + 4; i++) {
         unsigned char byte = json->text[i];
-        int digit = is_digit(byte)               ? byte - '0'
-                    : byte >= 'a' && byte <= 'f' ? byte - 'a' + 10
-                    : byte >= 'A' && byte <= 'F' ? byte - 'A' + 10
-                                                 : -1;
-        if (digit < 0) {
+        const char *digit = byte != 0 ? strchr(digits, byte) : NULL;
+        if (digit == NULL) {
             return -1;
         }
-        code = code * 16 + digit;
+        code = code * 16 + (digit - digits) % 16;
     }
     return code;
 }
@@ -219,7 +209,7 @@ static bool read_text(struct json *json) {
 
 static bool read_name(struct json *json) {
     unsigned char hash[crypto_shorthash_BYTES];
-    size_t start = ++json->at;
+    size_t start = json->at;
     bool escaped;
     int first;
     json->name.length = 0;
@@ -311,17 +301,6 @@ static bool read_word(struct json *json, const char *word) {
     return true;
 }
 
-static bool open_level(struct json *json, bool is_object) {
-    if (json->depth == ROWS_JSON_DEPTH) {
-        return fail(json, "too many levels");
-    }
-    json->at++;
-    json->is_object[json->depth] = is_object;
-    json->first_name[json->depth++] = json->name_count;
-    json->deepest = json->depth > json->deepest ? json->depth : json->deepest;
-    return true;
-}
-
 static bool close_level(struct json *json) {
     size_t first = json->first_name[--json->depth];
     json->at++;
@@ -332,29 +311,32 @@ static bool close_level(struct json *json) {
     return true;
 }
 
-/* Reads the name and the colon before a value. */
-static bool read_member(struct json *json) {
+/* Reads this byte, before which there may be blanks. */
+static bool expect(struct json *json, unsigned char byte, const char *problem) {
     skip_space(json);
-    if (peek(json) != '"') {
-        return fail(json, "a name is missing");
-    }
-    if (!read_name(json)) {
-        return false;
-    }
-    skip_space(json);
-    if (peek(json) != ':') {
-        return fail(json, "a colon is missing");
+    if (peek(json) != byte) {
+        return fail(json, problem);
     }
     json->at++;
     return true;
 }
 
+/* Reads the name and the colon before a value. */
+static bool read_member(struct json *json) {
+    return expect(json, '"', "a name is missing") && read_name(json) &&
+           expect(json, ':', "a colon is missing");
+}
+
 /* Reads an array or object up to its first value. `*open` is false where it has none. */
 static bool enter(struct json *json, bool is_object, bool *open) {
     size_t start = json->at;
-    if (!open_level(json, is_object)) {
-        return false;
+    if (json->depth == ROWS_JSON_DEPTH) {
+        return fail(json, "too many levels");
     }
+    json->at++;
+    json->is_object[json->depth] = is_object;
+    json->first_name[json->depth++] = json->name_count;
+    json->deepest = json->depth > json->deepest ? json->depth : json->deepest;
     skip_space(json);
     *open = peek(json) != (is_object ? '}' : ']');
     if (*open) {

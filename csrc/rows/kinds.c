@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define PUT(e, literal) encoding_put(e, literal, sizeof(literal) - 1)
 
@@ -184,23 +185,18 @@ static void write_email(struct encoding *e, int index) {
     }
 }
 
-static bool is_url(const char *text, size_t length) {
-    static const char http[] = "http";
-    size_t i = 0;
-    for (; i < sizeof http - 1; i++) {
-        if (i >= length || (text[i] | 0x20) != http[i]) {
-            return false;
-        }
-    }
-    i += i < length && (text[i] | 0x20) == 's';
-    return length - i > 3 && memcmp(text + i, "://", 3) == 0 && strchr("/?#", text[i + 3]) == NULL;
+/* Lua's strings end with a zero byte. */
+static bool is_url(const char *text) {
+    size_t i = strncasecmp(text, "https", 5) == 0 ? 5 : 4;
+    return strncasecmp(text, "http", 4) == 0 && strncmp(text + i, "://", 3) == 0 &&
+           strchr("/?#", text[i + 3]) == NULL;
 }
 
 static void write_url(struct encoding *e, int index) {
     size_t length;
     int flags;
     const char *text = write_text(e, index, &length, &flags);
-    if (text != NULL && ((flags & HAS_SPACE) != 0 || !is_url(text, length))) {
+    if (text != NULL && ((flags & HAS_SPACE) != 0 || !is_url(text))) {
         encoding_mistake(e, "not_url");
     }
 }
@@ -222,13 +218,15 @@ static void write_phone(struct encoding *e, int index) {
     PUT(e, "\"");
 }
 
+static void put_boolean(struct encoding *e, bool truth) {
+    encoding_put(e, truth ? "true" : "false", truth ? sizeof "true" - 1 : sizeof "false" - 1);
+}
+
 static void write_boolean(struct encoding *e, int index) {
-    if (!lua_isboolean(e->L, index)) {
-        mistake_given(encoding_mistake(e, "not_boolean"), e->L, index);
-    } else if (lua_toboolean(e->L, index)) {
-        PUT(e, "true");
+    if (lua_isboolean(e->L, index)) {
+        put_boolean(e, lua_toboolean(e->L, index));
     } else {
-        PUT(e, "false");
+        mistake_given(encoding_mistake(e, "not_boolean"), e->L, index);
     }
 }
 
@@ -272,9 +270,7 @@ static void write_integers(struct encoding *e, int index) {
         struct number number;
         lua_rawgeti(e->L, index, (int)i);
         if (read_whole(e, lua_gettop(e->L), &number, "item_not_integer", "item_inexact", i)) {
-            if (i > 1) {
-                PUT(e, ",");
-            }
+            encoding_put(e, ",", i > 1);
             put_whole(e, number.whole);
         }
     }
@@ -341,9 +337,7 @@ static void write_tag_ids(struct encoding *e, int index) {
         struct number number;
         lua_rawgeti(e->L, index, (int)i);
         if (read_tag(e, i, &number)) {
-            if (i > 1) {
-                PUT(e, ",");
-            }
+            encoding_put(e, ",", i > 1);
             PUT(e, "{\"tag_id\":");
             put_whole(e, number.whole);
             PUT(e, "}");
@@ -438,10 +432,8 @@ static void write_custom_value(struct encoding *e, const struct custom *custom) 
         if (invalid > 0) {
             mistake_number(refuse_custom(e, "custom_not_utf8", custom), "position", invalid);
         }
-    } else if (custom->type == LUA_TBOOLEAN && custom->truth) {
-        PUT(e, "true");
     } else if (custom->type == LUA_TBOOLEAN) {
-        PUT(e, "false");
+        put_boolean(e, custom->truth);
     } else if (custom->type != LUA_TNUMBER) {
         struct mistake *mistake = refuse_custom(e, "custom_bad_type", custom);
         mistake_text(mistake, "type", custom->text, strlen(custom->text));
@@ -466,13 +458,10 @@ static void write_customs(struct encoding *e, int index) {
     PUT(e, "{");
     for (size_t i = 0; i < count; i++) {
         const struct custom *custom = &e->customs[i];
-        if (i > 0) {
-            PUT(e, ",");
-        }
         if (i > 0 && compare_customs(custom - 1, custom) == 0) {
             refuse_custom(e, "custom_twice", custom);
         }
-        PUT(e, "\"");
+        encoding_put(e, i > 0 ? ",\"" : "\"", i > 0 ? 2 : 1);
         encoding_put(e, id_of(custom), custom->id_length);
         PUT(e, "\":");
         write_custom_value(e, custom);

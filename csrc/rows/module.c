@@ -1,6 +1,8 @@
 /* heymarket.rows: contacts and texts to bytes. */
 #include "rows.h"
 
+EXPORTED int luaopen_heymarket_rows(lua_State *L);
+
 int luaopen_heymarket_rows(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"encoder", rows_encoder},

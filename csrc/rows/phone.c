@@ -2,9 +2,9 @@
  * of somebody else is refused. */
 #include "encoding.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
     MIN_WITHOUT_PLUS = 11, /* digits of an international number that has no plus sign */
@@ -32,8 +32,15 @@ static bool refuse(struct mistake *mistake, const char *code) {
     return false;
 }
 
-static bool refuse_count(struct mistake *mistake, const char *code, size_t digits) {
-    mistake_number(mistake_begin(mistake, code), "digits", digits);
+static bool refuse_count(struct mistake *mistake, const char *code, const char *name,
+                         size_t count) {
+    mistake_number(mistake_begin(mistake, code), name, count);
+    return false;
+}
+
+static bool refuse_text(struct mistake *mistake, const char *code, const char *name,
+                        const char *text, size_t length) {
+    mistake_text(mistake_begin(mistake, code), name, text, length);
     return false;
 }
 
@@ -211,13 +218,10 @@ static bool is_date(const char *at, const char *end) {
 /* 030/1234567 has a separator, 1234567/7654321 is two numbers. */
 static bool is_two_numbers(const char *at, const char *end) {
     size_t before = 0, total = count_digits(at, end);
-    for (; at < end; at++) {
+    for (; at < end && (*at != '/' || before < PHONE_MIN_DIGITS); at++) {
         before += is_digit(*at);
-        if (*at == '/' && before >= PHONE_MIN_DIGITS && total - before >= PHONE_MIN_DIGITS) {
-            return true;
-        }
     }
-    return false;
+    return at < end && total - before >= PHONE_MIN_DIGITS;
 }
 
 static const char *shape_problem(const char *at, const char *end) {
@@ -231,43 +235,34 @@ static const char *shape_problem(const char *at, const char *end) {
 
 /* Characters that are no part of a number ------------------------------------------------------ */
 
-static bool begins(const char *at, const char *end, const char *word) {
-    for (; *word != '\0'; word++, at++) {
-        if (at == end || (*at >= 'A' && *at <= 'Z' ? *at - 'A' + 'a' : *at) != *word) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* What stands before the extension of a number within a company: ext, xt, x12, #12. */
-static bool is_extension(const char *at, const char *end) {
+static bool is_extension(const char *at) {
     const char *word = at + (*at == ';');
-    return begins(word, end, "ext") || begins(word, end, "xt") ||
-           (begins(at, end, "x") && is_digit(at[at + 1 < end && at[1] == '.' ? 2 : 1])) ||
+    return strncasecmp(word, "ext", 3) == 0 || strncasecmp(word, "xt", 2) == 0 ||
+           ((*at == 'x' || *at == 'X') && is_digit(at[at[1] == '.' ? 2 : 1])) ||
            (*at == '#' && is_digit(at[1]));
 }
 
-static void refuse_character(struct mistake *mistake, const char *start, const char *bad,
+static bool refuse_character(struct mistake *mistake, const char *start, const char *bad,
                              const char *end) {
     size_t digits = count_digits(start, bad), length = 1;
-    if (digits >= PHONE_MIN_DIGITS && is_extension(bad, end)) {
-        mistake_number(mistake_begin(mistake, "phone_extension"), "digits", digits);
+    if (digits >= PHONE_MIN_DIGITS && is_extension(bad)) {
+        return refuse_count(mistake, "phone_extension", "digits", digits);
     } else if (digits >= PHONE_MIN_DIGITS && strchr("+,;|&", *bad) != NULL && *bad != '\0' &&
                count_digits(bad, end) >= PHONE_MIN_DIGITS) {
-        mistake_text(mistake_begin(mistake, "phone_second_number"), "character", bad, 1);
+        return refuse_text(mistake, "phone_second_number", "character", bad, 1);
     } else if (*bad == '+' && digits == 0) {
-        mistake_begin(mistake, "phone_plus_twice");
+        return refuse(mistake, "phone_plus_twice");
     } else if (*bad == '+') {
-        mistake_number(mistake_begin(mistake, "phone_plus_inside"), "digits", digits);
-    } else {
-        while (bad + length < end && ((unsigned char)bad[length] & 0xC0) == 0x80) {
-            length++;
-        }
-        mistake_begin(mistake, digits > 0 ? "phone_character" : "phone_first_character");
-        mistake_text(mistake, "character", bad, length);
-        mistake_number(mistake, "digits", digits);
+        return refuse_count(mistake, "phone_plus_inside", "digits", digits);
     }
+    while (bad + length < end && ((unsigned char)bad[length] & 0xC0) == 0x80) {
+        length++;
+    }
+    const char *code = digits > 0 ? "phone_character" : "phone_first_character";
+    refuse_text(mistake, code, "character", bad, length);
+    mistake_number(mistake, "digits", digits);
+    return false;
 }
 
 /* Calling codes -------------------------------------------------------------------------------- */
@@ -346,8 +341,7 @@ static bool drop_bracketed_zero(char *text, struct mistake *mistake) {
     length = area != NULL ? code_before(text, area - 1, code) : 0;
     /* In Benin, numbers begin with 01. */
     if (length > 0 && !keeps_zero(code, length) && !is_listed("229", code, length)) {
-        mistake_text(mistake_begin(mistake, "phone_area_zero"), "area", area, area_length);
-        return false;
+        return refuse_text(mistake, "phone_area_zero", "area", area, area_length);
     }
     char *zero = strstr(text, "(0)");
     if (zero == NULL) {
@@ -357,8 +351,7 @@ static bool drop_bracketed_zero(char *text, struct mistake *mistake) {
     if (length == 0) {
         return refuse(mistake, "phone_optional_zero");
     } else if (keeps_zero(code, length)) {
-        mistake_text(mistake_begin(mistake, "phone_kept_zero"), "code", code, length);
-        return false;
+        return refuse_text(mistake, "phone_kept_zero", "code", code, length);
     } else if (strstr(zero + 3, "(0)") != NULL) {
         return refuse(mistake, "phone_zero_twice");
     }
@@ -368,8 +361,8 @@ static bool drop_bracketed_zero(char *text, struct mistake *mistake) {
 
 /* From text to digits -------------------------------------------------------------------------- */
 
-/* Takes these characters out. */
-static void drop(char *text, const char *end, const char *characters) {
+/* Takes these characters out. Gives the new end. */
+static char *drop(char *text, const char *end, const char *characters) {
     char *to = text;
     for (const char *from = text; from < end; from++) {
         if (*from == '\0' || strchr(characters, *from) == NULL) {
@@ -377,6 +370,7 @@ static void drop(char *text, const char *end, const char *characters) {
         }
     }
     *to = '\0';
+    return to;
 }
 
 /* Leaves the digits in `cleaned->text`; `*international` tells whether they begin with a country
@@ -386,25 +380,18 @@ static bool find_digits(struct cleaned *cleaned, bool *international, struct mis
     if (cleaned->length == 0) {
         return refuse(mistake, "phone_empty");
     } else if (cleaned->length > MAX_LENGTH) {
-        mistake_number(mistake_begin(mistake, "phone_long"), "length", cleaned->length);
-        return false;
+        return refuse_count(mistake, "phone_long", "length", cleaned->length);
     }
     const char *code = shape_problem(text, end);
     if (code != NULL) {
         return refuse(mistake, code);
     }
-    size_t blanks = 0;
-    for (const char *at = text; at < end; at++) {
-        blanks += *at == ' ';
-    }
-    drop(text, end, " ");
-    end -= blanks;
+    end = drop(text, end, " ");
     const char *bad = text + strspn(text, SEPARATORS);
     bad += *bad == '+';
     bad += strspn(bad, SEPARATORS DIGITS);
     if (bad < end) {
-        refuse_character(mistake, text, bad, end);
-        return false;
+        return refuse_character(mistake, text, bad, end);
     } else if (!drop_bracketed_zero(text, mistake)) {
         return false;
     }
@@ -433,7 +420,7 @@ static bool check_length(const struct phone *phone, struct mistake *mistake) {
     if (phone->length >= PHONE_MIN_DIGITS && phone->length <= PHONE_MAX_DIGITS) {
         return true;
     }
-    return refuse_count(mistake, "phone_length", phone->length);
+    return refuse_count(mistake, "phone_length", "digits", phone->length);
 }
 
 static bool check_international(const struct phone *phone, struct mistake *mistake) {
@@ -444,10 +431,9 @@ static bool check_international(const struct phone *phone, struct mistake *mista
     } else if (phone->digits[0] != '1') {
         return true;
     } else if (phone->length != 11) {
-        return refuse_count(mistake, "phone_length_of_1", phone->length);
+        return refuse_count(mistake, "phone_length_of_1", "digits", phone->length);
     } else if (phone->digits[1] < '2') {
-        mistake_text(mistake_begin(mistake, "phone_area_of_1"), "digit", phone->digits + 1, 1);
-        return false;
+        return refuse_text(mistake, "phone_area_of_1", "digit", phone->digits + 1, 1);
     }
     return true;
 }
@@ -468,9 +454,8 @@ static bool read_national(struct phone *phone, const char *digits, size_t length
         !(trunk[0] == '8' && length <= MAX_NATIONAL)) {
         skipped = keeps_zero(country->code, country->length) ? 0 : trunk_length;
     } else if (strcmp(trunk, "0") != 0 && length > 0 && digits[0] == '0') {
-        mistake_begin(mistake, "phone_no_trunk_zero");
-        mistake_text(mistake, "country", country->code, country->length);
-        return false;
+        return refuse_text(mistake, "phone_no_trunk_zero", "country", country->code,
+                           country->length);
     } else if (length > MAX_NATIONAL) {
         mistake_number(mistake_begin(mistake, "phone_other_country"), "digits", length);
         mistake_text(mistake, "country", country->code, country->length);
@@ -497,7 +482,7 @@ static bool read_digits(struct phone *phone, const char *digits, size_t length, 
         return check_length(phone, mistake);
     } else if (!international && digits[0] != '0' && length >= PHONE_MIN_DIGITS &&
                length < MIN_WITHOUT_PLUS) {
-        return refuse_count(mistake, "phone_no_country", length);
+        return refuse_count(mistake, "phone_no_country", "digits", length);
     }
     return check_international(phone, mistake);
 }
@@ -521,16 +506,11 @@ bool phone_read_value(struct phone *phone, lua_State *L, int index, const struct
         const char *text = lua_tolstring(L, index, &length);
         return phone_read(phone, text, length, country, mistake);
     }
-    struct number number = {false, 0, NAN};
-    if (lua_type(L, index) == LUA_TNUMBER) {
-        number = number_at(L, index);
-    }
-    if (!number.is_exact) {
-        if (number_is_inexact(&number)) {
-            mistake_begin(mistake, "inexact");
-        } else {
-            mistake_given(mistake_begin(mistake, "phone_type"), L, index);
-        }
+    struct number number = number_at(L, index); /* 0 where there is none */
+    if (number_is_inexact(&number)) {
+        return refuse(mistake, "inexact");
+    } else if (!number.is_exact || lua_type(L, index) != LUA_TNUMBER) {
+        mistake_given(mistake_begin(mistake, "phone_type"), L, index);
         return false;
     } else if (number.whole < 0) {
         return refuse(mistake, "phone_negative");

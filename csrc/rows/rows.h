@@ -64,6 +64,4 @@ HIDDEN int rows_quote(lua_State *L);
 HIDDEN int rows_unseen(lua_State *L);
 HIDDEN int rows_visible(lua_State *L);
 
-EXPORTED int luaopen_heymarket_rows(lua_State *L);
-
 #endif

@@ -18,7 +18,10 @@ static lua_State *state(void) {
     if (L == NULL) {
         L = luaL_newstate();
         demand(L != NULL, "there is memory");
-        luaopen_heymarket_rows(L);
+        rows_prepare_json_check(L);
+        lua_newtable(L);
+        lua_pushcfunction(L, rows_json_check);
+        lua_setfield(L, 1, "json_check");
     }
     return L;
 }

@@ -130,8 +130,7 @@ static lua_State *state(void) {
     if (L == NULL) {
         L = luaL_newstate();
         demand(L != NULL, "there is memory");
-        luaopen_heymarket_rows(L);
-        lua_getfield(L, -1, "encoder");
+        lua_pushcfunction(L, rows_encoder);
         push_fields(L);
         lua_call(L, 1, 1);
     }
