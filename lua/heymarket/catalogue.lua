@@ -97,13 +97,13 @@ return {
   option_shared_dict = "names no lua_shared_dict: declare it in nginx.conf (outside nginx there is none)",
   option_string = "must be a string that is not empty",
   option_times = "must be a whole number of requests, 1 or more",
-  option_type = "must be a {wanted}",
+  option_type = "must be a {wanted}, not a {given}",
   option_unknown = 'is not an option here[; did you mean "{nearest}"?]',
-  option_whole = "must be a whole number[ of {unit}], at least {low}[ and at most {high}]",
+  option_whole = "must be a whole number[ of {unit}][ from {low} to {high}][, at least {least}]",
 
   -- Contact -----------------------------------------------------------------------------------------------------
 
-  several = "{first}; {second}",
+  several = "{mistakes}",
   contact_type = "a contact must be a table, not {given}",
   required = "is required",
   unknown_field = 'is not a field of a contact[; did you mean "{nearest}"?]',
@@ -267,8 +267,18 @@ return {
     .. "allow it with {option:allow_multiline_rows}",
   csv_unclosed_quote = "opens a quote that is never closed (it opens in row {row}): all later rows, up to line {last} "
     .. "of the file, were read as part of this cell",
-  csv_unknown_column = 'is not a known column[; did you mean "{nearest}"?]: name its field with {option:map}, or '
-    .. "ignore it with {option:ignore}",
+  csv_unknown_column = {
+    library = 'is not a known column[ (did you mean "{nearest}"?)]: name its field with the option map, or ignore it '
+      .. "with the option ignore",
+    command = 'is not a known column[ (did you mean "{nearest}"?)]: name its field with --map, or ignore it with '
+      .. "--ignore",
+  },
+  csv_unknown_custom = {
+    library = 'is not a known column (did you mean "custom.<id>", where <id> is the number of the custom field?): name '
+      .. "its field with the option map, or ignore it with the option ignore",
+    command = 'is not a known column (did you mean "custom.<id>", where <id> is the number of the custom field?): name '
+      .. "its field with --map, or ignore it with --ignore",
+  },
   csv_unnamed_column = "has no name in the header",
   csv_unreadable = "cannot read {name}: {problem}",
   csv_utf16 = '{name} is UTF-16: save it as UTF-8 (in a spreadsheet, as "CSV UTF-8")',

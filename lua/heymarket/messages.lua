@@ -2,7 +2,8 @@
 --- read kind, reason and codes.
 ---
 --- In the words:
---- - `{name}` stands for the value of that name: a string, a number, or a failure or issue with a code of its own;
+--- - `{name}` stands for the value of that name: a string, a number, a failure or issue with a code of its own, or an
+---   array of issues;
 --- - `{count?contact|contacts}` is the first for a count of 1, the second for any other;
 --- - `{option:batch_size}` is the name of an option, `{options:names}` those that the value `names` lists: `batch_size`
 ---   for who calls the library, `--batch-size` for who runs the command;
@@ -15,13 +16,23 @@ local options = require "heymarket.options"
 
 local concat = table.concat
 
--- Floats without the ".0" that Lua 5.3 and later would show.
+-- Integers in full, and floats without the ".0" that Lua 5.3 and later would show.
 local function shown_number(value)
+  local written = tostring(value)
+  if written:find "^%-?%d+$" then
+    return written
+  end
   return value % 1 == 0 and math.abs(value) <= 2 ^ 53 and ("%.0f"):format(value) or ("%.14g"):format(value)
 end
 
 local function shown_value(value, names)
-  if type(value) == "table" then
+  if type(value) == "table" and value[1] then
+    local lines = {}
+    for i, told in ipairs(value) do
+      lines[i] = messages.line(told, names)
+    end
+    return concat(lines, "; ")
+  elseif type(value) == "table" then
     return messages.line(value, names)
   end
   return type(value) == "number" and shown_number(value) or tostring(value)

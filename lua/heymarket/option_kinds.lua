@@ -13,16 +13,23 @@ function kinds.is_function(value)
   return type(meta) == "table" and type(meta.__call) == "function"
 end
 
--- A kind whose wrong values all have the same issue.
+-- A kind whose wrong values all have the same issue; `values` of it can be a function of the wrong value.
 local function kind(type_name, passes, code, values)
   return {
     type = type_name,
     check = function(value)
       if not passes(value) then
-        return code, values
+        return code, type(values) == "function" and values(value) or values
       end
     end,
   }
+end
+
+-- The values of an issue that names the wanted type and the given one.
+local function types(wanted)
+  return function(value)
+    return { wanted = wanted, given = type(value) }
+  end
 end
 
 -- NaN is in no range.
@@ -44,7 +51,7 @@ end
 function kinds.whole(low, high, unit)
   return kind("number", function(value)
     return is_whole(value, low, high)
-  end, "option_whole", { low = low, high = high, unit = unit })
+  end, "option_whole", { low = high and low, high = high, least = not high and low or nil, unit = unit })
 end
 
 kinds.bytes = kinds.whole(1, 2 ^ 31 - 1, "bytes")
@@ -59,10 +66,10 @@ end
 function kinds.of_type(wanted)
   return kind(wanted, function(value)
     return type(value) == wanted
-  end, "option_type", { wanted = wanted })
+  end, "option_type", types(wanted))
 end
 
-kinds.hook = kind("function", kinds.is_function, "option_type", { wanted = "function" })
+kinds.hook = kind("function", kinds.is_function, "option_type", types "function")
 kinds.boolean = kind("boolean", function(value)
   return type(value) == "boolean"
 end, "option_boolean")

@@ -836,6 +836,24 @@ describe("a field that does not exist", function()
 end)
 
 describe("several mistakes", function()
+  it("can be thousands in one field, and cost the neighbours nothing", function()
+    local client, sent = capture.client()
+    local tags, custom = {}, {}
+    for i = 1, 5000 do
+      tags[i], custom["name " .. i] = "x", "y"
+    end
+    local odd = { phone = "12345678901", tags = tags, custom = custom }
+    local report = assert(client:import({ { phone = PHONE }, odd, { phone = "12345678902" } }, {}))
+    client:close()
+    assert.are.equal(1, #sent)
+    assert.are.same({ 2, 1 }, { report.accepted, report.invalid })
+    local issues = report.items[1].failure.issues
+    local custom_issue, tags_issue = issues[1], issues[2]
+    local _, keys = tostring(custom_issue):gsub("name %d+", "")
+    local _, items = tostring(tags_issue):gsub("item %d+ must be", "")
+    assert.are.same({ "custom", "tags", 5000, 5000 }, { custom_issue.field, tags_issue.field, keys, items })
+  end)
+
   it("are told all at once, each with its place", function()
     local client, sent = capture.client()
     local report, failure = client:create_contacts({

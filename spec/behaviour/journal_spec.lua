@@ -264,6 +264,22 @@ describe("a journal", function()
     assert_sound(problem.report, 4)
   end)
 
+  it("does not stop an import for max_failures before what stands before the invalid contact was sent", function()
+    for _, with_journal in ipairs { true, false } do
+      local api = make_api()
+      local list = contacts(16)
+      list[13] = { phone = "none" }
+      local options =
+        { journal = with_journal and new_path() or nil, max_failures = 1, batch_size = 2, concurrency = 1 }
+      local report, problem = run(api, list, options)
+      assert.is_nil(report)
+      assert.are.equal("max_failures", problem.reason)
+      assert.are.equal(12, problem.report.accepted)
+      assert.are.equal(1, problem.report.invalid)
+      assert.are.equal(3, problem.report.unsent)
+    end
+  end)
+
   it("counts for max_failures over all runs, each contact once", function()
     -- The first 100 of 200 are in the account already; two more have no phone.
     local api, path = make_api(), new_path()

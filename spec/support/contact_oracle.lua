@@ -22,7 +22,11 @@ local MAX_TAGS = 5 -- documented by the vendor
 local function describe(value)
   local kind = type(value)
   if kind == "number" then
-    return value == 0 and "0" or (value % 1 == 0 and math.abs(value) <= 2 ^ 53 and "%.0f" or "%.14g"):format(value)
+    local written = value == 0 and "0" or tostring(value)
+    if written:find "^%-?%d+$" then
+      return written
+    end
+    return (value % 1 == 0 and math.abs(value) <= 2 ^ 53 and "%.0f" or "%.14g"):format(value)
   elseif kind == "boolean" then
     return tostring(value)
   end

@@ -24,7 +24,8 @@ function resume.new(dependencies)
     started = false,
     ended = false, -- has the source come to its end?
     seen = 0, -- index of the last entry that was compared
-    batch = {}, -- entries that were read; those from `at` on are not yet compared or not yet sorted
+    batch = {}, -- entries that were read; those from `at` on are not yet sorted
+    compared = false, -- was the batch compared?
     at = 1,
     finished = {}, -- entries of the batch that are known or invalid
     held = {}, -- entries to be sent, from `first` to `last`
@@ -82,7 +83,7 @@ function Resume:read(n)
     self:leave(self.problem)
     return false
   end
-  self.batch, self.at = self.source:take(n), 1
+  self.batch, self.at, self.compared = self.source:take(n), 1, false
   if #self.batch == 0 then
     self:finish()
     return false
@@ -90,26 +91,33 @@ function Resume:read(n)
   return true
 end
 
--- Compares the batch and sorts it: what is known or invalid is finished, the rest is held. If an error ends this, it
--- goes on where it was.
+-- Compares the batch. If an error ends this, it goes on where it was.
 function Resume:compare()
-  local batch = self.batch
-  if self.comparing and batch[self.at] then
-    local ok, problem = self.journal:compare(batch)
+  if self.comparing and not self.compared then
+    local ok, problem = self.journal:compare(self.batch)
+    self.compared = true
     if not ok then
       self:leave(problem)
     end
   end
-  while batch[self.at] do
-    local entry = batch[self.at]
-    if entry.known or entry.problem then
-      self.finished[#self.finished + 1] = entry
-    else
+end
+
+-- Sorts the batch: what is known or invalid is finished, the others are held. A finished entry waits until the held ones
+-- before it were given: its outcome could stop the call, and what comes before it is to be sent.
+function Resume:sort()
+  local entry = self.batch[self.at]
+  while entry do
+    if not entry.known and not entry.problem then
       self.held[self.last + 1] = entry
       self.last = self.last + 1
+    elseif self:count_free() > 0 then
+      return
+    else
+      self.finished[#self.finished + 1] = entry
     end
     self.seen = entry.index
     self.at = self.at + 1
+    entry = self.batch[self.at]
   end
 end
 
@@ -151,6 +159,7 @@ function Resume:take(n)
   end
   while true do
     self:compare()
+    self:sort()
     local entries = self.finished
     if entries[1] then
       self.finished = {}

@@ -80,35 +80,42 @@ function Source.describe(_, entries, items)
   end
 end
 
--- The source gave nil. At its end it may give the position that it has reached beside it. Anything else beside it means
--- that it could not go on.
-local function check_end(position)
-  if position and type(position) ~= "number" then
-    error(position, 0)
+-- The failure of a source that raised, or that gave nil and a message.
+local function unreadable(why)
+  if failure.is(why) then
+    return why
+  end
+  return failure.make("source", "source_failed", { raised = text.raised(why) })
+end
+
+-- The source has raised something or given nil. At its end it may give the position that it has reached beside it.
+-- Anything else beside it means that it could not go on.
+local function check_end(beside, gave_nil)
+  if not gave_nil or beside and type(beside) ~= "number" then
+    error(unreadable(beside), 0)
   end
 end
 
 -- Reads and checks the next contact. Returns the size of its body; nil after the last one of a batch: at the end, and
 -- after a contact that cannot be sent, so that nothing is read before the user knows of it.
 local function add_next(self, entries)
-  self.stage = "read"
-  local found, position, row = self.read()
-  if found == nil then
-    self.has_ended = true
-    check_end(position)
+  local ok, found, position, row = pcall(self.read)
+  if not ok or found == nil then
+    self.has_ended = true -- a source that failed is not asked again
+    check_end(not ok and found or position, ok)
     return nil
   end
   local index = self.index + 1
-  self.index, self.stage = index, nil
+  self.index = index
   local entry = { index = index, position = position, origin = found, row = row, phone = nil, body = nil }
   entries[#entries + 1] = entry
   if type(found) == "table" and getmetatable(found) ~= nil and failure.is(found) then
     entry.origin, entry.problem = nil, found
     return nil
   end
-  self.stage = "check"
+  self.checking = true
   entry.body, entry.phone = contact.encode(found, index, self.default_country, self.issues)
-  self.stage = nil
+  self.checking = false
   if not entry.body then
     entry.problem, self.issues = failure.invalid(self.issues), {}
     return nil
@@ -125,31 +132,20 @@ local function fill(self, entries, n)
   until not size or n == 0 or bytes >= MAX_BYTES
 end
 
--- The failure of a source that raised, or that gave nil and a message.
-local function unreadable(why)
-  if failure.is(why) then
-    return why
-  end
-  return failure.make("source", "source_failed", { raised = text.raised(why) })
-end
-
 -- What was raised while a batch was filled. Where a contact's own metamethods raised, only that contact is invalid.
 -- Returns what is to be raised again, nil for nothing.
 local function judge(self, entries, raised)
-  local stage, entry = self.stage, entries[#entries]
-  self.stage = nil
-  if stage == "read" then
-    self.has_ended = true -- a source that failed is not asked again
-    return unreadable(raised)
-  elseif stage ~= "check" then
-    return raised
-  elseif failure.is_of_memory(raised) then
-    entries[#entries] = nil
-    return raised
+  local entry = entries[#entries]
+  if self.checking and not failure.is_of_memory(raised) then
+    self.checking, self.issues = false, {}
+    local values = { raised = text.raised(raised) }
+    entry.problem = failure.invalid { { index = entry.index, code = "contact_raised", values = values } }
+    return nil
+  elseif entry and not entry.body and not entry.problem then
+    entries[#entries] = nil -- it was not made in full
   end
-  self.issues = {}
-  local values = { raised = text.raised(raised) }
-  entry.problem = failure.invalid { { index = entry.index, code = "contact_raised", values = values } }
+  self.checking = false
+  return raised
 end
 
 --- Gives the next entries. An entry with a `problem` is the last of its batch.
@@ -229,7 +225,7 @@ local function make(methods, read, size, default_country, is_stopped)
     is_stopped = is_stopped,
     index = 0, -- of the last contact that was read
     issues = {}, -- of the contact that is being checked
-    stage = nil, -- "read" or "check" while code of the user may be running, for the case that it raises
+    checking = false, -- is a contact being encoded?
     has_ended = false,
     raised = nil, -- what the next `take` raises, because entries came before it
   }, methods)

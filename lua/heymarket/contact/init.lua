@@ -46,8 +46,10 @@ local function add_issues(mistakes, index, issues)
   for _, mistake in ipairs(mistakes) do
     local issue = issue_of(mistake, index)
     if last and last.field == issue.field and names[mistake.place] then
-      last.code, last.values = "several", { first = { code = last.code, values = last.values }, second = issue }
-      issue.index, issue.field = nil, nil
+      if last.code ~= "several" then
+        last.code, last.values = "several", { mistakes = { { code = last.code, values = last.values } } }
+      end
+      table.insert(last.values.mistakes, { code = issue.code, values = issue.values })
     else
       issues[#issues + 1] = issue
       last = issue

@@ -37,9 +37,11 @@ local function field_of(name)
   return FIELD_OF[key] or find(key, "^custom%.[1-9]%d*$") and key or nil
 end
 
+local CUSTOM = "custom.<id>" -- how a column of a custom field is called
+
 -- Which name a misspelt one most likely means; <id> stands for the number of the custom field.
 local function nearest(name)
-  return find(lower(name), "^%s*custom") and "custom.<id>" or spelling.nearest(name, COLUMN_NAMES)
+  return find(lower(name), "^%s*custom") and CUSTOM or spelling.nearest(name, COLUMN_NAMES)
 end
 
 -- The names of a list by their folded form, in order; and those that so come twice, each after the first.
@@ -99,7 +101,8 @@ function Header:complain_unknown(column)
   if #self.columns == 1 and find(column, "[;\t]") then
     self:complain(column, "csv_other_delimiter")
   else
-    self:complain(column, "csv_unknown_column", { nearest = nearest(column) })
+    local name = nearest(column)
+    self:complain(column, name == CUSTOM and "csv_unknown_custom" or "csv_unknown_column", { nearest = name })
   end
 end
 

@@ -31,7 +31,7 @@ function sandbox_script.list(first, ...)
   if is_table and (first[1] ~= nil or sandbox_json.is_array(first)) then
     return first
   end
-  return { first or false, ... }
+  return first == nil and select("#", ...) == 0 and {} or { first or false, ... }
 end
 
 -- A checked copy, so that the author's table can be used again.
