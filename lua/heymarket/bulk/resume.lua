@@ -102,8 +102,8 @@ function Resume:compare()
   end
 end
 
--- Sorts the batch: what is known or invalid is finished, the others are held. A finished entry waits until the held ones
--- before it were given: its outcome could stop the call, and what comes before it is to be sent.
+-- Sorts the batch: what is known or invalid is finished, the others are held. A finished entry waits until the held
+-- ones before it were given: its outcome could stop the call, and what comes before it is to be sent.
 function Resume:sort()
   local entry = self.batch[self.at]
   while entry do

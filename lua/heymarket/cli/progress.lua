@@ -14,6 +14,7 @@ local Progress = {}
 Progress.__index = Progress
 
 --- Makes the progress display of one import.
+---@param options table `stream` to draw on, `terminal` (is it one?), `colour`, `columns()` gives the width of
 --- the terminal; `monotonic()` is the clock in seconds; `read()` gives the bytes read so far, of how many where that is
 --- known, and the rows read so far
 function progress.new(options)
