@@ -111,8 +111,12 @@ local function with_finalizer(action, call, ...)
   pack(unpack(WIDE, 1, 200))
   collectgarbage "restart"
   inside = true
-  local count, results = pack(pcall(call, ...))
-  inside = false
+  -- What is allocated after the call, as by `pack`, is not in the middle of it.
+  local function after(...)
+    inside = false
+    return ...
+  end
+  local count, results = pack(after(pcall(call, ...)))
   if _VERSION == "Lua 5.4" then
     collectgarbage(former, 200, 100, 13)
   else
