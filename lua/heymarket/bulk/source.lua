@@ -88,11 +88,11 @@ local function unreadable(why)
   return failure.make("source", "source_failed", { raised = text.raised(why) })
 end
 
--- The source has raised something or given nil. At its end it may give the position that it has reached beside it.
--- Anything else beside it means that it could not go on.
-local function check_end(beside, gave_nil)
-  if not gave_nil or beside and type(beside) ~= "number" then
-    error(unreadable(beside), 0)
+-- The source has given nil. At its end it may give the position that it has reached beside it. Anything else beside it
+-- means that it could not go on.
+local function check_end(position)
+  if position and type(position) ~= "number" then
+    error(unreadable(position), 0)
   end
 end
 
@@ -102,7 +102,10 @@ local function add_next(self, entries)
   local ok, found, position, row = pcall(self.read)
   if not ok or found == nil then
     self.has_ended = true -- a source that failed is not asked again
-    check_end(not ok and found or position, ok)
+    if not ok then
+      error(unreadable(found), 0)
+    end
+    check_end(position)
     return nil
   end
   local index = self.index + 1
