@@ -2,7 +2,7 @@ local capture = require "spec.support.capture"
 local core = require "heymarket.core"
 local fake = require "spec.support.fake"
 local heymarket = require "heymarket"
-local server = require "spec.support.server"
+local rounds = require "spec.support.rounds"
 local witness = require "spec.support.witness"
 
 local cjson = require("cjson").new()
@@ -905,21 +905,6 @@ local function bad_of(contacts, indexes)
   return bad, wanted
 end
 
--- Exactly these are failed, all others accepted.
-local function check_split(count, report, wanted, status)
-  witness.sums(count, report)
-  local outcomes, items = witness.outcomes(count, report)
-  for i = 1, count do
-    local outcome = wanted[i] and "failed" or "accepted"
-    if outcomes[i] ~= outcome then
-      error(("contact %d is %s, not %s"):format(i, outcomes[i], outcome))
-    elseif wanted[i] then
-      assert.are.equal(status or 400, items[i].failure.status)
-      assert.are.equal("no", items[i].failure.delivered)
-    end
-  end
-end
-
 describe("a refused batch", function()
   it("needs at most 14 more requests where one contact of 100 is at fault, whichever it is", function()
     for _, status in ipairs { 400, 413, 422 } do
@@ -929,7 +914,7 @@ describe("a refused batch", function()
           local bad, wanted = bad_of(contacts, { index })
           local world = fake.new { handler = refusing(bad, status) }
           local _, failure = client_of(world):create_contacts(contacts, { concurrency = concurrency })
-          check_split(100, failure.report, wanted, status)
+          witness.only_failed(100, failure.report, wanted, status)
           assert.are.equal(status, failure.status)
           if #world.requests > 15 then
             error(("%d requests for contact %d at concurrency %d"):format(#world.requests, index, concurrency))
@@ -969,7 +954,7 @@ describe("a refused batch", function()
       }
       local size = draw(1, 20)
       local report = assert(client_of(world):import(contacts, { batch_size = size, concurrency = draw(1, 6) }))
-      check_split(#contacts, report, wanted)
+      witness.only_failed(#contacts, report, wanted)
       local deep = math.ceil(math.log(size) / math.log(2))
       assert.is_true(#world.requests <= math.ceil(#contacts / size) + #indexes * 2 * (deep + 1))
     end
@@ -991,7 +976,7 @@ describe("a refused batch", function()
           if not report then
             error(("k = %d, size %d, concurrency %d: %s"):format(k, size, concurrency, tostring(failure)))
           end
-          check_split(150, report, wanted)
+          witness.only_failed(150, report, wanted)
         end
       end
     end
@@ -1012,7 +997,7 @@ describe("a refused batch", function()
       if not report then
         error(("seed %d: %s"):format(seed, tostring(failure)))
       end
-      check_split(100, report, wanted)
+      witness.only_failed(100, report, wanted)
     end
   end)
 
@@ -1113,7 +1098,7 @@ describe("a refused batch", function()
         end,
       }
       local report = assert(client_of(world):import(contacts))
-      check_split(30, report, { [index] = true }, 413)
+      witness.only_failed(30, report, { [index] = true }, 413)
       assert.are.equal("too_large", report.items[1].failure.kind)
     end
   end)
@@ -1602,7 +1587,7 @@ describe("the report", function()
     return made, failure
   end
 
-  for part = 1, 10 do
+  for part = 1, rounds(10) do
     it(("agrees with what the server saw, seeds %d to %d"):format(part * 60 - 59, part * 60), function()
       local reached = {}
       for seed = part * 60 - 59, part * 60 do
@@ -1625,7 +1610,7 @@ end)
 describe("thousands of small calls", function()
   -- LuaJIT compiles what has run often, and not always as it should.
   it("have reports that add up", function()
-    for round = 1, 1500 do
+    for round = 1, rounds(1500) do
       local draw = fake.random(round)
       local count = draw(1, 60)
       local contacts = contacts_of(count)
@@ -1657,121 +1642,6 @@ describe("thousands of small calls", function()
       local ok, problem = pcall(witness.sums, count, report or failure.report)
       if not ok then
         error(("round %d: %s"):format(round, problem))
-      end
-    end
-  end)
-end)
-
-describe("over sockets", function()
-  local at
-
-  setup(function()
-    at = server.start()
-  end)
-
-  teardown(function()
-    at:stop()
-  end)
-
-  before_each(function()
-    at:reset()
-  end)
-
-  local function real_client(config)
-    config = config or {}
-    local given = {
-      secret_id = "id",
-      secret_key = KEY,
-      base_url = at.url,
-      requests_per_minute = false,
-      runtime = { random = constant(0) },
-    }
-    for name, value in pairs(config) do
-      given[name] = value
-    end
-    local client = assert(heymarket.new(given))
-    opened[#opened + 1] = client
-    return client
-  end
-
-  it("one contact at fault of 100 needs at most 14 more requests", function()
-    for _, index in ipairs { 1, 2, 37, 50, 51, 99, 100 } do
-      at:reset()
-      local contacts = contacts_of(100)
-      at:default { refuse_phones = { contacts[index].phone } }
-      local _, failure = real_client():create_contacts(contacts)
-      check_split(100, failure.report, { [index] = true })
-      local ledger = at:ledger()
-      assert.is_true(#ledger.requests <= 15)
-      witness.compare(contacts, failure.report, ledger)
-    end
-  end)
-
-  it("the token after a 401 goes by the server's clock", function()
-    local there = 2000000000
-    at:script { { status = 401, headers = { Date = fake.http_date(there) } } }
-    local report = assert(real_client():create_contacts(contacts_of(3)))
-    assert.are.equal(3, report.accepted)
-    local ledger = at:ledger()
-    local first = fake.iat { "Authorization: " .. ledger.requests[1].headers.authorization }
-    local second = fake.iat { "Authorization: " .. ledger.requests[2].headers.authorization }
-    assert.is_true(math.abs(first - os.time()) < 60)
-    assert.is_true(math.abs(second - there) < 60)
-  end)
-
-  it("Retry-After is waited for", function()
-    at:script { { status = 503, process = "none", headers = { ["Retry-After"] = "1" } } }
-    assert(real_client():create_contacts(contacts_of(1)))
-    local arrivals = at:ledger().arrivals
-    assert.is_true(arrivals[2] - arrivals[1] >= 0.999)
-  end)
-
-  it("a 403 stops the call, and requests in flight are awaited", function()
-    at:default { delay = 0.2 }
-    at:script { {}, { status = 403 } }
-    local contacts = contacts_of(100)
-    local _, failure = real_client():create_contacts(contacts, { batch_size = 5 })
-    assert.are.equal("denied", failure.kind)
-    witness.compare(contacts, failure.report, at:ledger())
-    assert.are.equal(5, failure.report.failed)
-    assert.is_true(failure.report.unsent >= 70)
-  end)
-
-  it("a phone is never in two requests at a time", function()
-    for seed = 1, 10 do
-      at:reset()
-      local draw = fake.random(seed)
-      local contacts, steps = {}, {}
-      for i = 1, 150 do
-        contacts[i] = { phone = ("1202555%04d"):format(draw(1, 30)), first = tostring(i) }
-      end
-      for i = 1, 60 do
-        steps[i] = { delay = draw(0, 10) / 1000, keep_body = true }
-        local kind = draw(1, 6)
-        if kind == 1 then
-          steps[i].status = 500
-        elseif kind == 2 then
-          steps[i].fault = "reset_after_read"
-        elseif kind == 3 then
-          steps[i].fault = "close_after_read"
-        end
-      end
-      at:default { keep_body = true }
-      at:script(steps)
-      local given = { batch_size = draw(1, 10), concurrency = draw(2, 8), overwrite = true }
-      local report, failure = real_client():import(contacts, given)
-      witness.sums(150, report or failure.report)
-      local ledger = at:ledger()
-      assert.are.same({}, ledger.overlap)
-      assert.are.same({}, ledger.doubles)
-      assert.is_true(ledger.max_in_flight <= given.concurrency)
-      local last = {}
-      for _, request in ipairs(ledger.requests) do
-        for _, contact in ipairs(cjson.decode(request.body)) do
-          local number = tonumber(contact.first)
-          assert.is_true(number >= (last[contact.phone] or 0), "out of order")
-          last[contact.phone] = number
-        end
       end
     end
   end)

@@ -103,4 +103,19 @@ function witness.compare(contacts, report, ledger, before)
   end
 end
 
+--- Exactly the contacts with these numbers are failed, all others accepted.
+function witness.only_failed(count, report, wanted, status)
+  witness.sums(count, report)
+  local outcomes, items = witness.outcomes(count, report)
+  for i = 1, count do
+    local outcome = wanted[i] and "failed" or "accepted"
+    if outcomes[i] ~= outcome then
+      error(("contact %d is %s, not %s"):format(i, outcomes[i], outcome))
+    elseif wanted[i] then
+      assert(items[i].failure.status == (status or 400), "the status of the failure")
+      assert(items[i].failure.delivered == "no", "delivered")
+    end
+  end
+end
+
 return witness
