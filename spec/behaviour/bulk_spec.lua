@@ -1,33 +1,12 @@
 -- What goes into one request, and what a report says when a call stops.
 
+local clients = require "spec.support.clients"
 local fake = require "spec.support.fake"
-local heymarket = require "heymarket"
 local witness = require "spec.support.witness"
 
-local opened = {}
+local client_of = clients.of
 
-after_each(function()
-  for _, client in ipairs(opened) do
-    client:close()
-  end
-  opened = {}
-end)
-
-local function client_of(world, config)
-  local given = {
-    secret_id = "some-id",
-    secret_key = "a-key",
-    base_url = "https://api.heymarket.com",
-    requests_per_minute = false,
-    runtime = world.runtime,
-  }
-  for name, value in pairs(config or {}) do
-    given[name] = value
-  end
-  local client = assert(heymarket.new(given))
-  opened[#opened + 1] = client
-  return client
-end
+after_each(clients.close)
 
 local function contact_of(i)
   return { phone = ("1202555%04d"):format(i), first = tostring(i) }

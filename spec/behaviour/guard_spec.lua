@@ -1,6 +1,7 @@
 -- No error leaves a call, and each call has its report: whatever hooks, sources and our own functions raise, and where
 -- a client is closed while its call runs.
 
+local clients = require "spec.support.clients"
 local fake = require "spec.support.fake"
 local heymarket = require "heymarket"
 local process = require "spec.support.process"
@@ -11,30 +12,9 @@ local witness = require "spec.support.witness"
 
 local unpack = rawget(_G, "unpack") or rawget(table, "unpack")
 
-local opened = {}
+local client_of = clients.of
 
-after_each(function()
-  for _, client in ipairs(opened) do
-    client:close()
-  end
-  opened = {}
-end)
-
-local function client_of(world, config)
-  local given = {
-    secret_id = "some-id",
-    secret_key = "a-key",
-    base_url = "https://api.heymarket.com",
-    requests_per_minute = false,
-    runtime = world.runtime,
-  }
-  for name, value in pairs(config or {}) do
-    given[name] = value
-  end
-  local client = assert(heymarket.new(given))
-  opened[#opened + 1] = client
-  return client
-end
+after_each(clients.close)
 
 local function contact_of(i)
   return { phone = ("1202555%04d"):format(i), first = tostring(i) }

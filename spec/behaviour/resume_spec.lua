@@ -4,7 +4,7 @@ local process = require "spec.support.process"
 local server = require "spec.support.server"
 local system = require "heymarket.system"
 
-local OUTCOMES = { "accepted", "rejected", "invalid", "failed", "unknown", "unsent" }
+local assert_sound = memory_api.assert_sound
 local phone_of, contacts, import = memory_api.phone, memory_api.contacts, memory_api.import
 local quote, read_file, write_file = process.quote, process.read_file, process.write_file
 local folder
@@ -31,15 +31,6 @@ local names = 0
 local function new_path()
   names = names + 1
   return folder .. "/journal" .. names
-end
-
-local function assert_sound(report, total)
-  local sum = 0
-  for _, outcome in ipairs(OUTCOMES) do
-    sum = sum + report[outcome]
-  end
-  assert.are.equal(sum, report.total)
-  assert.are.equal(total, report.total)
 end
 
 local function by_index(report)

@@ -1,5 +1,6 @@
 local capture = require "spec.support.capture"
 local core = require "heymarket.core"
+local clients = require "spec.support.clients"
 local fake = require "spec.support.fake"
 local heymarket = require "heymarket"
 local rounds = require "spec.support.rounds"
@@ -9,32 +10,11 @@ local cjson = require("cjson").new()
 
 -- Times are exact but for the arithmetic of doubles.
 local EPSILON = 1e-6
-local KEY = "a-key-that-must-not-be-seen"
+local KEY = clients.KEY
 
-local opened = {}
+local client_of = clients.of
 
-after_each(function()
-  for _, client in ipairs(opened) do
-    client:close()
-  end
-  opened = {}
-end)
-
-local function client_of(world, config)
-  local given = {
-    secret_id = "some-id",
-    secret_key = KEY,
-    base_url = "https://api.heymarket.com",
-    requests_per_minute = false,
-    runtime = world.runtime,
-  }
-  for name, value in pairs(config or {}) do
-    given[name] = value
-  end
-  local client = assert(heymarket.new(given))
-  opened[#opened + 1] = client
-  return client
-end
+after_each(clients.close)
 
 local function contacts_of(count)
   local made = {}

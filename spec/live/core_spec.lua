@@ -1,26 +1,12 @@
 local core = require "heymarket.core"
+local process = require "spec.support.process"
 local system = require "heymarket.system"
 
 -- The folder of the support files, wherever the tests are started from.
 local here = debug.getinfo(1, "S").source:match "^@(.*)live/core_spec%.lua$" or "spec/"
 local support = here .. "support/"
 
-local function quote(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
-local function output_of(command)
-  local pipe = assert(io.popen(command, "r"))
-  local text = pipe:read "*a"
-  pipe:close()
-  return text
-end
-
-local function write_file(path, text)
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
-end
+local quote, output_of, write_file = process.quote, process.output, process.write_file
 
 local function hex(text)
   return (text:gsub(".", function(byte)
@@ -931,14 +917,14 @@ describe("a pool", function()
     -- On macOS the linker has to be told that the interpreter brings the functions of Lua.
     local made = os.execute(compile .. " -undefined dynamic_lookup 2>/dev/null || " .. compile)
     assert(made == true or made == 0, "the test's own module could not be compiled")
-    local process = assert(package.loadlib(library, "luaopen_core_fork"))()
+    local forking = assert(package.loadlib(library, "luaopen_core_fork"))()
     assert.is_true(fetch(pool, "GET", url "/echo").new_connection)
     local other = core.pool {}
     fetch(other, "GET", url "/echo")
     fetch(pool, "GET", url "/echo")
     local id = pool:start("GET", url "/slow", {}, nil, 30, 30)
     pool:perform()
-    local child = process.fork()
+    local child = forking.fork()
     if child == 0 then
       local fine = pcall(function()
         assert(pool:running() == 0)
@@ -955,9 +941,9 @@ describe("a pool", function()
         collect_all()
         assert(core.open_handles().pools == 0)
       end)
-      process.exit(fine and 0 or 1)
+      forking.exit(fine and 0 or 1)
     end
-    assert.are.equal(0, process.wait(child))
+    assert.are.equal(0, forking.wait(child))
     finish(pool)
     local result = pool:take()
     assert.are.equal(id, result.id)

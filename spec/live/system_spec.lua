@@ -1,36 +1,13 @@
 -- heymarket.system: clocks, files, terminals and signals, each against what another program sees.
 
+local process = require "spec.support.process"
 local system = require "heymarket.system"
 
 -- The folder of the support files, wherever the tests are started from.
 local here = debug.getinfo(1, "S").source:match "^@(.*)live/system_spec%.lua$" or "spec/"
 local support = here .. "support/"
 
-local function quote(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
-local function output_of(command)
-  local pipe = assert(io.popen(command, "r"))
-  local text = pipe:read "*a"
-  pipe:close()
-  return text
-end
-
-local function write_file(path, text)
-  local file = assert(io.open(path, "wb"))
-  file:write(text)
-  file:close()
-end
-
--- The interpreter that runs these tests.
-local function interpreter()
-  local first = 0
-  while _G.arg[first - 1] do
-    first = first - 1
-  end
-  return _G.arg[first]
-end
+local quote, output_of, write_file = process.quote, process.output, process.write_file
 
 local folder
 
@@ -293,7 +270,7 @@ describe("heymarket.system", function()
         quote(package.path),
         quote(package.cpath),
         before or "",
-        interpreter(),
+        process.interpreter(),
         quote(folder)
       )
     )
@@ -309,7 +286,7 @@ describe("heymarket.system", function()
         quote(package.path),
         quote(package.cpath),
         support,
-        interpreter(),
+        process.interpreter(),
         quote(folder)
       )
     )

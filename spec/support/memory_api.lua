@@ -89,4 +89,19 @@ function memory_api.import(api, source, options, config)
   return report, problem
 end
 
+--- Names of all outcomes, by hand: the module must not be its own witness.
+memory_api.outcomes = { "accepted", "rejected", "invalid", "failed", "unknown", "unsent" }
+
+--- Asserts that the outcomes of a report add up.
+---@param report table
+---@param total integer? contacts that were handed in
+function memory_api.assert_sound(report, total)
+  local sum = 0
+  for _, outcome in ipairs(memory_api.outcomes) do
+    sum = sum + report[outcome]
+  end
+  assert(sum == report.total, ("the outcomes add up to %d, total is %d"):format(sum, report.total))
+  assert(not total or total == report.total, ("total is %d, not %s"):format(report.total, tostring(total)))
+end
+
 return memory_api
