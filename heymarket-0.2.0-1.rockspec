@@ -25,15 +25,15 @@ build = {
   type = "builtin",
   modules = {
     ["heymarket.core"] = {
-      sources = { "csrc/core/callbacks.c", "csrc/core/curl_names.c", "csrc/core/date.c", "csrc/core/easy_options.c", "csrc/core/hold.c", "csrc/core/module.c", "csrc/core/multi.c", "csrc/core/pool.c", "csrc/core/pool_start.c", "csrc/core/request.c", "csrc/core/response_head.c", "csrc/core/result.c", "csrc/core/setup.c", "csrc/core/signer.c", "csrc/core/sigpipe.c", "csrc/core/sockets.c", "csrc/core/transfer.c", "csrc/core/verdict.c", "csrc/lua_compat.c" },
+      sources = { "csrc/buffer.c", "csrc/core/callbacks.c", "csrc/core/curl_names.c", "csrc/core/date.c", "csrc/core/easy_options.c", "csrc/core/hold.c", "csrc/core/module.c", "csrc/core/multi.c", "csrc/core/pool.c", "csrc/core/pool_start.c", "csrc/core/request.c", "csrc/core/response_head.c", "csrc/core/result.c", "csrc/core/setup.c", "csrc/core/signer.c", "csrc/core/sigpipe.c", "csrc/core/sockets.c", "csrc/core/transfer.c", "csrc/core/verdict.c", "csrc/lua_compat.c" },
       libraries = { "curl", "sodium" },
     },
     ["heymarket.rows"] = {
-      sources = { "csrc/lua_compat.c", "csrc/rows/characters.c", "csrc/rows/encoder.c", "csrc/rows/hash.c", "csrc/rows/json_check.c", "csrc/rows/json_string.c", "csrc/rows/kinds.c", "csrc/rows/mistake.c", "csrc/rows/module.c", "csrc/rows/phone.c", "csrc/rows/visible.c" },
+      sources = { "csrc/buffer.c", "csrc/lua_compat.c", "csrc/rows/characters.c", "csrc/rows/encoder.c", "csrc/rows/hash.c", "csrc/rows/json_check.c", "csrc/rows/json_string.c", "csrc/rows/kinds.c", "csrc/rows/mistake.c", "csrc/rows/module.c", "csrc/rows/phone.c", "csrc/rows/visible.c" },
       libraries = { "sodium" },
     },
     ["heymarket.system"] = {
-      sources = { "csrc/lua_compat.c", "csrc/system/clock.c", "csrc/system/files.c", "csrc/system/module.c", "csrc/system/signals.c", "csrc/system/terminal.c" },
+      sources = { "csrc/buffer.c", "csrc/lua_compat.c", "csrc/system/clock.c", "csrc/system/files.c", "csrc/system/module.c", "csrc/system/signals.c", "csrc/system/terminal.c" },
       libraries = {},
     },
     ["heymarket.api.batch_contacts"] = "lua/heymarket/api/batch_contacts.lua",

@@ -11,7 +11,7 @@
 extern void lua_getglobal(lua_State *L, const char *name) __attribute__((weak));
 #endif
 
-void compat_check_version(lua_State *L, const char *module) {
+static void check_version(lua_State *L, const char *module) {
     const char *running = "Lua 5.1";
     if (lua_getglobal != NULL) {
         lua_getglobal(L, "_VERSION");
@@ -24,8 +24,14 @@ void compat_check_version(lua_State *L, const char *module) {
     }
 }
 
+void compat_newmodule(lua_State *L, const char *name, const luaL_Reg *functions) {
+    check_version(L, name);
+    lua_newtable(L);
+    compat_setfuncs(L, functions);
+}
+
 void compat_setfuncs(lua_State *L, const luaL_Reg *functions) {
-    for (; functions->name != NULL; functions++) {
+    for (; functions != NULL && functions->name != NULL; functions++) {
         lua_pushcfunction(L, functions->func);
         lua_setfield(L, -2, functions->name);
     }

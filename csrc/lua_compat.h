@@ -20,7 +20,7 @@
 #define EXPORTED __attribute__((visibility("default")))
 
 /* Functions that not every Lua has are weak. A build for another Lua can then be loaded, and
- * compat_check_version says what is wrong. Otherwise the dynamic linker would only name a symbol.
+ * compat_newmodule says what is wrong. Otherwise the dynamic linker would only name a symbol.
  */
 #if LUA_VERSION_NUM >= 504
 #pragma weak lua_newuserdatauv
@@ -50,13 +50,15 @@
 #pragma weak lua_replace
 #endif
 
-/* Raises an error where this shared object was built for another Lua than the one that runs. */
-HIDDEN void compat_check_version(lua_State *L, const char *module);
+/* Pushes the table of this module, with these functions. Raises an error where this shared object
+ * was built for another Lua than the one that runs. */
+HIDDEN void compat_newmodule(lua_State *L, const char *name, const luaL_Reg *functions);
 
 /* Sets the functions in the table on top of the stack. */
 HIDDEN void compat_setfuncs(lua_State *L, const luaL_Reg *functions);
 
-/* Makes the metatable of a userdata type: methods by name; `release` is close, __gc and __close. */
+/* Makes the metatable of a userdata type: methods by name, if there are any; `release` is close,
+ * __gc and __close. */
 HIDDEN void compat_newtype(lua_State *L, const char *name, const luaL_Reg *methods,
                            lua_CFunction release);
 

@@ -23,10 +23,14 @@ extern HIDDEN struct core_counts core_counts;
 /* Sets up libcurl and libsodium once per process; raises a Lua error where that fails. */
 HIDDEN void core_setup(lua_State *L);
 
-/* Each adds its functions to the module's table on top of the stack. */
-HIDDEN void core_open_signer(lua_State *L);
-HIDDEN void core_open_date(lua_State *L);
-HIDDEN void core_open_url(lua_State *L);
-HIDDEN void core_open_pool(lua_State *L);
+/* These make the types of signers, and of pools and what they need. */
+HIDDEN void core_prepare_signer(lua_State *L);
+HIDDEN void core_prepare_pool(lua_State *L);
+
+/* The functions of the module. */
+HIDDEN int core_check_url(lua_State *L);
+HIDDEN int core_parse_date(lua_State *L);
+HIDDEN int core_pool(lua_State *L);
+HIDDEN int core_signer(lua_State *L);
 
 #endif

@@ -8,7 +8,7 @@
  * time of day, a zone by name or as +0200, in any order. It gives nil for anything else. A
  * day that a month does not have counts on into the next month, a date before 1970 is 0 or nil, and
  * a year of two digits is one from 1971 to 2070. */
-static int parse_date(lua_State *L) {
+int core_parse_date(lua_State *L) {
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
     time_t seconds = strlen(text) == length ? curl_getdate(text, NULL) : -1;
@@ -18,9 +18,4 @@ static int parse_date(lua_State *L) {
         lua_pushnil(L);
     }
     return 1;
-}
-
-void core_open_date(lua_State *L) {
-    static const luaL_Reg functions[] = {{"parse_date", parse_date}, {NULL, NULL}};
-    compat_setfuncs(L, functions);
 }

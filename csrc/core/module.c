@@ -17,13 +17,13 @@ static int open_handles(lua_State *L) {
 EXPORTED int luaopen_heymarket_core(lua_State *L);
 
 int luaopen_heymarket_core(lua_State *L) {
-    static const luaL_Reg functions[] = {{"open_handles", open_handles}, {NULL, NULL}};
-    compat_check_version(L, "heymarket.core");
-    lua_newtable(L);
-    compat_setfuncs(L, functions);
-    core_open_signer(L);
-    core_open_date(L);
-    core_open_url(L);
-    core_open_pool(L);
+    static const luaL_Reg functions[] = {
+        {"check_url", core_check_url},   {"open_handles", open_handles},
+        {"parse_date", core_parse_date}, {"pool", core_pool},
+        {"signer", core_signer},         {NULL, NULL},
+    };
+    compat_newmodule(L, "heymarket.core", functions);
+    core_prepare_signer(L);
+    core_prepare_pool(L);
     return 1;
 }

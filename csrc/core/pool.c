@@ -156,7 +156,7 @@ static bool is_local(const char *proxy) {
 }
 
 /* pool{max_body, max_header, max_age, ca_file, proxy, user_agent} */
-static int pool_new(lua_State *L) {
+int core_pool(lua_State *L) {
     if (lua_isnoneornil(L, 1)) {
         lua_settop(L, 0);
         lua_newtable(L);
@@ -176,14 +176,12 @@ static int pool_new(lua_State *L) {
     return 1;
 }
 
-void core_open_pool(lua_State *L) {
+void core_prepare_pool(lua_State *L) {
     static const luaL_Reg methods[] = {
         {"start", pool_start}, {"perform", pool_perform}, {"wait", pool_wait},
         {"take", pool_take},   {"cancel", pool_cancel},   {"running", pool_running},
         {NULL, NULL},
     };
-    static const luaL_Reg functions[] = {{"pool", pool_new}, {NULL, NULL}};
     compat_newtype(L, TYPE, methods, pool_release);
     open_result_type(L);
-    compat_setfuncs(L, functions);
 }

@@ -2,6 +2,7 @@
 #ifndef HEYMARKET_POOL_H
 #define HEYMARKET_POOL_H
 
+#include "../buffer.h"
 #include "core.h"
 #include "request.h"
 #include "response_head.h"
@@ -9,12 +10,6 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-struct buffer {
-    char *data;
-    size_t length;
-    size_t capacity;
-};
 
 /* What is to be sent, in memory of our own: libcurl reads the body from here, and a request that
  * found its connection stale is started once more. */
@@ -188,8 +183,6 @@ HIDDEN int milliseconds_of(double seconds);
 
 HIDDEN void list_append(struct list *list, struct transfer *transfer);
 HIDDEN void list_remove(struct list *list, struct transfer *transfer);
-
-HIDDEN bool buffer_add(struct buffer *buffer, const char *data, size_t length);
 
 HIDDEN struct transfer *new_transfer(struct pool *pool);
 HIDDEN void transfer_release(struct transfer *transfer);

@@ -145,12 +145,7 @@ bool check_url(const char *text, size_t length, enum url_purpose purpose, struct
 }
 
 bool is_one_line(const char *text, size_t length) {
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] == '\r' || text[i] == '\n' || text[i] == '\0') {
-            return false;
-        }
-    }
-    return true;
+    return strcspn(text, "\r\n") == length;
 }
 
 /* Length of the token at the start (RFC 9110, section 5.6.2). */
@@ -184,7 +179,7 @@ bool check_header(const char *header, size_t length, int number, struct problem 
 }
 
 /* check_url(text, "base_url" | "proxy") -> secure, loopback | nil, code, detail */
-static int url_check(lua_State *L) {
+int core_check_url(lua_State *L) {
     static const char *const purposes[] = {"base_url", "proxy", NULL};
     size_t length;
     struct url_facts facts;
@@ -201,9 +196,4 @@ static int url_check(lua_State *L) {
     lua_pushstring(L, problem.code);
     lua_pushstring(L, problem.detail[0] != '\0' ? problem.detail : NULL);
     return 3;
-}
-
-void core_open_url(lua_State *L) {
-    static const luaL_Reg functions[] = {{"check_url", url_check}, {NULL, NULL}};
-    compat_setfuncs(L, functions);
 }

@@ -36,7 +36,7 @@ HIDDEN bool check_method(const char *method, size_t length, struct problem *prob
  * secret, so it is never repeated. */
 HIDDEN bool check_header(const char *header, size_t length, int number, struct problem *problem);
 
-/* Text without line breaks and NUL bytes. */
+/* Text without line breaks and NUL bytes; a NUL byte stands behind it. */
 HIDDEN bool is_one_line(const char *text, size_t length);
 
 #endif

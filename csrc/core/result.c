@@ -106,6 +106,5 @@ int pool_take(lua_State *L) {
 }
 
 void open_result_type(lua_State *L) {
-    static const luaL_Reg no_methods[] = {{NULL, NULL}};
-    compat_newtype(L, TYPE, no_methods, holder_release);
+    compat_newtype(L, TYPE, NULL, holder_release);
 }

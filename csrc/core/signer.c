@@ -127,7 +127,7 @@ static struct key *make_key(const char *id, size_t id_length, const char *secret
 }
 
 /* signer(id, secret) */
-static int signer_new(lua_State *L) {
+int core_signer(lua_State *L) {
     size_t id_length, secret_length;
     const char *id = luaL_checklstring(L, 1, &id_length);
     const char *secret = luaL_checklstring(L, 2, &secret_length);
@@ -197,9 +197,7 @@ static int signer_sign(lua_State *L) {
     return 1;
 }
 
-void core_open_signer(lua_State *L) {
+void core_prepare_signer(lua_State *L) {
     static const luaL_Reg methods[] = {{"sign", signer_sign}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"signer", signer_new}, {NULL, NULL}};
     compat_newtype(L, TYPE, methods, signer_release);
-    compat_setfuncs(L, functions);
 }

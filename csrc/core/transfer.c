@@ -40,34 +40,6 @@ void list_remove(struct list *list, struct transfer *transfer) {
     transfer->linked = false;
 }
 
-static bool make_room(struct buffer *buffer, size_t length) {
-    if (length <= buffer->capacity - buffer->length) {
-        return true;
-    }
-    if (length > SIZE_MAX / 4 || buffer->length > SIZE_MAX / 4) {
-        return false;
-    }
-    size_t capacity = buffer->capacity < 2048 ? 2048 : buffer->capacity * 2;
-    if (capacity < buffer->length + length) {
-        capacity = buffer->length + length;
-    }
-    char *data = realloc(buffer->data, capacity);
-    if (data != NULL) {
-        buffer->data = data;
-        buffer->capacity = capacity;
-    }
-    return data != NULL;
-}
-
-bool buffer_add(struct buffer *buffer, const char *data, size_t length) {
-    if (!make_room(buffer, length)) {
-        return false;
-    }
-    memcpy(buffer->data + buffer->length, data, length);
-    buffer->length += length;
-    return true;
-}
-
 struct transfer *new_transfer(struct pool *pool) {
     struct transfer *transfer = calloc(1, sizeof *transfer);
     if (transfer != NULL) {

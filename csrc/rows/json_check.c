@@ -7,7 +7,9 @@
  *   "\u0002" and the string for a string that begins with one of these three characters
  *   ["\u0003"]              for an empty array, which a decoder cannot tell from an empty object
  *
- * lua/heymarket/util/json.lua takes these marks out again. One pass, and no recursion. */
+ * lua/heymarket/util/json.lua takes these marks out again. One pass; arrays and objects recurse, at
+ * most ROWS_JSON_DEPTH deep. */
+#include "../buffer.h"
 #include "rows.h"
 
 #include <sodium.h>
@@ -16,66 +18,28 @@
 
 #define TYPE "heymarket.json"
 
-#define FEW_NAMES 8 /* so many names of an object are compared each with each */
 #define EXACT "9007199254740992"
 #define EXACT_DIGITS (sizeof EXACT - 1)
 
-struct bytes {
-    unsigned char *data;
-    size_t length, capacity;
-};
-
 struct json {
-    const unsigned char *text;
+    const unsigned char *text; /* a string of Lua's, so a zero byte stands behind it */
     size_t length, at;
-    const char *problem; /* why it is not JSON; NULL while it may be */
-    struct bytes out;    /* the text with marks */
-    size_t copied;       /* so much of the text is in `out`; 0 until there is a mark */
-    struct bytes name;   /* a name without its escapes */
-    uint64_t *names;     /* hashes of the names of all open objects */
-    size_t name_count, name_capacity;
-    size_t first_name[ROWS_JSON_DEPTH]; /* of each level's object */
-    bool is_object[ROWS_JSON_DEPTH];
+    const char *problem;     /* why it is not JSON; NULL while it may be */
+    struct buffer out;       /* the text with marks */
+    size_t copied;           /* so much of the text is in `out`; 0 until there is a mark */
+    struct buffer unescaped; /* the last string that had escapes, without them */
+    struct buffer names;     /* hashes of the names of all open objects */
     size_t depth, deepest, values, max_values;
     unsigned char key[crypto_shorthash_KEYBYTES];
 };
 
 static bool fail(struct json *json, const char *problem) {
-    if (json->problem == NULL) {
-        json->problem = problem;
-    }
+    json->problem = problem;
     return false;
 }
 
-/* Makes room for as many items more. */
-static void *grown(void *data, size_t size, size_t length, size_t more, size_t *capacity) {
-    if (more <= *capacity - length) {
-        return data;
-    }
-    if (more > SIZE_MAX / size / 4 || length > SIZE_MAX / size / 4) {
-        return NULL;
-    }
-    size_t wanted = *capacity < 32 ? 64 : *capacity * 2;
-    wanted = wanted < length + more ? length + more : wanted;
-    void *made = realloc(data, wanted * size);
-    if (made != NULL) {
-        *capacity = wanted;
-    }
-    return made;
-}
-
-static bool add(struct json *json, struct bytes *bytes, const void *data, size_t length) {
-    if (length == 0) {
-        return true;
-    }
-    unsigned char *made = grown(bytes->data, 1, bytes->length, length, &bytes->capacity);
-    if (made == NULL) {
-        return fail(json, "not enough memory");
-    }
-    bytes->data = made;
-    memcpy(made + bytes->length, data, length);
-    bytes->length += length;
-    return true;
+static bool add(struct json *json, struct buffer *buffer, const void *data, size_t length) {
+    return buffer_add(buffer, data, length) || fail(json, "not enough memory");
 }
 
 /* Writes what stands before `from` as it is, then `mark`; the text goes on at `to`. */
@@ -88,11 +52,14 @@ static bool replace(struct json *json, size_t from, size_t to, const char *mark)
 
 /* The byte at hand; 0 at the end, where no JSON has one. */
 static unsigned char peek(const struct json *json) {
-    return json->at < json->length ? json->text[json->at] : 0;
+    return json->text[json->at];
 }
 
-static bool is_digit(unsigned char byte) {
-    return byte >= '0' && byte <= '9';
+/* Reads this byte, if it is the one at hand. */
+static bool take(struct json *json, unsigned char byte) {
+    bool found = peek(json) == byte;
+    json->at += found;
+    return found;
 }
 
 static void skip_space(struct json *json) {
@@ -101,16 +68,12 @@ static void skip_space(struct json *json) {
     }
 }
 
-/* The four hexadecimal digits of an escape; -1 where there are none. */
-static long read_hex(const struct json *json, size_t at) {
+/* Four hexadecimal digits; -1 where there are none. */
+static long read_hex(const unsigned char *text) {
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";
     long code = 0;
-    if (json->length - at < 4) {
-        return -1;
-    }
-    for (size_t i = at; i < at + 4; i++) {
-        unsigned char byte = json->text[i];
-        const char *digit = byte != 0 ? strchr(digits, byte) : NULL;
+    for (int i = 0; i < 4; i++) {
+        const char *digit = text[i] != 0 ? strchr(digits, text[i]) : NULL;
         if (digit == NULL) {
             return -1;
         }
@@ -121,136 +84,105 @@ static long read_hex(const struct json *json, size_t at) {
 
 /* Reads the escape at hand, whose backslash was seen, as UTF-8. Gives its length, 0 where it is
  * none. */
-static size_t read_escape(struct json *json, unsigned char *out) {
+static size_t read_escape(struct json *json, char *out) {
     static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
-    unsigned char letter = json->at + 1 < json->length ? json->text[json->at + 1] : 0;
-    const char *known = letter != 0 ? strchr(letters, letter) : NULL;
+    const unsigned char *escape = json->text + json->at;
+    const char *known = escape[1] != 0 ? strchr(letters, escape[1]) : NULL;
     if (known != NULL) {
         json->at += 2;
-        out[0] = (unsigned char)meant[known - letters];
+        out[0] = meant[known - letters];
         return 1;
     }
-    long code = letter == 'u' ? read_hex(json, json->at + 2) : -1;
+    long code = escape[1] == 'u' ? read_hex(escape + 2) : -1;
     if (code < 0) {
-        fail(json, "a bad escape");
-        return 0;
+        return fail(json, "a bad escape");
     }
-    size_t end = json->at + 6;
-    if (code >= 0xD800 && code <= 0xDFFF) {
-        bool pair = code < 0xDC00 && json->length - end >= 6 && json->text[end] == '\\' &&
-                    json->text[end + 1] == 'u';
-        long low = pair ? read_hex(json, end + 2) : -1;
+    bool is_half = code >= 0xD800 && code <= 0xDFFF;
+    if (is_half) {
+        bool is_pair = code < 0xDC00 && escape[6] == '\\' && escape[7] == 'u';
+        long low = is_pair ? read_hex(escape + 8) : -1;
         if (low < 0xDC00 || low > 0xDFFF) {
-            fail(json, "half a surrogate pair");
-            return 0;
+            return fail(json, "half a surrogate pair");
         }
         code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
-        end += 6;
     }
-    json->at = end;
-    return utf8_write(out, (uint32_t)code);
+    json->at += is_half ? 12 : 6;
+    return utf8_write((unsigned char *)out, (uint32_t)code);
 }
 
-/* Reads the rest of a string whose quotation mark was read. Its text goes to `into`, if given, as
- * soon as an escape makes it differ from what is written. `*first` is its first byte, -1 for none.
- */
-static bool read_string(struct json *json, struct bytes *into, bool *escaped, int *first) {
-    size_t start = json->at, copied = json->at;
-    *escaped = false;
-    *first = -1;
-    while (json->at < json->length) {
-        unsigned char byte = json->text[json->at];
-        unsigned char meant[4] = {byte};
-        size_t from = json->at;
-        if (byte == '"') {
-            if (into != NULL && *escaped &&
-                !add(json, into, json->text + copied, json->at - copied)) {
-                return false;
-            }
-            json->at++;
-            return true;
-        } else if (byte == '\\') {
-            size_t length = read_escape(json, meant);
-            if (length == 0) {
-                return false;
-            }
-            *escaped = true;
-            if (into != NULL && (!add(json, into, json->text + copied, from - copied) ||
-                                 !add(json, into, meant, length))) {
+/* Reads a string. Where escapes make it differ from what is written, it is in `unescaped`;
+ * otherwise that is empty. */
+static bool read_string(struct json *json) {
+    struct buffer *text = &json->unescaped;
+    size_t copied = ++json->at;
+    text->length = 0;
+    for (unsigned char byte; (byte = peek(json)) != '"';) {
+        if (byte == '\\') {
+            char meant[4];
+            size_t start = json->at, length = read_escape(json, meant);
+            if (length == 0 || !add(json, text, json->text + copied, start - copied) ||
+                !add(json, text, meant, length)) {
                 return false;
             }
             copied = json->at;
         } else if (byte < 0x20) {
-            return fail(json, "a control character in a string");
-        } else if (byte < 0x80) {
-            json->at++;
+            return fail(json, json->at < json->length ? "a control character in a string"
+                                                      : "a string without end");
         } else {
-            size_t length = utf8_length(json->text + json->at, json->length - json->at);
+            size_t left = json->length - json->at;
+            size_t length = byte < 0x80 ? 1 : utf8_length(json->text + json->at, left);
             if (length == 0) {
                 return fail(json, "bytes that are not UTF-8");
             }
             json->at += length;
         }
-        if (from == start) {
-            *first = meant[0];
-        }
     }
-    return fail(json, "a string without end");
+    json->at++;
+    return text->length == 0 || add(json, text, json->text + copied, json->at - 1 - copied);
 }
 
-/* A string as a value. */
+/* A string as a value. Only as an escape it can begin with one of the marks. */
 static bool read_text(struct json *json) {
-    size_t start = json->at++;
-    bool escaped;
-    int first;
-    return read_string(json, NULL, &escaped, &first) &&
-           (first < 1 || first > 3 || replace(json, start, start + 1, "\"\\u0002"));
+    size_t start = json->at;
+    if (!read_string(json)) {
+        return false;
+    }
+    char first = json->unescaped.length > 0 ? json->unescaped.data[0] : 0;
+    return first < 1 || first > 3 || replace(json, start, start + 1, "\"\\u0002");
 }
 
 static bool read_name(struct json *json) {
     unsigned char hash[crypto_shorthash_BYTES];
-    size_t start = json->at;
-    bool escaped;
-    int first;
-    json->name.length = 0;
-    if (!read_string(json, &json->name, &escaped, &first)) {
+    const unsigned char *name = json->text + json->at + 1;
+    if (!read_string(json)) {
         return false;
     }
-    uint64_t *made = grown(json->names, sizeof *made, json->name_count, 1, &json->name_capacity);
-    if (made == NULL) {
-        return fail(json, "not enough memory");
+    size_t length = (size_t)(json->text + json->at - 1 - name);
+    if (json->unescaped.length > 0) {
+        name = (const unsigned char *)json->unescaped.data;
+        length = json->unescaped.length;
     }
-    json->names = made;
-    crypto_shorthash(hash, escaped ? json->name.data : json->text + start,
-                     escaped ? json->name.length : json->at - 1 - start, json->key);
-    memcpy(&made[json->name_count++], hash, sizeof *made);
-    return true;
+    crypto_shorthash(hash, name, length, json->key);
+    return add(json, &json->names, hash, sizeof hash);
 }
 
 static int compare_hashes(const void *a, const void *b) {
-    uint64_t left, right;
-    memcpy(&left, a, sizeof left);
-    memcpy(&right, b, sizeof right);
-    return left < right ? -1 : left > right;
+    return memcmp(a, b, crypto_shorthash_BYTES);
 }
 
-/* Do two names of the object that ends here hash alike? The key of the hash is secret: nobody makes
+/* Do two of the names from this place on hash alike? The key of the hash is secret: nobody makes
  * two names that do by chance. */
 static bool has_double(struct json *json, size_t first) {
-    size_t count = json->name_count - first;
+    const size_t size = crypto_shorthash_BYTES;
+    size_t count = (json->names.length - first) / size;
     if (count < 2) {
         return false;
     }
-    uint64_t *names = json->names + first;
-    bool few = count <= FEW_NAMES;
-    if (!few) {
-        qsort(names, count, sizeof *names, compare_hashes);
-    }
+    char *names = json->names.data + first;
+    qsort(names, count, size, compare_hashes);
     for (size_t i = 1; i < count; i++) {
-        for (size_t j = few ? 0 : i - 1; j < i; j++) {
-            if (names[i] == names[j]) {
-                return true;
-            }
+        if (compare_hashes(names + (i - 1) * size, names + i * size) == 0) {
+            return true;
         }
     }
     return false;
@@ -258,7 +190,7 @@ static bool has_double(struct json *json, size_t first) {
 
 static size_t skip_digits(struct json *json) {
     size_t start = json->at;
-    while (is_digit(peek(json))) {
+    while (peek(json) >= '0' && peek(json) <= '9') {
         json->at++;
     }
     return json->at - start;
@@ -266,24 +198,23 @@ static size_t skip_digits(struct json *json) {
 
 static bool read_number(struct json *json) {
     size_t start = json->at;
-    json->at += peek(json) == '-';
-    size_t first = json->at, digits = skip_digits(json);
-    if (digits == 0 || (digits > 1 && json->text[first] == '0')) {
+    take(json, '-');
+    const unsigned char *first = json->text + json->at;
+    size_t digits = skip_digits(json);
+    if (digits == 0 || (digits > 1 && first[0] == '0')) {
         return fail(json, "no value");
     }
     bool exact = digits < EXACT_DIGITS ||
-                 (digits == EXACT_DIGITS && memcmp(json->text + first, EXACT, EXACT_DIGITS) <= 0);
-    if (peek(json) == '.') {
-        json->at++;
+                 (digits == EXACT_DIGITS && memcmp(first, EXACT, EXACT_DIGITS) <= 0);
+    if (take(json, '.')) {
         exact = false;
         if (skip_digits(json) == 0) {
             return fail(json, "a number without digits after its point");
         }
     }
-    if (peek(json) == 'e' || peek(json) == 'E') {
-        json->at++;
+    if (take(json, 'e') || take(json, 'E')) {
         exact = false;
-        json->at += peek(json) == '+' || peek(json) == '-';
+        (void)(take(json, '+') || take(json, '-'));
         if (skip_digits(json) == 0) {
             return fail(json, "an exponent without digits");
         }
@@ -294,69 +225,52 @@ static bool read_number(struct json *json) {
 
 static bool read_word(struct json *json, const char *word) {
     size_t length = strlen(word);
-    if (json->length - json->at < length || memcmp(json->text + json->at, word, length) != 0) {
+    if (strncmp((const char *)json->text + json->at, word, length) != 0) {
         return fail(json, "no value");
     }
     json->at += length;
     return true;
 }
 
-static bool close_level(struct json *json) {
-    size_t first = json->first_name[--json->depth];
-    json->at++;
-    if (json->is_object[json->depth] && has_double(json, first)) {
-        return fail(json, "a name that stands twice in an object");
-    }
-    json->name_count = first;
-    return true;
-}
-
-/* Reads this byte, before which there may be blanks. */
-static bool expect(struct json *json, unsigned char byte, const char *problem) {
-    skip_space(json);
-    if (peek(json) != byte) {
-        return fail(json, problem);
-    }
-    json->at++;
-    return true;
-}
-
-/* Reads the name and the colon before a value. */
-static bool read_member(struct json *json) {
-    return expect(json, '"', "a name is missing") && read_name(json) &&
-           expect(json, ':', "a colon is missing");
-}
-
-/* Reads an array or object up to its first value. `*open` is false where it has none. */
-static bool enter(struct json *json, bool is_object, bool *open) {
-    size_t start = json->at;
+/* Reads an array or an object; `end` is its last byte. */
+static bool read_items(struct json *json, bool (*read_item)(struct json *), unsigned char end) {
+    size_t start = json->at, first_name = json->names.length;
     if (json->depth == ROWS_JSON_DEPTH) {
         return fail(json, "too many levels");
     }
     json->at++;
-    json->is_object[json->depth] = is_object;
-    json->first_name[json->depth++] = json->name_count;
+    json->depth++;
     json->deepest = json->depth > json->deepest ? json->depth : json->deepest;
     skip_space(json);
-    *open = peek(json) != (is_object ? '}' : ']');
-    if (*open) {
-        return !is_object || read_member(json);
+    bool is_empty = take(json, end);
+    for (bool more = !is_empty; more; more = take(json, ',')) {
+        if (!read_item(json)) {
+            return false;
+        }
+        skip_space(json);
     }
-    return close_level(json) && (is_object || replace(json, start, json->at, "[\"\\u0003\"]"));
+    if (!is_empty && !take(json, end)) {
+        return fail(json, "a comma or the end of an array or object is missing");
+    } else if (has_double(json, first_name)) {
+        return fail(json, "a name that stands twice in an object");
+    }
+    json->depth--;
+    json->names.length = first_name;
+    return !is_empty || end != ']' || replace(json, start, json->at, "[\"\\u0003\"]");
 }
 
-/* Reads a value, of an array or object only its start. `*open` tells whether a value comes next. */
-static bool read_value(struct json *json, bool *open) {
-    *open = false;
+static bool read_member(struct json *json);
+
+static bool read_value(struct json *json) {
     skip_space(json);
     if (++json->values > json->max_values) {
         return fail(json, "too many values");
     }
     switch (peek(json)) {
     case '{':
-        return enter(json, true, open);
+        return read_items(json, read_member, '}');
     case '[':
-        return enter(json, false, open);
+        return read_items(json, read_value, ']');
     case '"':
         return read_text(json);
     case 't':
@@ -370,33 +284,20 @@ static bool read_value(struct json *json, bool *open) {
     }
 }
 
-/* Reads what follows a value: a comma, or the ends of what it stands in. `*open` as above. */
-static bool read_rest(struct json *json, bool *open) {
-    *open = false;
-    while (json->depth > 0 && !*open) {
-        bool is_object = json->is_object[json->depth - 1];
-        skip_space(json);
-        if (peek(json) == ',') {
-            json->at++;
-            *open = true;
-            if (is_object && !read_member(json)) {
-                return false;
-            }
-        } else if (peek(json) != (is_object ? '}' : ']')) {
-            return fail(json, "a comma or the end of an array or object is missing");
-        } else if (!close_level(json)) {
-            return false;
-        }
+static bool read_member(struct json *json) {
+    skip_space(json);
+    if (peek(json) != '"') {
+        return fail(json, "a name is missing");
+    } else if (!read_name(json)) {
+        return false;
     }
-    return true;
+    skip_space(json);
+    return take(json, ':') ? read_value(json) : fail(json, "a colon is missing");
 }
 
 static bool check(struct json *json) {
-    bool open = true;
-    while (open) {
-        if (!read_value(json, &open) || (!open && !read_rest(json, &open))) {
-            return false;
-        }
+    if (!read_value(json)) {
+        return false;
     }
     skip_space(json);
     if (json->at < json->length) {
@@ -408,8 +309,8 @@ static bool check(struct json *json) {
 
 static void clear(struct json *json) {
     free(json->out.data);
-    free(json->name.data);
-    free(json->names);
+    free(json->unescaped.data);
+    free(json->names.data);
     memset(json, 0, sizeof *json);
 }
 
@@ -438,7 +339,7 @@ int rows_json_check(lua_State *L) {
         lua_pushnumber(L, (lua_Number)(json->at + 1));
     } else {
         if (json->out.length > 0) {
-            lua_pushlstring(L, (const char *)json->out.data, json->out.length);
+            lua_pushlstring(L, json->out.data, json->out.length);
         } else {
             lua_pushvalue(L, 1);
         }
@@ -451,6 +352,5 @@ int rows_json_check(lua_State *L) {
 }
 
 void rows_prepare_json_check(lua_State *L) {
-    const luaL_Reg methods[] = {{NULL, NULL}};
-    compat_newtype(L, TYPE, methods, release);
+    compat_newtype(L, TYPE, NULL, release);
 }

@@ -15,9 +15,7 @@ int luaopen_heymarket_rows(lua_State *L) {
         {"visible", rows_visible},
         {NULL, NULL},
     };
-    compat_check_version(L, "heymarket.rows");
+    compat_newmodule(L, "heymarket.rows", functions);
     rows_prepare_json_check(L);
-    lua_newtable(L);
-    compat_setfuncs(L, functions);
     return 1;
 }

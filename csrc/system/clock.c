@@ -45,10 +45,7 @@ static int system_random(lua_State *L) {
     return 1;
 }
 
-void system_open_clock(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"monotonic", system_monotonic}, {"time", system_time}, {"sleep", system_sleep},
-        {"random", system_random},       {NULL, NULL},
-    };
-    compat_setfuncs(L, functions);
-}
+const luaL_Reg system_clock[] = {
+    {"monotonic", system_monotonic}, {"time", system_time}, {"sleep", system_sleep},
+    {"random", system_random},       {NULL, NULL},
+};

@@ -240,20 +240,17 @@ static int system_nanoseconds(lua_State *L) {
     return 1;
 }
 
-void system_open_files(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"sync", system_sync},
-        {"prepare", system_prepare},
-        {"protect", system_protect},
-        {"close_on_exec", system_close_on_exec},
-        {"size", system_size},
-        {"sync_directory", system_sync_directory},
-        {"truncate", system_truncate},
-        {"lock", system_lock},
-        {"identity", system_identity},
-        {"copy", system_copy},
-        {"nanoseconds", system_nanoseconds},
-        {NULL, NULL},
-    };
-    compat_setfuncs(L, functions);
-}
+const luaL_Reg system_files[] = {
+    {"sync", system_sync},
+    {"prepare", system_prepare},
+    {"protect", system_protect},
+    {"close_on_exec", system_close_on_exec},
+    {"size", system_size},
+    {"sync_directory", system_sync_directory},
+    {"truncate", system_truncate},
+    {"lock", system_lock},
+    {"identity", system_identity},
+    {"copy", system_copy},
+    {"nanoseconds", system_nanoseconds},
+    {NULL, NULL},
+};

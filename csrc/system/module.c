@@ -17,11 +17,9 @@ FILE *system_check_file(lua_State *L, int index) {
 EXPORTED int luaopen_heymarket_system(lua_State *L);
 
 int luaopen_heymarket_system(lua_State *L) {
-    compat_check_version(L, "heymarket.system");
-    lua_newtable(L);
-    system_open_clock(L);
-    system_open_files(L);
-    system_open_signals(L);
-    system_open_terminal(L);
+    compat_newmodule(L, "heymarket.system", system_clock);
+    compat_setfuncs(L, system_files);
+    compat_setfuncs(L, system_signals);
+    compat_setfuncs(L, system_terminal);
     return 1;
 }

@@ -63,11 +63,8 @@ static int system_interrupts(lua_State *L) {
     return 1;
 }
 
-void system_open_signals(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"interrupts", system_interrupts},
-        {"pid", system_pid},
-        {NULL, NULL},
-    };
-    compat_setfuncs(L, functions);
-}
+const luaL_Reg system_signals[] = {
+    {"interrupts", system_interrupts},
+    {"pid", system_pid},
+    {NULL, NULL},
+};

@@ -9,10 +9,7 @@
 /* The open file of Lua's at this index, else an argument error. */
 HIDDEN FILE *system_check_file(lua_State *L, int index);
 
-/* Each adds its functions to the module's table on top of the stack. */
-HIDDEN void system_open_clock(lua_State *L);
-HIDDEN void system_open_files(lua_State *L);
-HIDDEN void system_open_signals(lua_State *L);
-HIDDEN void system_open_terminal(lua_State *L);
+/* The functions of the module. */
+extern HIDDEN const luaL_Reg system_clock[], system_files[], system_signals[], system_terminal[];
 
 #endif

@@ -20,11 +20,8 @@ static int system_columns(lua_State *L) {
     return 1;
 }
 
-void system_open_terminal(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"isatty", system_isatty},
-        {"columns", system_columns},
-        {NULL, NULL},
-    };
-    compat_setfuncs(L, functions);
-}
+const luaL_Reg system_terminal[] = {
+    {"isatty", system_isatty},
+    {"columns", system_columns},
+    {NULL, NULL},
+};
