@@ -237,7 +237,8 @@ local function custom_value(value, prefix)
   elseif kind == "boolean" then
     return prefix .. tostring(value)
   elseif kind == "number" then
-    local digits = json.number(value)
+    local is_exact = value - value == 0 and (value % 1 ~= 0 or integer(value) ~= nil)
+    local digits = is_exact and json.encode(value) or nil
     if digits then
       return prefix .. digits
     end

@@ -32,38 +32,12 @@ return {
     labels = { "Phone Number" },
     help = "The phone number, as a string or an integer.",
   },
-  {
-    name = "avatar",
-    kind = "url",
-    help = "The URL of an image; it starts with http:// or https://.",
-  },
-  {
-    name = "custom",
-    kind = "custom",
-    help = "Values by the id of a custom field: strings, numbers or booleans.",
-  },
-  {
-    name = "display_name",
-    kind = "text",
-    help = "The name that is shown.",
-  },
-  {
-    name = "email",
-    kind = "email",
-    help = "The email address.",
-  },
-  {
-    name = "first",
-    kind = "text",
-    labels = { "First Name" },
-    help = "The first name.",
-  },
-  {
-    name = "last",
-    kind = "text",
-    labels = { "Last Name" },
-    help = "The last name.",
-  },
+  { name = "avatar", kind = "url", help = "The URL of an image; it starts with http:// or https://." },
+  { name = "custom", kind = "custom", help = "Values by the id of a custom field: strings, numbers or booleans." },
+  { name = "display_name", kind = "text", help = "The name that is shown." },
+  { name = "email", kind = "email", help = "The email address." },
+  { name = "first", kind = "text", labels = { "First Name" }, help = "The first name." },
+  { name = "last", kind = "text", labels = { "Last Name" }, help = "The last name." },
   {
     name = "assignee_id",
     kind = "user_id",
@@ -81,9 +55,5 @@ return {
     labels = { "Opt Out" },
     help = "true where the person wants no messages; it is sent only when it is given.",
   },
-  {
-    name = "email_suppressions",
-    kind = "integers",
-    help = "Integers, as the vendor's API has them.",
-  },
+  { name = "email_suppressions", kind = "integers", help = "Integers, as the vendor's API has them." },
 }

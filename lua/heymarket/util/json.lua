@@ -49,19 +49,6 @@ local function fewest_digits(n)
   end
 end
 
---- A finite number in the fewest digits that give the same number again.
----@param n number
----@return string? digits nil for NaN, infinity, and whole numbers that are not exact
-function json.number(n)
-  if n ~= n or n == math.huge or n == -math.huge then
-    return nil
-  end
-  if n % 1 == 0 then
-    return json.integer(n)
-  end
-  return fewest_digits(n)
-end
-
 --- A number as this Lua holds it best: a whole one as an integer where there are integers.
 ---@param value any anything but a number is given back as it is
 ---@return any
@@ -169,13 +156,9 @@ function json.decode(s, max_values)
   return true, json.narrow(value), facts
 end
 
--- Any finite number in the fewest digits that give it again.
+-- Any finite number in the fewest digits that give it again. JSON has no other numbers.
 local function written_number(n)
-  local exact = json.number(n)
-  if exact or n ~= n or n == math.huge or n == -math.huge then
-    return exact or "null"
-  end
-  return fewest_digits(n)
+  return n - n ~= 0 and "null" or json.integer(n) or fewest_digits(n)
 end
 
 --- Writes plain Lua values as JSON, for reports, logs and journals; what goes to the server is built field by field

@@ -38,27 +38,40 @@ end
 ---@type table<string, string>
 text.unseen = rows.unseen()
 
-local unseen = text.unseen
-
-local function is_blank(code)
-  return code == 32 or code >= 9 and code <= 13
+-- What is trimmed: blanks of ASCII, and those characters.
+local TRIMMED = { [" "] = true, ["\t"] = true, ["\n"] = true, ["\v"] = true, ["\f"] = true, ["\r"] = true }
+-- Bytes with which one of them begins.
+local BEGINS_TRIMMED = {}
+for character in pairs(text.unseen) do
+  TRIMMED[character] = true
 end
-
--- Bytes with which a blank or a mark begins.
-local BEGINS_UNSEEN = {}
-for code = 0, 255 do
-  BEGINS_UNSEEN[code] = is_blank(code)
-end
-for character in pairs(unseen) do
-  BEGINS_UNSEEN[byte(character)] = true
+for character in pairs(TRIMMED) do
+  BEGINS_TRIMMED[byte(character)] = true
 end
 
 -- Is it plain at the first look that there is nothing to trim? Nearly always it is.
 local function is_trimmed(value)
   local last = byte(value, -1)
-  return not BEGINS_UNSEEN[byte(value)]
-    and not BEGINS_UNSEEN[last]
-    and (last < 0x80 or not BEGINS_UNSEEN[byte(value, -2)] and not BEGINS_UNSEEN[byte(value, -3)])
+  return not BEGINS_TRIMMED[byte(value)]
+    and not BEGINS_TRIMMED[last]
+    and (last < 0x80 or not BEGINS_TRIMMED[byte(value, -2)] and not BEGINS_TRIMMED[byte(value, -3)])
+end
+
+-- Bytes of the character to trim that begins at a place, or ends there; nil where there is none.
+local function width_from(value, first)
+  for width = 1, 3 do
+    if TRIMMED[sub(value, first, first + width - 1)] then
+      return width
+    end
+  end
+end
+
+local function width_up_to(value, last)
+  for width = 1, math.min(3, last) do
+    if TRIMMED[sub(value, last - width + 1, last)] then
+      return width
+    end
+  end
 end
 
 --- Text without the blanks and invisible marks at its ends. Takes linear time, even for a megabyte of blanks.
@@ -69,33 +82,15 @@ function text.trim(value)
     return value
   end
   local first, last = 1, #value
-  while first <= last do
-    local code = byte(value, first)
-    if is_blank(code) then
-      first = first + 1
-    elseif code < 0xC2 then
-      break
-    elseif unseen[sub(value, first, first + 1)] then
-      first = first + 2
-    elseif unseen[sub(value, first, first + 2)] then
-      first = first + 3
-    else
-      break
-    end
+  local width = width_from(value, first)
+  while width do
+    first = first + width
+    width = width_from(value, first)
   end
-  while first <= last do
-    local code = byte(value, last)
-    if is_blank(code) then
-      last = last - 1
-    elseif code < 0x80 then
-      break
-    elseif unseen[sub(value, last - 1, last)] then
-      last = last - 2
-    elseif unseen[sub(value, last - 2, last)] then
-      last = last - 3
-    else
-      break
-    end
+  width = width_up_to(value, last)
+  while width and last >= first do
+    last = last - width
+    width = width_up_to(value, last)
   end
   return sub(value, first, last)
 end
@@ -129,15 +124,12 @@ local CHARACTER_NAMES = {
 }
 
 local function code_point(character)
-  local a, b, c, d = byte(character, 1, 4)
-  if a < 0x80 then
-    return a
-  elseif a < 0xE0 then
-    return a % 32 * 64 + b % 64
-  elseif a < 0xF0 then
-    return (a % 16 * 64 + b % 64) * 64 + c % 64
+  local length = #character
+  local point = byte(character) % (length == 1 and 0x80 or 2 ^ (7 - length))
+  for i = 2, length do
+    point = point * 64 + byte(character, i) % 64
   end
-  return ((a % 8 * 64 + b % 64) * 64 + c % 64) * 64 + d % 64
+  return point
 end
 
 --- A character as a message names it: "x" where it can be seen and typed, else its code point.
