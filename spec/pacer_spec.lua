@@ -2,6 +2,7 @@ local fake = require "spec.support.fake"
 local pace_memory = require "heymarket.http.pace_memory"
 local pace_shared_dict = require "heymarket.http.pace_shared_dict"
 local pacer = require "heymarket.http.pacer"
+local rounds = require "spec.support.rounds"
 
 local WINDOW = 60 -- seconds in which the API counts
 
@@ -109,7 +110,7 @@ describe("a pacer that workers share", function()
   end)
 
   it("never exceeds the limit in any minute, whatever the workers, the limit and the latencies", function()
-    for seed = 1, 20 do
+    for seed = 1, rounds(20) do
       local random = fake.random(seed)
       clock.now = 1700000000 + random()
       dict.entries = {}

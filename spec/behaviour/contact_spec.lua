@@ -2,7 +2,9 @@ local capture = require "spec.support.capture"
 local core = require "heymarket.core"
 local faultserver = require "spec.support.server"
 local heymarket = require "heymarket"
+local positions = require "spec.support.positions"
 local process = require "spec.support.process"
+local rounds = require "spec.support.rounds"
 
 local NAN, INF = 0 / 0, 1 / 0
 -- This Lua has integers beside floats, where it has these.
@@ -340,16 +342,17 @@ describe("names and addresses", function()
     -- Five and six bytes, as UTF-8 once had them.
     sample(0xF8, 0x88, 0x80, 0x80, 0x80)
     sample(0xFC, 0x84, 0x80, 0x80, 0x80, 0x80)
-    local hex = {}
-    for i, text in ipairs(samples) do
-      hex[i] = text:gsub(".", function(byte)
+    local chosen, hex = {}, {}
+    for i in positions(1, #samples) do
+      chosen[#chosen + 1] = samples[i]
+      hex[#chosen] = samples[i]:gsub(".", function(byte)
         return ("%02x"):format(byte:byte())
       end)
     end
     local said = process.python("json_witness.py utf8", table.concat(hex, "\n") .. "\n")
-    assert.are.equal(#samples, #said)
+    assert.are.equal(#chosen, #said)
     local wrong, counts = {}, { good = 0, bad = 0, control = 0 }
-    for i, text in ipairs(samples) do
+    for i, text in ipairs(chosen) do
       local name = heymarket.contact { phone = PHONE, first = "a" .. text .. "b" } ~= nil
       local free = heymarket.contact { phone = PHONE, custom = { [1] = "a" .. text } } ~= nil
       counts[said[i]] = counts[said[i]] + 1
@@ -358,8 +361,8 @@ describe("names and addresses", function()
       end
     end
     assert.are.same({}, wrong)
-    assert.is_true(counts.good > 1000 and counts.bad > 1000)
-    assert.is_true(counts.control > 65)
+    assert.is_true(counts.good > rounds(1000) and counts.bad > rounds(1000))
+    assert.is_true(counts.control > (#chosen == #samples and 65 or 5))
   end)
 
   it("reach Python as the code points that they are", function()

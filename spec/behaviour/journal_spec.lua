@@ -3,7 +3,9 @@ local core = require "heymarket.core"
 local heymarket = require "heymarket"
 local bulk_journal = require "heymarket.bulk.journal"
 local memory_api = require "spec.support.memory_api"
+local positions = require "spec.support.positions"
 local process = require "spec.support.process"
+local rounds = require "spec.support.rounds"
 local server = require "spec.support.server"
 local system = require "heymarket.system"
 
@@ -738,7 +740,7 @@ describe("a damaged journal", function()
   end)
 
   it("is taken wherever its end was torn off", function()
-    for size = 0, #text do
+    for size in positions(0, #text) do
       local api, report, problem, path = resume(text:sub(1, size))
       assert(report, "torn at " .. size .. ": " .. tostring(problem))
       assert_sound(report, 30)
@@ -791,7 +793,7 @@ describe("a damaged journal", function()
     assert(run(api, contacts(30), { journal = path }, { concurrency = 3 }))
     system.sync = sync
     assert.is_true(#image > safe + 200)
-    for case = 1, 300 do
+    for case = 1, rounds(300) do
       local from = math.random(safe + 1, #image)
       local to = math.random(from, #image)
       local damage = ("\0"):rep(to - from + 1)
@@ -838,7 +840,7 @@ describe("a damaged journal", function()
     math.randomseed(11)
     -- The last line says that the others have reached the disk.
     local last = #text - #text:match "[^\n]+\n$"
-    for place = #"heymarket-journal 2 " + 1, last do
+    for place in positions(#"heymarket-journal 2 " + 1, last) do
       local number, byte = line_at(place), text:byte(place)
       local other = (byte + math.random(255)) % 256
       assert_names_line(
@@ -847,7 +849,7 @@ describe("a damaged journal", function()
         "a byte at " .. place
       )
     end
-    for _ = 1, 100 do
+    for _ = 1, rounds(100) do
       local from = math.random(#"heymarket-journal 2 " + 1, last)
       local to = math.random(from, math.min(from + 200, last))
       assert_names_line(text:sub(1, from - 1) .. ("\0"):rep(to - from + 1) .. text:sub(to + 1), line_at(from), "zeros")

@@ -3,6 +3,7 @@ local core = require "heymarket.core"
 local clients = require "spec.support.clients"
 local fake = require "spec.support.fake"
 local heymarket = require "heymarket"
+local positions = require "spec.support.positions"
 local rounds = require "spec.support.rounds"
 local witness = require "spec.support.witness"
 
@@ -607,7 +608,7 @@ describe("a server that is down", function()
   end)
 
   it("now and then does not stop the call", function()
-    for seed = 1, 10 do
+    for seed = 1, rounds(10) do
       local draw = fake.random(seed)
       local world = fake.new {
         random = draw,
@@ -889,7 +890,7 @@ describe("a refused batch", function()
   it("needs at most 14 more requests where one contact of 100 is at fault, whichever it is", function()
     for _, status in ipairs { 400, 413, 422 } do
       for _, concurrency in ipairs { 1, 4 } do
-        for index = 1, 100 do
+        for index in positions(1, 100) do
           local contacts = contacts_of(100)
           local bad, wanted = bad_of(contacts, { index })
           local world = fake.new { handler = refusing(bad, status) }
@@ -915,7 +916,7 @@ describe("a refused batch", function()
   end)
 
   it("is halved until each of several contacts at fault stands alone, and all others are accepted", function()
-    for seed = 1, 60 do
+    for seed = 1, rounds(60) do
       local draw = fake.random(seed)
       local contacts = contacts_of(draw(1, 400))
       -- Up to one in eight, but not so many at the start that the early stop may think all of them are.
@@ -1336,7 +1337,7 @@ describe("events", function()
   end)
 
   it("do not disturb the call where the hook raises errors", function()
-    for seed = 1, 40 do
+    for seed = 1, rounds(40) do
       local quiet, world = run(seed)
       local count = 0
       local loud, other = run(seed, function()
