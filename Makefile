@@ -66,7 +66,7 @@ SERVE_NEEDS = nginx libnginx-mod-http-lua python3=python3
 TEST_NEEDS = $(SERVE_NEEDS) lua-busted curl=curl openssl=openssl locales valgrind=valgrind libc6-dbg
 # npm brings StyLua.
 LINT_NEEDS = lua5.4 gcc=gcc luacheck=lua-check clang=clang clang-format=clang-format cppcheck=cppcheck \
-  shellcheck=shellcheck npm=npm
+  shellcheck=shellcheck pyflakes3=pyflakes3 npm=npm
 FUZZ_NEEDS = lua5.4 luajit=luajit2 liblua5.4-dev clang=clang libclang-rt-dev
 
 .PHONY: help build test check coverage demo lint format fuzz soak bench install uninstall clean
@@ -103,7 +103,7 @@ demo: ## import 5,200 contacts into the sandbox over HTTP, and compare what it t
 	@CSV="$(CSV)" sh examples/demo.sh
 
 lint: deps-lint deps-build ## check style and look for mistakes, without running anything
-	@echo "lint: Lua, C and shell sources"
+	@echo "lint: Lua, C, Python and shell sources"
 	@sh .ci/lint
 
 format: deps-lint ## bring the sources into their format

@@ -964,7 +964,7 @@ describe("a refused batch", function()
   end)
 
   it("does not stop the call where up to five contacts are at fault", function()
-    for seed = 1, 150 do
+    for seed = 1, rounds(150) do
       local draw = fake.random(seed)
       local contacts = contacts_of(100)
       local indexes = {}
@@ -1319,7 +1319,7 @@ describe("events", function()
   end)
 
   it("hold no secret, no token and no body", function()
-    for seed = 1, 40 do
+    for seed = 1, rounds(40) do
       local events = {}
       local _, world = run(seed, function(event)
         events[#events + 1] = event
