@@ -1,4 +1,5 @@
 -- The log of records by itself: what a file holds after it was written, damaged, locked, and where the disk is full.
+local failure = require "heymarket.failure"
 local process = require "spec.support.process"
 local record_log = require "heymarket.bulk.record_log"
 local server = require "spec.support.server"
@@ -33,7 +34,6 @@ local function open(path, changes)
     header = "made for a spec",
     check_header = function(header)
       records.header = header
-      return true
     end,
     on_record = function(kind, rest, place)
       records[#records + 1] = { kind, rest, place }
@@ -44,8 +44,14 @@ local function open(path, changes)
   for name, value in pairs(changes or {}) do
     settings[name] = value
   end
-  local log, code, values = record_log.open(settings)
-  return log, log and records or code, values
+  local log, problem = record_log.open(settings)
+  return log, log and records or problem
+end
+
+local function assert_failure(problem, code, reason, values)
+  assert.is_true(failure.is(problem))
+  assert.are.same({ "journal", code, reason }, { problem.kind, problem.message_code, problem.reason })
+  assert.are.same(values, problem.values)
 end
 
 -- A log with these records, closed. Returns its path and its bytes.
@@ -159,46 +165,47 @@ END]]):format(quote(path)))
 
   it("asks its user whether the header will do", function()
     local path, text = write_log { "a 1" }
-    local log, code, values = open(path, {
+    local asked
+    local log, problem = open(path, {
       check_header = function(header)
-        return nil, "other_header", { header = header }
+        asked = header
+        return "journal_other_options", { names = "overwrite" }
       end,
     })
     assert.is_nil(log)
-    assert.are.equal("other_header", code)
-    assert.are.same({ header = "made for a spec" }, values)
+    assert.are.equal("made for a spec", asked)
+    assert_failure(problem, "journal_other_options", "other_options", { names = "overwrite", path = path })
     assert.are.equal(text, read_file(path))
   end)
 end)
 
 describe("a file that is no log", function()
-  local function assert_left(text, wanted)
+  local function assert_left(text, code, reason)
     local path = new_path()
     write_file(path, text)
-    local log, code = open(path)
+    local log, problem = open(path)
     assert.is_nil(log)
-    assert.are.equal(wanted, code)
+    assert_failure(problem, code, reason, { path = path })
     assert.are.equal(text, read_file(path))
   end
 
   it("is refused and left as it is", function()
-    assert_left("somebody's letter\n", "other_format")
-    assert_left("test-log 4 0123456789abcdef x 00000000\n", "other_format")
-    assert_left("\n", "other_format")
-    assert_left("test-log 2 anything", "old_version")
+    assert_left("somebody's letter\n", "journal_other_format", "not_journal")
+    assert_left("test-log 4 0123456789abcdef x 00000000\n", "journal_other_format", "not_journal")
+    assert_left("\n", "journal_other_format", "not_journal")
+    assert_left("test-log 2 anything", "journal_old_version", "version")
   end)
 
   it("is refused where it is no plain file, or cannot be opened", function()
-    local _, code = open(folder)
-    assert.are.equal("not_regular", code)
+    local _, problem = open(folder)
+    assert_failure(problem, "journal_not_regular", "not_regular", { path = folder })
     local pipe = new_path()
     os.execute("mkfifo " .. quote(pipe))
-    _, code = open(pipe)
-    assert.are.equal("not_regular", code)
-    local values
-    _, code, values = open(folder .. "/nowhere/log")
-    assert.are.equal("not_opened", code)
-    assert.is_truthy(values.problem:find "No such file")
+    _, problem = open(pipe)
+    assert_failure(problem, "journal_not_regular", "not_regular", { path = pipe })
+    local nowhere = folder .. "/nowhere/log"
+    _, problem = open(nowhere)
+    assert_failure(problem, "journal_not_opened", nil, { path = nowhere, problem = "No such file or directory" })
   end)
 end)
 
@@ -262,11 +269,10 @@ describe("a damaged log", function()
     local first = #lines[1]
     for place = #FORMAT + 1, #text - #lines[5] do
       local damaged = text:sub(1, place - 1) .. string.char((text:byte(place) + 1) % 256) .. text:sub(place + 1)
-      local log, code, values = open_damaged(damaged)
+      local log, problem = open_damaged(damaged)
       assert.is_nil(log, place)
-      assert.are.equal("damaged", code)
       local number = select(2, text:sub(1, place - 1):gsub("\n", "")) + 1
-      assert.are.equal(number, values.line, place)
+      assert_failure(problem, "journal_damaged", "damaged", { line = number, path = path })
       assert.are.equal(damaged, read_file(path))
     end
     assert.is_true(first > #FORMAT)
@@ -278,10 +284,9 @@ describe("a damaged log", function()
       for i, line in ipairs(order) do
         parts[i] = lines[line]
       end
-      local log, code, values = open_damaged(table.concat(parts))
+      local log, problem = open_damaged(table.concat(parts))
       assert.is_nil(log)
-      assert.are.equal("damaged", code)
-      assert.are.equal(number, values.line)
+      assert_failure(problem, "journal_damaged", "damaged", { line = number, path = path })
     end
     assert_line({ 1, 3, 4, 5 }, 2)
     assert_line({ 1, 2, 2, 3, 4, 5 }, 3)
@@ -295,9 +300,9 @@ describe("a damaged log", function()
     local place = records[1][3]
     local changed = read_file(its_path)
     write_file(its_path, changed:sub(1, place) .. "X" .. changed:sub(place + 2))
-    local kind, code = log:read(place)
+    local kind, problem = log:read(place)
     assert.is_nil(kind)
-    assert.are.equal("moved", code)
+    assert_failure(problem, "journal_moved", "changed", { path = its_path })
     log:close()
   end)
 end)
@@ -306,10 +311,9 @@ describe("a log in use", function()
   it("is locked for all others until it is closed", function()
     local path = new_path()
     local log = assert(open(path))
-    local other, code, values = open(path)
+    local other, problem = open(path)
     assert.is_nil(other)
-    assert.are.equal("in_use", code)
-    assert.are.equal("string", type(values.problem))
+    assert.are.same({ "journal_in_use", "in_use" }, { problem.message_code, problem.reason })
     -- Another process cannot lock it either.
     local locked = "flock -n %s true && echo free || echo locked"
     assert.are.equal("locked\n", process.output(locked:format(quote(path))))
@@ -332,33 +336,34 @@ describe("a log in use", function()
     local log = assert(open(path))
     assert(log:append "a 1")
     change(path)
-    local ok, code = log:sync()
+    local ok, problem = log:sync()
     assert.is_nil(ok)
+    assert.are.equal("changed", problem.reason)
     -- From then on it fails in the same way.
     for _, method in ipairs { "append", "sync", "close" } do
-      local again, its_code = log[method](log, "a 2")
+      local again, its_problem = log[method](log, "a 2")
       assert.is_nil(again)
-      assert.are.equal(code, its_code)
+      assert.are.equal(problem, its_problem)
     end
-    return code
+    return problem.message_code
   end
 
   it("notices that somebody else changed the file", function()
     assert.are.equal(
-      "resized",
+      "journal_resized",
       code_after(function(path)
         write_file(path, read_file(path) .. "more")
       end)
     )
     assert.are.equal(
-      "resized",
+      "journal_resized",
       code_after(function(path)
         write_file(path, "")
       end)
     )
-    assert.are.equal("gone", code_after(os.remove))
+    assert.are.equal("journal_gone", code_after(os.remove))
     assert.are.equal(
-      "replaced",
+      "journal_replaced",
       code_after(function(path)
         write_file(path .. ".copy", read_file(path))
         os.rename(path .. ".copy", path)
@@ -376,12 +381,11 @@ describe("a disk", function()
       return nil, "system", "Input/output error"
     end
     assert(log:append "a 1")
-    local ok, code, values = log:sync()
+    local ok, problem = log:sync()
     system.sync = sync
     assert.is_nil(ok)
-    assert.are.equal("sync_failed", code)
-    assert.are.same({ problem = "Input/output error" }, values)
-    assert.are.equal("sync_failed", select(2, log:append "a 2"))
+    assert_failure(problem, "journal_sync_failed", nil, { path = path, problem = "Input/output error" })
+    assert.are.equal(problem, select(2, log:append "a 2"))
     log:close()
     -- Nothing says that the record reached the disk.
     assert.is_nil(read_file(path):find(" = ", 1, true))
@@ -392,10 +396,11 @@ describe("a disk", function()
     system.sync_directory = function()
       return nil, "system", "Input/output error"
     end
-    local log, code = open(new_path())
+    local path = new_path()
+    local log, problem = open(path)
     system.sync_directory = sync_directory
     assert.is_nil(log)
-    assert.are.equal("sync_failed", code)
+    assert_failure(problem, "journal_sync_failed", nil, { path = path, problem = "Input/output error" })
   end)
 
   -- A process of its own, for the limit, or the full disk, is the process's.
@@ -404,15 +409,15 @@ local log = assert(require "heymarket.bulk.record_log".open {
   path = %q,
   format = "test-log 3 ",
   header = "x",
-  check_header = function() return true end,
+  check_header = function() end,
   on_record = function() return true end,
   clock = os.clock,
 })
 local count = 0
 while count < 1000 do
-  local ok, code, values = log:append("a " .. ("x"):rep(100))
+  local ok, problem = log:append("a " .. ("x"):rep(100))
   if not ok then
-    print(count, code, values.problem, (log:append "b"), (log:close()))
+    print(count, problem.message_code, problem.values.problem, (log:append "b"), (log:close()))
     return
   end
   count = count + 1
@@ -425,7 +430,7 @@ print "never full"
     local script = new_path()
     write_file(script, WRITER:format(path))
     local said = run(process.this_lua() .. " " .. quote(script))
-    local count, problem = said:match "^(%d+)\twrite_failed\t([^\t]+)\tnil\tnil\n"
+    local count, problem = said:match "^(%d+)\tjournal_write_failed\t([^\t]+)\tnil\tnil\n"
     assert.is_truthy(count, said)
     return tonumber(count), problem
   end

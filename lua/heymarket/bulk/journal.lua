@@ -33,45 +33,6 @@ Journal.__index = Journal
 --- Number of contacts by which an input is known at the start.
 journal.PREFIX = 100
 
--- The message and the reason of a failure, by the code of the record log.
-local MESSAGES = {
-  damaged = { "journal_damaged", "damaged" },
-  gone = { "journal_gone", "changed" },
-  in_use = { "journal_in_use", "in_use" },
-  moved = { "journal_moved", "changed" },
-  not_found = { "journal_not_found", "changed" },
-  not_opened = { "journal_not_opened" },
-  not_private = { "journal_not_private" },
-  not_regular = { "journal_not_regular", "not_regular" },
-  old_version = { "journal_old_version", "version" },
-  other_format = { "journal_other_format", "not_journal" },
-  other_options = { "journal_other_options", "other_options" },
-  replaced = { "journal_replaced", "changed" },
-  resized = { "journal_resized", "changed" },
-  sync_failed = { "journal_sync_failed" },
-  unreadable = { "journal_unreadable" },
-  write_failed = { "journal_write_failed" },
-}
-
-local function failure_of(path, code, values)
-  values.path = path
-  local message = MESSAGES[code]
-  return failure.make("journal", message[1], values, { reason = message[2] })
-end
-
--- Passes on what the log returned, with a failure in place of its code. The first failure stays that of the journal.
-function Journal:result(ok, code, values)
-  if ok then
-    return ok
-  end
-  self.failure = self.failure or failure_of(self.path, code, values)
-  return nil, self.failure
-end
-
-function Journal:append(record)
-  return self:result(self.log:append(record))
-end
-
 ---------------------------------------------------------------------------------------------------------------------
 -- Writing
 
@@ -81,17 +42,17 @@ end
 ---@return heymarket.Failure?
 function Journal:sending(entries)
   self.is_uncommitted = true
-  return self:append("> " .. notes.ranges_and_fingerprints(entries))
+  return self.log:append("> " .. notes.ranges_and_fingerprints(entries))
 end
 
 --- Brings to the disk what `sending` has noted: one wait for everything since the last one.
 ---@return boolean?
 ---@return heymarket.Failure?
 function Journal:commit()
-  if not self.is_uncommitted or self.failure then
-    return self:result(not self.failure)
+  if not self.is_uncommitted then
+    return true
   end
-  local ok, problem = self:result(self.log:sync())
+  local ok, problem = self.log:sync()
   self.is_uncommitted = not ok
   return ok, problem
 end
@@ -142,11 +103,11 @@ function Journal:answered(entries, remotes, problem, possibly_sent, truncated)
   if #known == 0 then
     return true
   end
-  local ok, why = self:append(answer_record(known, superseded, rejected))
+  local ok, why = self.log:append(answer_record(known, superseded, rejected))
   if not ok then
     return nil, why
   end
-  return self:result(self.log:sync_after(SYNC_AFTER))
+  return self.log:sync_after(SYNC_AFTER)
 end
 
 --- Notes contacts that were refused or never arrived: where that is certain, a later run sends them as if for the first
@@ -165,13 +126,13 @@ function Journal:failed(entries, problem, possibly_sent)
     end
     self:remember(entry, arrived)
   end
-  return #certain == 0 or self:append("! " .. notes.ranges_and_fingerprints(certain))
+  return #certain == 0 or self.log:append("! " .. notes.ranges_and_fingerprints(certain))
 end
 
 ---------------------------------------------------------------------------------------------------------------------
 -- Comparing with what earlier runs noted
 
-function Journal:other_input(index)
+local function other_input(index)
   return failure.make("journal", "journal_other_input", { index = index }, { reason = "other_input" })
 end
 
@@ -191,7 +152,7 @@ function Journal:apply(note, entry)
   elseif note.kind == "<" then
     local rejected = notes.rejected(note)
     if not rejected then
-      return select(2, self:result(nil, "unreadable", {}))
+      return failure.make("journal", "journal_unreadable", { path = self.path })
     end
     entry.known = rejected[entry.index] or ACCEPTED
   else
@@ -203,18 +164,15 @@ end
 function Journal:verify(entry)
   local index = entry.index
   if self.total and index > self.total then
-    return self:other_input(index)
+    return other_input(index)
   end
-  local note, code, values = self.notes:find(index)
-  if note then
-    -- An invalid contact was never sent.
-    if entry.problem or note.fingerprint ~= notes.fingerprint_of(entry) then
-      return self:other_input(index)
-    end
-    return self:apply(note, entry)
-  elseif code then
-    return select(2, self:result(nil, code, values))
+  local note, problem = self.notes:find(index)
+  if not note then
+    return problem
+  elseif entry.problem or note.fingerprint ~= notes.fingerprint_of(entry) then
+    return other_input(index) -- an invalid contact was never sent
   end
+  return self:apply(note, entry)
 end
 
 --- Compares entries with what earlier runs noted of them. All entries of the input are to be given, in its order; those
@@ -249,9 +207,9 @@ end
 ---@return heymarket.Failure?
 function Journal:ended(count)
   if self.total and self.total ~= count or count < self.last_noted then
-    return nil, self:other_input(count)
+    return nil, other_input(count)
   end
-  return self.total and true or self:append(("end %d"):format(count))
+  return self.total and true or self.log:append(("end %d"):format(count))
 end
 
 --- Compares or notes the fingerprint of the input, before anything is sent.
@@ -264,9 +222,9 @@ function Journal:begin(entries)
     sum = (sum + tonumber(notes.hash_of(entry):sub(1, 13), 16)) % SUM_LIMIT -- 52 bits of the hash
   end
   if not self.prefix then
-    return self:append(("input %d %.0f"):format(#entries, sum))
+    return self.log:append(("input %d %.0f"):format(#entries, sum))
   elseif self.prefix.count ~= #entries or self.prefix.sum ~= sum then
-    return nil, self:other_input(#entries)
+    return nil, other_input(#entries)
   end
   return true
 end
@@ -278,7 +236,7 @@ end
 ---@return boolean?
 ---@return heymarket.Failure?
 function Journal:close()
-  return self:result(self.log:close())
+  return self.log:close()
 end
 
 -- Takes in a record that an earlier run has written. False where its kind is not known.
@@ -311,17 +269,16 @@ local function differences(stored, options)
   return different
 end
 
--- Was an existing journal made with the same options?
+-- Was an existing journal made with the same options? Gives a code and values where it was not.
 local function check_header(header, options)
   local ok, stored = json.decode(header)
   if not ok or type(stored) ~= "table" then
-    return nil, "damaged", { line = 1 }
+    return "journal_damaged", { line = 1 }
   end
   local different = differences(stored, options)
   if #different > 0 then
-    return nil, "other_options", { names = table.concat(different, ", ") }
+    return "journal_other_options", { names = table.concat(different, ", ") }
   end
-  return true
 end
 
 --- Opens a journal, a new one or that of an earlier run.
@@ -336,7 +293,6 @@ function journal.open(path, options, clock)
     log = nil,
     notes = notes.new(),
     overwrite = options.overwrite,
-    failure = nil, -- why the journal cannot be used any more
     is_uncommitted = false, -- is there a note of contacts about to be sent that may not be on the disk yet?
     not_taken = {}, -- by phone: contacts of this run that were not taken, as `superseded` lists them
     prefix = nil, -- count and sum of the first contacts
@@ -344,7 +300,7 @@ function journal.open(path, options, clock)
     last_noted = 0, -- greatest index of which something is noted
     compared = 0, -- index of the last entry that was compared
   }, Journal)
-  local log, code, values = record_log.open {
+  local log, problem = record_log.open {
     path = path,
     format = FORMAT,
     old_format = OLD_FORMAT,
@@ -358,7 +314,7 @@ function journal.open(path, options, clock)
     clock = clock,
   }
   if not log then
-    return nil, failure_of(path, code, values)
+    return nil, problem
   end
   self.log = log
   self.notes:complete(log)

@@ -134,7 +134,7 @@ end
 local function parse(kind, rest)
   local ranges, fingerprints, superseded, rejected = rest:match "^(%S+) (%x+) ?(%S*) ?(.*)$"
   local record = { kind = kind, fingerprints = fingerprints, superseded = {}, at = 1 }
-  record.written = rejected ~= "-" and rejected or nil
+  record.written = rejected == "-" and "[]" or rejected
   local count = 0
   for first, last in ranges:gmatch "(%d+)%-?(%d*)" do
     first = tonumber(first)
@@ -169,9 +169,9 @@ function Notes:activate(index)
   local order = self.order
   while order[self.upcoming] and self.firsts[order[self.upcoming]] <= index do
     local id = order[self.upcoming]
-    local kind, rest, values = self.log:read(self.places[id])
+    local kind, rest = self.log:read(self.places[id])
     if not kind then
-      return nil, rest, values
+      return nil, rest
     end
     self.active[#self.active + 1] = { place = self.places[id], last = self.lasts[id], record = parse(kind, rest) }
     self.upcoming = self.upcoming + 1
@@ -182,12 +182,11 @@ end
 --- The latest note of a contact. To be asked for indices in ascending order, and for each that `last_index` covers.
 ---@param index integer
 ---@return table? note kind (">", "<", "!", "superseded"), fingerprint, possibly_sent; nil where nothing is noted
----@return string? code why the journal cannot be read
----@return table? values
+---@return heymarket.Failure? problem why the journal cannot be read
 function Notes:find(index)
-  local ok, code, values = self:activate(index)
+  local ok, problem = self:activate(index)
   if not ok then
-    return nil, code, values
+    return nil, problem
   end
   local active, latest, place = self.active, nil, -1
   for i = #active, 1, -1 do
@@ -204,12 +203,9 @@ function Notes:find(index)
   return latest
 end
 
-local function decode_rejected(record)
+local function decode_rejected(written)
   local found = {}
-  local ok, list = true, {}
-  if record.written then
-    ok, list = json.decode(record.written)
-  end
+  local ok, list = json.decode(written)
   for _, item in ipairs(ok and list or {}) do
     local is_read, remote = json.decode(item[3])
     ok = ok and is_read
@@ -225,13 +221,13 @@ end
 
 --- The outcomes of the rejected contacts of an answer, by index.
 ---@param note table a note of kind "<"
----@return table<integer, table>? rejected nil where the record cannot be read
+---@return table<integer, table>|false rejected false where the record cannot be read
 function notes.rejected(note)
   local record = note.record
   if record.rejected == nil then
-    record.rejected = decode_rejected(record)
+    record.rejected = decode_rejected(record.written)
   end
-  return record.rejected or nil
+  return record.rejected
 end
 
 --- Makes an empty collection.
