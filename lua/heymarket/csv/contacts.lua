@@ -5,7 +5,7 @@ local contact = require "heymarket.contact"
 local failure = require "heymarket.failure"
 local text = require "heymarket.util.text"
 
-local byte, find, lower, sub = string.byte, string.find, string.lower, string.sub
+local byte, find, gmatch, lower = string.byte, string.find, string.gmatch, string.lower
 local encode, trim = contact.encode, text.trim
 local integer_type = rawget(math, "type") -- Lua 5.3 and later
 
@@ -22,8 +22,18 @@ end
 ---------------------------------------------------------------------------------------------------------------------
 -- Values of cells. Each reader gives a value (nil: the cell is blank), or nil, a code and values.
 
--- An integer, or nothing: a number that this Lua would round is refused.
-local function exact_integer(digits)
+-- As trim of a cell that is not empty, faster for the many cells whose ends are plain letters and digits. Nil where
+-- nothing is left.
+local function read_text(cell)
+  local head, tail = byte(cell, 1), byte(cell, -1)
+  if head > 32 and head < 127 and tail > 32 and tail < 127 then
+    return cell
+  end
+  local trimmed = trim(cell)
+  return trimmed ~= "" and trimmed or nil
+end
+
+local function plain_integer(digits)
   if not find(digits, "^%-?%d+$") then
     return nil
   end
@@ -37,12 +47,14 @@ local function exact_integer(digits)
   return number + 0 -- turns "-0" into 0
 end
 
-local TRUTH = {}
-for word in ("yes y true t 1"):gmatch "%S+" do
-  TRUTH[word] = true
+-- An integer, or nothing: a number that this Lua would round is refused.
+local function exact_integer(cell)
+  return plain_integer(cell) or plain_integer(trim(cell))
 end
-for word in ("no n false f 0"):gmatch "%S+" do
-  TRUTH[word] = false
+
+local TRUTH = {}
+for yes, no in ("yes no y n true false t f 1 0"):gmatch "(%S+) (%S+)" do
+  TRUTH[yes], TRUTH[no] = true, false
 end
 
 local function read_boolean(cell)
@@ -59,49 +71,29 @@ end
 
 local function read_integer(cell)
   local value = exact_integer(cell)
-  if not value then
-    local digits = trim(cell)
-    value = exact_integer(digits)
-    if not value and digits ~= "" then
-      return nil, "csv_not_integer", shown(cell)
-    end
+  if not value and trim(cell) ~= "" then
+    return nil, "csv_not_integer", shown(cell)
   end
   return value
 end
 
 local function read_integers(cell)
-  local value = exact_integer(cell)
-  if value then
-    return { value }
-  elseif not find(cell, "%d") and trim(cell) == "" then
+  if not find(cell, "%d") and trim(cell) == "" then
     return nil
   end
-  local list, count, from = {}, 0, 1
-  repeat
-    local semicolon = find(cell, ";", from, true)
-    local item = sub(cell, from, semicolon and semicolon - 1)
-    value = exact_integer(item) or exact_integer(trim(item))
+  local list = {}
+  for item in gmatch(cell .. ";", "([^;]*);") do
+    local value = exact_integer(item)
     if not value then
       return nil, "csv_not_integers", shown(cell)
     end
-    count = count + 1
-    list[count] = value
-    from = semicolon and semicolon + 1
-  until not from
+    list[#list + 1] = value
+  end
   return list
 end
 
 -- By kind of field. Cells of the other kinds are taken as text.
 local READERS = { boolean = read_boolean, integers = read_integers, tag_ids = read_integers, user_id = read_integer }
-
--- As trim of a cell that is not empty, faster for the many cells whose ends are plain letters and digits.
-local function trimmed(cell)
-  local head, tail = byte(cell, 1), byte(cell, -1)
-  if head > 32 and head < 127 and tail > 32 and tail < 127 then
-    return cell
-  end
-  return trim(cell)
-end
 
 ---------------------------------------------------------------------------------------------------------------------
 -- Records
@@ -114,95 +106,53 @@ Contacts.__index = Contacts
 ---@param layout table[] see header.read
 ---@param allow_opt_in boolean false leaves out is_opted_out where it is false
 function contacts.new(columns, layout, allow_opt_in)
-  local self = setmetatable({
+  local places = {}
+  for i, place in ipairs(layout) do
+    places[i] = {
+      column = place.column,
+      name = place.name,
+      read = READERS[place.kind] or read_text,
+      is_text = not READERS[place.kind],
+      is_custom = place.kind == "custom",
+      without_false = place.name == "is_opted_out" and not allow_opt_in,
+    }
+  end
+  return setmetatable({
     columns = columns,
-    allow_opt_in = allow_opt_in,
+    places = places, -- of the columns that have a field
     opt_ins_left_out = 0,
-    text_at = {}, -- columns of text, and their fields
-    text_names = {},
-    typed_at = {},
-    typed_names = {},
-    readers = {},
-    custom_at = {},
-    custom_names = {}, -- ids of custom fields
     draft = {}, -- a contact, and its custom fields, that are filled anew for each entry
     draft_custom = {},
   }, Contacts)
-  for _, place in ipairs(layout) do
-    local reader = READERS[place.kind]
-    local kind = place.kind == "custom" and "custom" or reader and "typed" or "text"
-    local at, names = self[kind .. "_at"], self[kind .. "_names"]
-    at[#at + 1], names[#names + 1] = place.column, place.name
-    self.readers[#self.readers + 1] = reader
-  end
-  return self
 end
 
--- Sets the typed fields of a contact. Gives the issues, and whether is_opted_out was left out.
-local function fill_typed(self, found, cells, issues)
-  local at, names, is_left_out = self.typed_at, self.typed_names, false
-  for i = 1, #at do
-    local cell, value, code, values = cells[at[i]], nil
-    if cell ~= "" then
-      value, code, values = self.readers[i](cell)
+-- Sets all fields of a contact that have a column; `custom` is for the custom fields. Gives the issues, and whether
+-- is_opted_out was left out.
+local function fill(self, found, custom, cells, issues, is_trimmed)
+  local places, is_left_out = self.places, false
+  for i = 1, #places do
+    local place = places[i]
+    local cell, value = cells[place.column], nil
+    if is_trimmed and place.is_text then
+      value = cell ~= "" and cell or nil
+    elseif cell ~= "" then
+      local code, values
+      value, code, values = place.read(cell)
       if code then
         issues = issues or {}
-        issues[#issues + 1] = { field = self.columns[at[i]], code = code, values = values }
-      elseif value == false and names[i] == "is_opted_out" and not self.allow_opt_in then
+        issues[#issues + 1] = { field = self.columns[place.column], code = code, values = values }
+      elseif value == false and place.without_false then
         is_left_out, value = true, nil
       end
     end
-    found[names[i]] = value
-  end
-  return issues, is_left_out
-end
-
--- Sets the fields of a contact from text cells; nil where a cell is blank.
-local function fill_text(found, cells, at, names, is_trimmed)
-  local is_empty = true
-  for i = 1, #at do
-    local cell = cells[at[i]]
-    if not is_trimmed and cell ~= "" then
-      cell = trimmed(cell)
-    end
-    if cell ~= "" then
-      is_empty = false
-      found[names[i]] = cell
+    if place.is_custom then
+      custom[place.name] = value
     else
-      found[names[i]] = nil
+      found[place.name] = value
     end
   end
-  return is_empty
-end
-
--- Sets all fields that have a column; `custom` is for the custom fields. Gives the issues, and whether is_opted_out was
--- left out.
-local function fill(self, found, custom, cells, issues, is_trimmed)
-  fill_text(found, cells, self.text_at, self.text_names, is_trimmed)
-  local is_left_out
-  issues, is_left_out = fill_typed(self, found, cells, issues)
-  if self.custom_at[1] then
-    local is_empty = fill_text(custom, cells, self.custom_at, self.custom_names, is_trimmed)
-    found.custom = not is_empty and custom or nil
-  end
+  found.custom = next(custom) ~= nil and custom or nil
   return issues, is_left_out
-end
-
--- A contact of a record, with all its names at once: the table is made in its final size.
-local function new_contact()
-  return {
-    phone = nil,
-    first = nil,
-    last = nil,
-    display_name = nil,
-    email = nil,
-    avatar = nil,
-    assignee_id = nil,
-    tags = nil,
-    is_opted_out = nil,
-    email_suppressions = nil,
-    custom = nil,
-  }
 end
 
 -- Sets all fields of a contact from a record; gives what is wrong with the row.
@@ -224,7 +174,7 @@ end
 ---@param i integer
 ---@return table|heymarket.Failure contact or what is wrong with the row
 function Contacts:of_record(records, i)
-  local found = new_contact()
+  local found = {}
   local issues = read_record(self, found, {}, records, i)
   return issues and failure.invalid(issues) or found
 end
@@ -236,7 +186,7 @@ function Contacts:describe(entries, items)
   for i, item in ipairs(items) do
     local entry, found = entries[i], nil
     if entry.origin then
-      found = new_contact()
+      found = {}
       fill(self, found, {}, entry.origin, nil, false)
     end
     item.index, item.position = entry.index, entry.position

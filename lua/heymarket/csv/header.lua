@@ -44,20 +44,6 @@ local function nearest(name)
   return find(lower(name), "^%s*custom") and CUSTOM or spelling.nearest(name, COLUMN_NAMES)
 end
 
--- The names of a list by their folded form, in order; and those that so come twice, each after the first.
-local function fold_names(names)
-  table.sort(names)
-  local first, doubles = {}, {}
-  for _, name in ipairs(names) do
-    local key = folded(name)
-    if first[key] then
-      doubles[#doubles + 1] = { first[key], name }
-    end
-    first[key] = first[key] or name
-  end
-  return first, doubles
-end
-
 local Header = {}
 Header.__index = Header
 
@@ -67,18 +53,17 @@ end
 
 -- Names that an option gives: each must be a column, and, where there is a code for that, stand there once.
 function Header:check_names(names, absent_code, double_code)
-  local present, absent = {}, {}
-  for _, column in ipairs(self.columns) do
-    present[folded(column)] = true
+  local first, absent = {}, {}
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local key = folded(name)
+    if not first[key] then
+      first[key] = name
+      absent[#absent + 1] = not self.present[key] and name or nil
+    elseif double_code then
+      self:complain(name, double_code, { other = text.shown(first[key]) })
+    end
   end
-  local first, doubles = fold_names(names)
-  for _, pair in ipairs(double_code and doubles or {}) do
-    self:complain(pair[2], double_code, { other = text.shown(pair[1]) })
-  end
-  for key, name in pairs(first) do
-    absent[#absent + 1] = not present[key] and name or nil
-  end
-  table.sort(absent)
   for _, name in ipairs(absent) do
     self:complain(name, absent_code, { nearest = spelling.nearest(name, self.columns) })
   end
@@ -106,40 +91,29 @@ function Header:complain_unknown(column)
   end
 end
 
--- A column that the option `map` names.
-function Header:mapped_field(column, name)
-  local field = field_of(name)
-  if not field then
-    self:complain(column, "csv_mapped_to_unknown", { name = text.shown(name), nearest = nearest(name) })
-    self.taken[folded(name)] = column
-  end
-  return field
-end
-
 -- The field of a column. Nil where it has none: it is ignored, or something is wrong with it.
 function Header:field_of_column(i, column)
-  local mapped, ignored = self.map[lower(column)], self.ignored
-  if ignored[lower(column)] then
+  local key, ignored = lower(column), self.ignored
+  local mapped, field = self.map[key], nil
+  local passed_over = ignored[key] and "csv_mapped_and_ignored" or sub(column, 1, 1) == "_" and "csv_mapped_internal"
+  if passed_over then
     if mapped then
-      self:complain(column, "csv_mapped_and_ignored")
-    end
-  elseif sub(column, 1, 1) == "_" then
-    if mapped then
-      self:complain(column, "csv_mapped_internal")
+      self:complain(column, passed_over)
     end
   elseif mapped then
-    return self:mapped_field(column, mapped)
-  elseif column == "" then
-    if not ignored["*"] then
-      self:complain("column " .. i, "csv_unnamed_column")
+    field = field_of(mapped)
+    if not field then
+      self:complain(column, "csv_mapped_to_unknown", { name = text.shown(mapped), nearest = nearest(mapped) })
     end
-  else
-    local field = field_of(column)
+  elseif column ~= "" then
+    field = field_of(column)
     if not field and not ignored["*"] then
       self:complain_unknown(column)
     end
-    return field
+  elseif not ignored["*"] then
+    self:complain("column " .. i, "csv_unnamed_column")
   end
+  return field
 end
 
 --- Finds the field of each column.
@@ -149,21 +123,24 @@ end
 ---@return table[]? layout array of {column, name, kind}: which column gives which field (a custom field by its id)
 ---@return heymarket.Issue[]? issues all at once
 function header.read(columns, map, ignore)
+  map, ignore = map or {}, ignore or {}
   local self = setmetatable({
     columns = columns,
+    present = {}, -- their names, folded
     map = {},
     ignored = {},
     issues = {},
     taken = {}, -- by field: its column
   }, Header)
   local layout = {}
-  for name, field in pairs(map or {}) do
+  for name, field in pairs(map) do
     self.map[folded(name)] = field
   end
-  for _, name in pairs(ignore or {}) do
+  for _, name in pairs(ignore) do
     self.ignored[folded(name)] = true
   end
   for i, column in ipairs(columns) do
+    self.present[lower(column)] = true
     local field = self:field_of_column(i, column)
     if field and self.taken[field] then
       self:complain(column, "csv_second_column", { name = field, other = self.taken[field] })
@@ -173,7 +150,7 @@ function header.read(columns, map, ignore)
       layout[#layout + 1] = { column = i, name = id or field, kind = id and "custom" or KIND_OF[field] }
     end
   end
-  self:check_options(map or {}, ignore or {})
+  self:check_options(map, ignore)
   if not self.taken.phone then
     self:complain("phone", "csv_no_phone")
   end

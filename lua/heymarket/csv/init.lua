@@ -35,9 +35,8 @@ end
 
 -- Notes which record was given last.
 local function give(self, i)
-  local records = self.records
   self.given = i
-  self.last_row, self.last_cells, self.last_end = records.rows[i], records.cells[i], records.ends[i]
+  self.last_row, self.last_end = self.records.rows[i], self.records.ends[i]
 end
 
 --- Gives the next record; the source is an iterator. Raises a failure of kind "source" where it cannot go on.
@@ -49,9 +48,9 @@ function Source:__call()
   if not i then
     return nil
   end
-  local found = self.contacts:of_record(self.records, i)
+  local found, cells = self.contacts:of_record(self.records, i), self.records.cells[i]
   give(self, i)
-  return found, self.last_row, self.last_cells
+  return found, self.last_row, cells
 end
 
 --- Gives the next records as entries of an import. Raises a failure of kind "source" where it cannot go on.
@@ -96,12 +95,6 @@ function Source:opt_ins_left_out()
   return self.contacts.opt_ins_left_out
 end
 
---- The cells of the last record given, exactly as written; nil before the first.
----@return string[]?
-function Source:raw()
-  return self.last_cells
-end
-
 --- Closes the file if `csv.open` opened it. Can be called twice.
 function Source:close()
   local handle = self.owned
@@ -128,13 +121,11 @@ local IS_WRONG_USE = { option_map = true, option_names = true }
 
 -- Raises on wrong use of Lua; gives the values of the options, or the issues of those that cannot be.
 local function read_options(given)
-  if given ~= nil and type(given) ~= "table" then
-    error("options must be a table, not a " .. type(given), 3)
-  end
+  options.expect(given, "table?", "options", 3)
   for _, row in ipairs(options.list "csv") do
-    local value, wanted = (given or {})[row.name], LUA_TYPES[row.kind.type] or row.kind.type
-    if value ~= nil and type(value) ~= wanted then
-      error(("options.%s must be a %s, not a %s"):format(row.name, wanted, type(value)), 3)
+    local value = (given or {})[row.name]
+    if value ~= nil then
+      options.expect(value, LUA_TYPES[row.kind.type] or row.kind.type, "options." .. row.name, 3)
     end
   end
   local values, issues = options.read("csv", given)
@@ -160,9 +151,6 @@ local function size_of(handle)
 end
 
 local function is_readable(value)
-  if type(value) ~= "userdata" and type(value) ~= "table" then
-    return false
-  end
   if io.type(value) then
     return io.type(value) == "file"
   end
@@ -172,43 +160,18 @@ local function is_readable(value)
   return is_indexed and read ~= nil
 end
 
--- Reads and checks the header. Gives its issues, where there are any.
+-- Reads and checks the header. Raises a failure where it cannot be used.
 local function start(self, values)
   local columns, issues = self.reader:read_header()
-  if not columns then
-    return issues
-  end
   local layout
-  layout, issues = header.read(columns, values.map, values.ignore)
-  if layout then
-    self.columns, self.last_end = columns, self.reader:consumed()
-    self.contacts = contacts.new(columns, layout, values.allow_opt_in)
+  if columns then
+    layout, issues = header.read(columns, values.map, values.ignore)
   end
-  return issues
-end
-
--- A source that has not read its header yet.
-local function new_source(handle, name, is_owned, rules, values)
-  return setmetatable({
-    reader = reader.new {
-      handle = handle,
-      name = name,
-      grammar = rules,
-      chunk_size = values.chunk_size,
-      max_record = values.max_record,
-      allow_multiline_rows = values.allow_multiline_rows,
-    },
-    owned = is_owned and handle or nil,
-    total = size_of(handle),
-    records = reader.records(), -- read, but not all given yet
-    given = 0, -- so many of them were given
-    last_row = 1,
-    last_cells = nil,
-    last_end = 0,
-    columns = nil,
-    contacts = nil,
-    failed = nil,
-  }, Source)
+  if not layout then
+    error(failure.invalid(issues), 0)
+  end
+  self.columns, self.last_end = columns, self.reader:consumed()
+  self.contacts = contacts.new(columns, layout, values.allow_opt_in)
 end
 
 -- Opens what the caller gave. Returns a handle, its name for messages, and whether it is ours to close.
@@ -254,18 +217,27 @@ function csv.open(file, given)
   if not handle then
     return nil, name
   end
-  local source = new_source(handle, name, is_owned, rules, values)
-  local ok, result = pcall(start, source, values)
-  if ok and not result then
+  local source = setmetatable({
+    reader = reader.new(handle, name, rules, values),
+    owned = is_owned and handle or nil,
+    total = size_of(handle),
+    records = reader.records(), -- read, but not all given yet
+    given = 0, -- so many of them were given
+    last_row = 1,
+    last_end = 0,
+    columns = nil,
+    contacts = nil,
+    failed = nil,
+  }, Source)
+  local ok, problem = pcall(start, source, values)
+  if ok then
     return source
   end
   source:close()
-  if ok then
-    return nil, failure.invalid(result)
-  elseif failure.is(result) then
-    return nil, result
+  if failure.is(problem) then
+    return nil, problem
   end
-  error(result, 0)
+  error(problem, 0)
 end
 
 return csv

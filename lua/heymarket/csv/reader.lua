@@ -39,10 +39,6 @@ function Reader:fill()
   self.buffer = rest .. (chunk or "")
 end
 
-function Reader:fail_too_long()
-  self:fail("csv_record_too_long", { row = self.row + 1, limit = self.max_record })
-end
-
 local function count_breaks(cell, line_end)
   local count, at = 0, find(cell, line_end, 1, true)
   while at do
@@ -105,15 +101,13 @@ end
 function Reader:read_scanned(is_patient)
   while true do
     local cells, past, after, issues
-    if self.next > #self.buffer then
-      if self.at_end then
-        return nil
-      end
-    else
+    if self.next <= #self.buffer then
       cells, past, after, issues = self:scan()
+    elseif self.at_end then
+      return nil
     end
     if (cells and after or #self.buffer + 1) - self.next > self.max_record then
-      self:fail_too_long()
+      self:fail("csv_record_too_long", { row = self.row + 1, limit = self.max_record })
     end
     if cells and not (is_patient and after > #self.buffer and not self.at_end) then
       local is_blank = past == self.next
@@ -307,14 +301,16 @@ function Reader:read_header()
 end
 
 --- Makes a reader.
----@param settings table `handle` (has read(size)), `name` (of the input, for messages), `grammar`, `chunk_size`,
---- `max_record` (bytes), `allow_multiline_rows`
-function reader.new(settings)
+---@param handle table|userdata has read(size)
+---@param name string of the input, for messages
+---@param rules table the grammar
+---@param settings table `chunk_size`, `max_record` (bytes), `allow_multiline_rows`
+function reader.new(handle, name, rules, settings)
   return setmetatable({
-    handle = settings.handle,
-    name = settings.name,
-    grammar = settings.grammar,
-    match = settings.grammar.match,
+    handle = handle,
+    name = name,
+    grammar = rules,
+    match = rules.match,
     chunk_size = settings.chunk_size,
     max_record = settings.max_record,
     allow_multiline_rows = settings.allow_multiline_rows,
