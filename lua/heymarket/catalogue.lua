@@ -315,7 +315,6 @@ return {
   -- Bulk --------------------------------------------------------------------------------------------------------
 
   before_that = "{first}; before that: {before}",
-  contact_raised = "cannot be read: {raised}",
   hole_in_array = "is missing: the array has a hole",
   hook_raised = "{hook} raised an error: {raised}",
   max_failures = "stopped after {count} contacts that were not accepted ({option:max_failures})",

@@ -117,7 +117,7 @@ local function new_sender(self, settings, before_send)
 end
 
 local function new_call()
-  return { spare = failure.spare(), running = false, journal = false, is_opening = false }
+  return { spare = failure.spare(), running = false, journal = false }
 end
 
 -- Runs a call. No error leaves it: whatever is raised in it comes back as a failure.
@@ -136,7 +136,7 @@ local function run(self, body, subject, given)
   call.running = false -- what it holds can be collected: closing a file may ask for memory
   if call.journal then
     pcall(call.journal.close, call.journal)
-  elseif call.is_opening then
+  elseif not ok then
     pcall(collectgarbage) -- closes the files that an error left open
   end
   return value, problem

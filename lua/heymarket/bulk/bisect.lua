@@ -17,6 +17,8 @@ local ABOUT_CONTENT = { [400] = true, [409] = true, [413] = true, [422] = true }
 ---@field left integer halves without an answer
 ---@field size integer entries of the larger half
 
+local unpack = rawget(_G, "unpack") or rawget(table, "unpack")
+
 local Bisect = {}
 Bisect.__index = Bisect
 
@@ -90,14 +92,7 @@ end
 function Bisect:halve(batch, problem)
   local entries = batch.entries
   local middle = math.ceil(#entries / 2)
-  local left, right = {}, {}
-  for i = 1, #entries do
-    if i <= middle then
-      left[i] = entries[i]
-    else
-      right[i - middle] = entries[i]
-    end
-  end
+  local left, right = { unpack(entries, 1, middle) }, { unpack(entries, middle + 1) }
   local family = { is_accepted = true, left = 2, size = middle }
   for _, half in ipairs { right, left } do
     local made = { entries = half, possibly_sent = batch.possibly_sent, failure = problem, family = family }

@@ -24,7 +24,6 @@ local YIELD_EVERY = 256 -- contacts that are checked before others have their tu
 ---@field spare heymarket.Failure see failure.spare
 ---@field running table|false the loop, once it exists
 ---@field journal table|false the journal while it is open
----@field is_opening boolean is the journal being opened?
 
 --- A copy of the failure that ended a call, with the report of what was done.
 ---@param problem heymarket.Failure
@@ -175,10 +174,9 @@ function calls.create_contacts(call, contacts)
   return made
 end
 
--- Opens the journal of an import.
+-- Opens the journal of an import. Returns why it cannot be used.
 local function open_journal(call)
   local settings = call.settings
-  call.is_opening = true
   local notes, problem = journal.open(settings.journal, {
     overwrite = settings.overwrite,
     default_country = settings.default_country,
@@ -186,21 +184,8 @@ local function open_journal(call)
     base_url = call.base_url,
     account = call.account,
   }, call.monotonic)
-  call.is_opening = false
   call.journal = notes or false
-  return notes, problem
-end
-
--- The entries of an import that has a journal.
-local function resumed(call, input, is_stopped)
-  local settings = call.settings
-  return resume.new {
-    source = input,
-    journal = call.journal,
-    is_finite = input:is_finite(),
-    is_stopped = is_stopped,
-    max_held = math.max(MAX_HELD, settings.concurrency * settings.batch_size),
-  }
+  return problem
 end
 
 -- Closes the journal of an import that has ended. Returns why the import is not complete.
@@ -229,10 +214,10 @@ function calls.import(call, given)
   local input, problem = source.new(given, settings.default_country, is_stopped)
   if not input then
     return nil, problem
-  elseif settings.journal then
-    local notes
-    notes, problem = open_journal(call)
-    if not notes then
+  end
+  if settings.journal then
+    problem = open_journal(call)
+    if problem then
       return nil, problem
     end
   end
@@ -240,9 +225,15 @@ function calls.import(call, given)
   sender = call.new_sender(call.journal and function()
     return call.journal:commit()
   end or nil)
-  local counter = report.new(MAX_ITEMS, settings.max_failures)
-  local entries = call.journal and resumed(call, input, is_stopped) or nil
-  local made, stopped = run(call, sender, input, counter, entries)
+  local entries = call.journal
+    and resume.new {
+      source = input,
+      journal = call.journal,
+      is_finite = input:is_finite(),
+      is_stopped = is_stopped,
+      max_held = math.max(MAX_HELD, settings.concurrency * settings.batch_size),
+    }
+  local made, stopped = run(call, sender, input, report.new(MAX_ITEMS, settings.max_failures), entries or nil)
   if call.journal then
     stopped = complete_journal(call, stopped)
   end

@@ -40,7 +40,6 @@ function bulk.new(dependencies)
   self.order = order.new()
   self.query = "overwrite=" .. tostring(settings.overwrite)
   self.unyielded = 0 -- contacts that were read since the last turn for others
-  self.raised = {} -- hooks that have raised, by name: they are not called again
   self.reader = function(count)
     return self:read(count)
   end
@@ -119,28 +118,18 @@ function Bulk:read(count)
   return sendable
 end
 
--- Are some of these invalid, or finished by an earlier run?
-local function has_finished(entries)
-  for i = 1, #entries do
-    if entries[i].problem or entries[i].known then
-      return true
-    end
-  end
-  return false
-end
-
 -- Parts those that can be sent from those that are invalid or that an earlier run has finished.
 function Bulk:sort(entries)
   self.counter:begin(entries)
-  if not has_finished(entries) then
-    return entries
-  end
   local sendable, finished = {}, {}
-  for _, entry in ipairs(entries) do
+  for i = 1, #entries do
+    local entry = entries[i]
     local list = (entry.problem or entry.known) and finished or sendable
     list[#list + 1] = entry
   end
-  self:settle_finished(finished)
+  if finished[1] then
+    self:settle_finished(finished)
+  end
   return sendable
 end
 
@@ -178,7 +167,9 @@ function Bulk:fail(batch, problem)
   if verdict == "halved" then
     return
   elseif verdict == "stop" then
-    self:stop_for_refusal(problem, refusals)
+    -- The server refuses whatever is sent. `refusals` is set where it took so many requests to know that.
+    local values = { count = refusals, last = problem }
+    self.sender:stop(refusals and failure.reworded(problem, "refused_alike", values) or problem)
   end
   if self.journal then
     self:check(self.journal:failed(batch.entries, problem, batch.possibly_sent))
@@ -237,7 +228,7 @@ function Bulk:record(entries, items)
     return
   end
   self.input:describe(entries, items)
-  if self.settings.on_item and not self.raised.on_item then
+  if self.settings.on_item then
     self.counter:count(items) -- before they are told, so that each is told once
     self:tell_items(items)
   else
@@ -254,7 +245,7 @@ function Bulk:tell_items(items)
   for i = 1, #items do
     local ok, raised = pcall(self.settings.on_item, items[i])
     if not ok then
-      self.raised.on_item = true
+      self.settings.on_item = nil
       self.counter:keep(items, i)
       return self:stop_for_hook("on_item", raised)
     end
@@ -262,10 +253,9 @@ function Bulk:tell_items(items)
 end
 
 function Bulk:tell_progress()
-  if self.settings.on_progress and not self.raised.on_progress then
+  if self.settings.on_progress then
     local ok, raised = pcall(self.settings.on_progress, self:snapshot(false))
     if not ok then
-      self.raised.on_progress = true
       self:stop_for_hook("on_progress", raised)
     end
   end
@@ -304,16 +294,10 @@ function Bulk:check(ok, problem)
   end
 end
 
+-- A hook that has raised is not called again.
 function Bulk:stop_for_hook(name, raised)
+  self.settings[name] = nil
   self.sender:stop(failure.make("stopped", "hook_raised", { hook = name, raised = text.raised(raised) }))
-end
-
--- The server refuses whatever is sent. `refusals` is set where it took so many requests to know that.
-function Bulk:stop_for_refusal(problem, refusals)
-  if refusals then
-    problem = failure.reworded(problem, "refused_alike", { count = refusals, last = problem })
-  end
-  self.sender:stop(problem)
 end
 
 function Bulk:stop_for_error(raised)

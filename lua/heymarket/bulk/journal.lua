@@ -256,14 +256,12 @@ end
 
 -- The names of what differs between two tables of options.
 local function differences(stored, options)
-  local different, seen = {}, {}
-  for _, side in ipairs { stored, options } do
-    for name in pairs(side) do
-      if stored[name] ~= options[name] and not seen[name] then
-        seen[name] = true
-        different[#different + 1] = name
-      end
-    end
+  local different = {}
+  for name, value in pairs(options) do
+    different[#different + 1] = stored[name] ~= value and name or nil
+  end
+  for name in pairs(stored) do
+    different[#different + 1] = options[name] == nil and name or nil
   end
   table.sort(different)
   return different

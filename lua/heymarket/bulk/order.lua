@@ -39,19 +39,14 @@ end
 -- Adds a phone to others, which stand by their last digits. False where it must not stand beside one of them.
 local function add_phone(phones, phone)
   local tail = sub(phone, -MIN_PHONE)
-  local first = phones[tail]
-  if not first then
-    phones[tail] = phone
-    return true
-  end
-  local list = type(first) == "table" and first or { first }
-  for _, other in ipairs(list) do
+  local others = phones[tail] or {}
+  for _, other in ipairs(others) do
     if is_confusable(phone, other) then
       return false
     end
   end
-  list[#list + 1] = phone
-  phones[tail] = list
+  others[#others + 1] = phone
+  phones[tail] = others
   return true
 end
 
@@ -120,12 +115,8 @@ function Order:admit(entries)
 end
 
 function Order:block(phone, entry)
-  local waiting = self.blocked[phone]
-  if not waiting then
-    waiting = fifo.new()
-    self.blocked[phone] = waiting
-  end
-  waiting:push(entry)
+  self.blocked[phone] = self.blocked[phone] or fifo.new()
+  self.blocked[phone]:push(entry)
   self.blocked_count = self.blocked_count + 1
 end
 

@@ -353,9 +353,9 @@ end
 
 --- Opens a log, a new one or one with records.
 ---@param settings table `path`; `format` (how the first line begins), `old_format` (an older version, which is refused);
---- `header` (written into a new log), `check_header(header)` (a code and values to refuse the log with that message, or
---- nothing); `on_record(kind, rest, place)` (called for each record that is there; false where the kind is not known);
---- `clock` (seconds)
+--- `header` (written into a new log), `check_header(header)` (gives nothing, or the code and the values of a message to
+--- refuse the log with); `on_record(kind, rest, place)` (called for each record that is there; false where the kind is
+--- not known); `clock` (seconds)
 ---@return table? log
 ---@return heymarket.Failure?
 function record_log.open(settings)

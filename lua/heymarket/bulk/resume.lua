@@ -65,30 +65,19 @@ function Resume:leave(problem)
   self.problem = problem
 end
 
--- The source has come to its end: so should the journal.
-function Resume:finish()
-  self.ended = true
-  if self.comparing then
-    local problem
-    if not self.is_stopped() then
-      problem = select(2, self.journal:ended(self.seen))
-    end
-    self:leave(problem)
-  end
-end
-
 -- Reads the next batch. False where there is none: the source has ended, or the call has stopped.
 function Resume:read(n)
   if self.ended or not self.is_finite and self.is_stopped() then
-    self:leave(self.problem)
+    self.comparing = false
     return false
   end
   self.batch, self.at, self.compared = self.source:take(n), 1, false
-  if #self.batch == 0 then
-    self:finish()
-    return false
+  self.ended = #self.batch == 0
+  -- Where the source has come to its end, so should the journal.
+  if self.ended and self.comparing then
+    self:leave(not self.is_stopped() and select(2, self.journal:ended(self.seen)) or nil)
   end
-  return true
+  return not self.ended
 end
 
 -- Compares the batch. If an error ends this, it goes on where it was.

@@ -110,20 +110,17 @@ local function add_next(self, entries)
   end
   local index = self.index + 1
   self.index = index
-  local entry = { index = index, position = position, origin = found, row = row, phone = nil, body = nil }
-  entries[#entries + 1] = entry
   if type(found) == "table" and getmetatable(found) ~= nil and failure.is(found) then
-    entry.origin, entry.problem = nil, found
+    entries[#entries + 1] = { index = index, position = position, row = row, problem = found }
     return nil
   end
-  self.checking = true
-  entry.body, entry.phone = contact.encode(found, index, self.default_country, self.issues)
-  self.checking = false
-  if not entry.body then
+  local body, phone = contact.encode(found, index, self.default_country, self.issues)
+  local entry = { index = index, position = position, origin = found, row = row, phone = phone, body = body }
+  if not body then
     entry.problem, self.issues = failure.invalid(self.issues), {}
-    return nil
   end
-  return #entry.body
+  entries[#entries + 1] = entry
+  return body and #body
 end
 
 local function fill(self, entries, n)
@@ -135,22 +132,6 @@ local function fill(self, entries, n)
   until not size or n == 0 or bytes >= MAX_BYTES
 end
 
--- What was raised while a batch was filled. Where a contact's own metamethods raised, only that contact is invalid.
--- Returns what is to be raised again, nil for nothing.
-local function judge(self, entries, raised)
-  local entry = entries[#entries]
-  if self.checking and not failure.is_of_memory(raised) then
-    self.checking, self.issues = false, {}
-    local values = { raised = text.raised(raised) }
-    entry.problem = failure.invalid { { index = entry.index, code = "contact_raised", values = values } }
-    return nil
-  elseif entry and not entry.body and not entry.problem then
-    entries[#entries] = nil -- it was not made in full
-  end
-  self.checking = false
-  return raised
-end
-
 --- Gives the next entries. An entry with a `problem` is the last of its batch.
 ---@param n integer
 ---@return heymarket.Entry[] entries at most n; empty at the end; raises a failure where the source cannot go on
@@ -159,7 +140,7 @@ function Source:take(n)
   if raised == nil and not self.has_ended and (self.size or not self.is_stopped()) then
     local ok, problem = pcall(fill, self, entries, n)
     if not ok then
-      raised = judge(self, entries, problem)
+      raised, self.issues = problem, {}
     end
   end
   self.raised = raised
@@ -228,7 +209,6 @@ local function make(methods, read, size, default_country, is_stopped)
     is_stopped = is_stopped,
     index = 0, -- of the last contact that was read
     issues = {}, -- of the contact that is being checked
-    checking = false, -- is a contact being encoded?
     has_ended = false,
     raised = nil, -- what the next `take` raises, because entries came before it
   }, methods)

@@ -5,7 +5,7 @@ local contact = require "heymarket.contact"
 local failure = require "heymarket.failure"
 local text = require "heymarket.util.text"
 
-local byte, find, gmatch, lower = string.byte, string.find, string.gmatch, string.lower
+local byte, find, lower, sub = string.byte, string.find, string.lower, string.sub
 local encode, trim = contact.encode, text.trim
 local integer_type = rawget(math, "type") -- Lua 5.3 and later
 
@@ -81,14 +81,16 @@ local function read_integers(cell)
   if not find(cell, "%d") and trim(cell) == "" then
     return nil
   end
-  local list = {}
-  for item in gmatch(cell .. ";", "([^;]*);") do
-    local value = exact_integer(item)
+  local list, from = {}, 1
+  repeat
+    local semicolon = find(cell, ";", from, true)
+    local value = exact_integer(sub(cell, from, semicolon and semicolon - 1))
     if not value then
       return nil, "csv_not_integers", shown(cell)
     end
     list[#list + 1] = value
-  end
+    from = semicolon and semicolon + 1
+  until not from
   return list
 end
 
@@ -124,6 +126,20 @@ function contacts.new(columns, layout, allow_opt_in)
     draft = {}, -- a contact, and its custom fields, that are filled anew for each entry
     draft_custom = {},
   }, Contacts)
+end
+
+-- A contact, with room for most of its fields at once.
+local function new_contact()
+  return {
+    phone = nil,
+    first = nil,
+    last = nil,
+    email = nil,
+    tags = nil,
+    custom = nil,
+    is_opted_out = nil,
+    avatar = nil,
+  }
 end
 
 -- Sets all fields of a contact that have a column; `custom` is for the custom fields. Gives the issues, and whether
@@ -174,7 +190,7 @@ end
 ---@param i integer
 ---@return table|heymarket.Failure contact or what is wrong with the row
 function Contacts:of_record(records, i)
-  local found = {}
+  local found = new_contact()
   local issues = read_record(self, found, {}, records, i)
   return issues and failure.invalid(issues) or found
 end
@@ -186,7 +202,7 @@ function Contacts:describe(entries, items)
   for i, item in ipairs(items) do
     local entry, found = entries[i], nil
     if entry.origin then
-      found = {}
+      found = new_contact()
       fill(self, found, {}, entry.origin, nil, false)
     end
     item.index, item.position = entry.index, entry.position
