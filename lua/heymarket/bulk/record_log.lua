@@ -352,7 +352,7 @@ function RecordLog:start(settings)
 end
 
 --- Opens a log, a new one or one with records.
----@param settings table `path`; `format` (how the first line begins), `old_format` (an older version, which is refused);
+---@param settings table `path`; `format` (how the first line begins), `old_format` (that of an older version, refused);
 --- `header` (written into a new log), `check_header(header)` (gives nothing, or the code and the values of a message to
 --- refuse the log with); `on_record(kind, rest, place)` (called for each record that is there; false where the kind is
 --- not known); `clock` (seconds)
