@@ -110,7 +110,7 @@ END]]):format(quote(path)))
     assert.are.equal(4, select(2, text:gsub("\n", "")))
   end)
 
-  it("is its owner's", function()
+  it("can be read and written by its owner only", function()
     local path = write_log { "a 1" }
     assert.are.equal("600\n", process.output("stat -c %a " .. quote(path)))
   end)

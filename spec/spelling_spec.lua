@@ -3,7 +3,7 @@ local spelling = require "heymarket.util.spelling"
 local NAMES = { "phone", "first", "last", "display_name", "email", "is_opted_out", "email_suppressions" }
 
 describe("the nearest known name", function()
-  it("is found over one slip of the keyboard", function()
+  it("is found where one letter was mistyped", function()
     for given, wanted in pairs {
       frist = "first", -- two letters exchanged
       phne = "phone", -- one left out

@@ -794,7 +794,7 @@ describe("a journal in use", function()
     assert.are.equal("0", seen:match "%d+")
   end)
 
-  it("is its owner's however it came about", function()
+  it("can be read and written by its owner only, however it was created", function()
     for _, mode in ipairs { "666", "640", "400" } do
       local path = new_path()
       local target = path .. ".target"
