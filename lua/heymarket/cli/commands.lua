@@ -1,36 +1,28 @@
 --- The commands. Each is given the arguments as parsed and its argparse command, and gives its exit code.
 local commands = {}
 
-local exit_codes = require "heymarket.cli.exit_codes"
+local console = require "heymarket.cli.console"
 local failure = require "heymarket.failure"
 local messages = require "heymarket.messages"
 local options = require "heymarket.options"
 local reasons = require "heymarket.cli.reasons"
-local streams = require "heymarket.cli.streams"
-
-local function complain_of(problem)
-  for _, message in ipairs(reasons.complaints(problem)) do
-    streams.complain(message)
-  end
-  return exit_codes.of_failure(problem)
-end
+local text = require "heymarket.util.text"
 
 -- The values of the flags that are options of this scope. A wrong value is wrong usage.
 local function values_of(command, scope, given)
-  local values = {}
+  local values, lines = {}, {}
   for _, row in ipairs(options.list(scope)) do
     local value = given[row.name]
-    if row.argument and (type(value) ~= "table" or #value > 0) then
+    if row.argument and (type(value) ~= "table" or next(value)) then
       values[row.name] = value
     end
   end
   local _, issues = options.read(scope, values)
-  for _, issue in ipairs(issues or {}) do
-    streams.complain(messages.line(issue, "command"))
+  for i, issue in ipairs(issues or {}) do
+    lines[i] = messages.line(issue, "command")
   end
   if issues then
-    io.stderr:write(command:get_usage(), "\n")
-    exit_codes.exit(exit_codes.USAGE)
+    command:error(lines)
   end
   return values
 end
@@ -56,8 +48,8 @@ local function client_of(config)
   end
   local loaded, client = pcall(require, "heymarket.client")
   if not loaded then
-    streams.complain(client, "") -- the error of a C module says what to do
-    exit_codes.exit(exit_codes.COULD_NOT_RUN)
+    console.complain(client, "") -- the error of a C module says what to do
+    console.exit(console.COULD_NOT_RUN)
   end
   return client.new(config)
 end
@@ -66,7 +58,7 @@ end
 local function map_of(command, pairs_given)
   local map, mapped = {}, {}
   for _, pair in ipairs(pairs_given) do
-    local folded = require("heymarket.util.text").trim(pair.column):lower()
+    local folded = text.trim(pair.column):lower()
     if mapped[folded] then
       command:error(("--map is given twice for the column %s"):format(pair.column))
     end
@@ -76,51 +68,36 @@ local function map_of(command, pairs_given)
 end
 
 function commands.import(given, command)
-  local arguments = { file = given.file, config = connection_of(command, given) }
-  for _, row in ipairs(options.list "command") do
-    arguments[row.name] = given[row.name]
-  end
-  arguments.options = values_of(command, "import", given)
+  given.config = connection_of(command, given)
+  given.options = values_of(command, "import", given)
   given.map = map_of(command, given.map)
-  arguments.csv = values_of(command, "csv", given)
-  arguments.csv.map = given.map
-  return require("heymarket.cli.import").run(arguments, client_of)
+  given.csv = values_of(command, "csv", given)
+  return require("heymarket.cli.import").run(given, client_of)
 end
 
--- Runs `call(client)` and prints what `shown` makes of its value.
-local function with_client(config, call, shown)
+-- Calls a method of a client, and prints its value as `shown` says.
+local function call_client(config, method, shown)
   local client, problem = client_of(config)
   local value
   if client then
-    value, problem = call(client)
+    value, problem = client[method](client)
     client:close()
   end
-  if value then
-    return exit_codes.of_print(streams.print(shown(value)))
-  end
-  return complain_of(problem)
+  return value and console.print(shown:format(value)) or reasons.complain(problem)
 end
 
 function commands.check(given, command)
-  return with_client(connection_of(command, given), function(client)
-    return client:check()
-  end, function()
-    return "The credentials are good.\n"
-  end)
+  return call_client(connection_of(command, given), "check", "The credentials are good.\n")
 end
 
 function commands.token()
-  return with_client({}, function(client)
-    return client:token()
-  end, function(token)
-    return token .. "\n"
-  end)
+  return call_client({}, "token", "%s\n")
 end
 
 function commands.sandbox(given, command)
   local served = { options = values_of(command, "sandbox", given), port = values_of(command, "server", given).port }
   local code, problem = require("heymarket.sandbox.server").run(served)
-  return code or complain_of(problem)
+  return code or reasons.complain(problem)
 end
 
 return commands

@@ -13,27 +13,16 @@ for _, name in ipairs(OWN) do
   is_own[name] = true
 end
 
--- The first record: up to a line end that is not within quotes.
-local function first_record(start)
-  local quotes, from, stop = 0, 1
-  repeat
-    stop = start:find("[\r\n]", from) or #start + 1
-    local _, count = start:sub(from, stop - 1):gsub('"', "")
-    quotes = quotes + count
-    from = stop + 1
-  until quotes % 2 == 0 or stop > #start
-  return start:sub(1, stop - 1)
-end
-
 -- Is this the start of a failures file? A spreadsheet may have saved it with quotes, or with another delimiter.
 local function has_own_header(start)
-  local header = first_record(start):gsub("^" .. UTF8_MARK, ""):gsub('"([^"]*)"', function(cell)
-    return (cell:gsub("[,;\t|]", " "))
+  local unquoted = start:gsub("^" .. UTF8_MARK, ""):gsub('"([^"]*)"', function(cell)
+    return (cell:gsub("[,;\t|\r\n]", " "))
   end)
+  local header = unquoted:match "^[^\r\n]*"
   for _, delimiter in ipairs { ",", ";", "\t", "|" } do
     local own = delimiter .. table.concat(OWN, delimiter)
     if (delimiter .. header):sub(-#own) == own then
-      return true
+      return not header:find('"', 1, true) -- a quote that is never closed
     end
   end
   return false
@@ -55,27 +44,26 @@ function failures.open(path, columns, overwrite, on_kept)
       kept[#kept + 1] = i
     end
   end
-  local made = { file = file, columns = columns, kept = kept, overwrite = overwrite, count = 0 }
+  local made = { file = file, columns = columns, kept = kept, overwrite = overwrite, count = 0, waiting = {} }
   return setmetatable(made, Failures)
 end
 
--- The cells of a record that are in the columns of the input.
-function Failures:kept_cells(record)
-  local cells = {}
+-- A record of the cells that are in the columns of the input, and of own cells.
+function Failures:record(cells, own)
+  local record = {}
   for i, at in ipairs(self.kept) do
-    cells[i] = record[at] or ""
+    record[i] = cells[at] or ""
   end
-  return cells
+  for _, cell in ipairs(own) do
+    record[#record + 1] = cell
+  end
+  return record
 end
 
 --- Empties the file and writes its header. May be called twice.
 function Failures:begin()
   if self.file:begin() then
-    local cells = self:kept_cells(self.columns)
-    for _, name in ipairs(OWN) do
-      cells[#cells + 1] = name
-    end
-    self.file:write(csv.encode_row(cells))
+    self.file:write(csv.encode_row(self:record(self.columns, OWN)))
   end
 end
 
@@ -84,29 +72,46 @@ local function no_formula(cell)
   return cell:find "^[=+%-@]" and " " .. cell or cell
 end
 
---- Writes the row of an item.
-function Failures:write(item)
+local function write(self, item)
   self:begin()
   if self.file:problem() then
     return
   end
   local row = item.row or {}
-  local cells = self:kept_cells(row)
   local field, message = reasons.explain(item, self.overwrite)
   local ragged = #row ~= #self.columns
   if ragged then
     message = message .. "; when it is corrected, delete the cells after this one"
   end
   local position = tostring(item.position or item.index)
-  for _, cell in ipairs { position, item.outcome, no_formula(field), no_formula(message) } do
-    cells[#cells + 1] = cell
-  end
+  local cells = self:record(row, { position, item.outcome, no_formula(field), no_formula(message) })
   -- A ragged row keeps its wrong number of cells, so that it is not imported as it is, and every column its name.
   for i = #self.columns + 1, ragged and math.max(#row, #self.columns + 1) or 0 do
     cells[#cells + 1] = row[i] or ""
   end
   self.count = self.count + 1
   self.file:write(csv.encode_row(cells))
+end
+
+--- Writes the row of an item. That of an unsent one waits until `finish` while nothing else is in the file.
+function Failures:write(item)
+  if item.outcome == "unsent" and not self.file:has_begun() then
+    self.waiting[#self.waiting + 1] = item
+  else
+    write(self, item)
+  end
+end
+
+--- Writes what waits and closes the file. Where the import was refused before it began, as with a journal of another
+--- input, what an earlier run wrote there stays.
+function Failures:finish(is_refused)
+  if not is_refused or self.file:has_begun() then
+    self:begin()
+    for _, item in ipairs(self.waiting) do
+      write(self, item)
+    end
+  end
+  self.file:close()
 end
 
 --- Number of rows written.

@@ -1,8 +1,7 @@
 --- The `heymarket` command: from its arguments to its exit code.
 local cli = {}
 
-local exit_codes = require "heymarket.cli.exit_codes"
-local streams = require "heymarket.cli.streams"
+local console = require "heymarket.cli.console"
 
 local NO_ARGPARSE =
   "argparse is not installed: install the Debian package lua-argparse, or use luarocks install argparse"
@@ -14,12 +13,12 @@ end
 
 local function run(arguments)
   if arguments[1] == "--version" then
-    return exit_codes.of_print(streams.print(version()))
+    return console.print(version())
   end
   local found, argparse = pcall(require, "argparse")
   if not found then
-    streams.complain(NO_ARGPARSE)
-    return exit_codes.COULD_NOT_RUN
+    console.complain(NO_ARGPARSE)
+    return console.COULD_NOT_RUN
   end
   local parser = require "heymarket.cli.parser"
   local main, commands = parser.make(argparse, version)
@@ -29,19 +28,19 @@ end
 
 -- The exit code after an error. Where a C module cannot be loaded, its error says what to do.
 local function code_of_error(raised)
-  local code = exit_codes.of_error(raised)
+  local code = console.code_of_exit(raised)
   local loaded, failure = pcall(require, "heymarket.failure")
   if code then
     return code
   elseif not loaded then
-    streams.complain(failure, "")
+    console.complain(failure, "")
   elseif failure.is_interrupt(raised) then
-    streams.complain "interrupted"
-    return exit_codes.INTERRUPTED
+    console.complain "interrupted"
+    return console.INTERRUPTED
   else
-    streams.complain("this should not have happened: " .. tostring(raised))
+    console.complain("this should not have happened: " .. tostring(raised))
   end
-  return exit_codes.COULD_NOT_RUN
+  return console.COULD_NOT_RUN
 end
 
 --- Runs the command.
@@ -49,7 +48,7 @@ end
 ---@return integer code to exit with: 0 all accepted, 1 could not run, 2 wrong usage, 3 finished but not all accepted, 4
 --- credentials refused, 5 stopped by --max-failures, 130 interrupted
 function cli.main(arguments)
-  streams.occupy()
+  console.occupy()
   local ok, result = pcall(run, arguments)
   local system = package.loaded["heymarket.system"]
   if system then

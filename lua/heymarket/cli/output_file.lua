@@ -32,50 +32,91 @@ function output_file.is_same(path, other)
   return path == other or kind == "file" and identity == system.identity(other)
 end
 
--- Locks an ordinary file and makes it readable by its owner only, if its start may be replaced.
-local function claim(handle, path, is_own)
-  handle:seek "set"
-  local start = handle:read(MAX_START)
-  if start and not is_own(start) then
-    return refusal("output_other_file", path)
+-- Opens a device or an open stream, or an ordinary file, which is made where there is none.
+local function open_handle(path, stream)
+  local prepared, code, reason = true, nil, nil
+  if not stream then
+    prepared, code, reason = system.prepare(path)
   end
-  local locked, code = system.lock(handle)
-  if not locked and code == "in_use" then
-    return refusal("output_in_use", path)
-  end
-  local protected, _, reason = system.protect(handle)
-  return not protected and refusal("output_not_private", path, reason) or nil
-end
-
-local function open_ordinary(path, is_own)
-  local prepared, code, reason = system.prepare(path)
   if not prepared then
     return nil, refusal(code == "not_regular" and "output_not_plain" or "output_unprepared", path, reason)
   end
-  -- For reading and writing: opening a pipe for both does not wait for its other end.
-  local handle, message = io.open(path, "a+b")
-  local problem = not handle and refusal("output_unopened", path, message) or claim(handle, path, is_own)
-  if problem and handle then
-    handle:close()
-  end
-  return not problem and handle or nil, problem
+  -- An ordinary file for reading, too: opening a pipe for both does not wait for its other end.
+  local handle, message = io.open(path, stream and "ab" or "a+b")
+  return handle, not handle and refusal("output_unopened", path, message) or nil
 end
 
 local File = {}
 File.__index = File
 
+-- Locks an ordinary file and makes it readable by its owner only, if its start may be replaced. Gives the failure.
+function File:claim(is_own)
+  self.handle:seek "set"
+  local start = self.handle:read(MAX_START)
+  if start and not is_own(start) then
+    return refusal("output_other_file", self.path)
+  end
+  local locked, code = system.lock(self.handle)
+  if not locked and code == "in_use" then
+    return refusal("output_in_use", self.path)
+  end
+  local protected, _, reason = system.protect(self.handle)
+  return not protected and refusal("output_not_private", self.path, reason) or nil
+end
+
+-- Is this path a copy of the file, and a file of its own?
+local function is_copy(path, handle)
+  local identity, kind, link = system.identity(path)
+  if kind ~= "file" or link or identity == system.identity(handle) then
+    return false
+  end
+  local other = io.open(path, "rb")
+  local same = other ~= nil and edit_mark.is_same_content(handle, other)
+  if other then
+    other:close()
+  end
+  return same
+end
+
+-- Copies the content if it was edited, for an edit is nowhere else. Gives the failure where that is not possible.
+function File:keep()
+  if self.handle:seek "end" == 0 or edit_mark.is_unedited(self.handle) then
+    return nil
+  end
+  for number = 1, MAX_COPIES do
+    local copy = self.path .. "." .. number
+    if is_copy(copy, self.handle) then
+      return nil -- made by a run that ended before it could go on
+    end
+    local done, code, reason = system.copy(self.handle, copy)
+    if done then
+      done, code, reason = system.sync_directory(copy)
+    end
+    if done then
+      self.on_kept(copy)
+      return nil
+    elseif code ~= "exists" or number == MAX_COPIES then
+      return refusal("edit_not_kept", copy, reason)
+    end
+  end
+end
+
+-- Makes an ordinary file ready to be emptied later. Gives the failure.
+function File:prepare(is_own)
+  local problem = self:claim(is_own)
+  if problem then
+    return problem
+  end
+  problem = self:keep()
+  return problem and failure.make("stopped", "output_stays", { path = self.path, problem = problem })
+end
+
 --- Opens a file, so that it is known to be writable. An edited content is copied now, so that nothing is sent where
 --- that fails; what the file holds stays until `begin`. `is_own(start)`: may a content that starts so be replaced?
---- `on_kept(path, copy)` is called when an edited content was copied. Gives the file, or nil and a failure.
+--- `on_kept(copy)` is called with the path of the copy of an edited content. Gives the file, or nil and a failure.
 function output_file.open(path, is_own, on_kept)
   local stream = is_stream(path)
-  local handle, problem
-  if stream then
-    handle, problem = io.open(path, "ab")
-    problem = problem and refusal("output_unopened", path, problem)
-  else
-    handle, problem = open_ordinary(path, is_own)
-  end
+  local handle, problem = open_handle(path, stream)
   if not handle then
     return nil, problem
   end
@@ -91,64 +132,12 @@ function output_file.open(path, is_own, on_kept)
     mark = edit_mark.new(),
     unwritten = nil, -- failure: why it could not be written
   }, File)
-  problem = file:keep()
+  problem = not stream and file:prepare(is_own)
   if problem then
     handle:close()
-    return nil, failure.make("stopped", "output_stays", { path = path, problem = problem })
+    return nil, problem
   end
   return file
-end
-
----------------------------------------------------------------------------------------------------------------------
--- Edits
-
-local function same_content(one, other)
-  if one:seek "end" ~= other:seek "end" then
-    return false
-  end
-  one:seek "set"
-  local same = true
-  edit_mark.each_block(other, function(piece)
-    same = same and one:read(#piece) == piece
-  end)
-  return same
-end
-
--- Is this path a copy of the file, and a file of its own?
-local function is_copy(path, handle)
-  local identity, kind, link = system.identity(path)
-  if kind ~= "file" or link or identity == system.identity(handle) then
-    return false
-  end
-  local other = io.open(path, "rb")
-  local same = other ~= nil and same_content(handle, other)
-  if other then
-    other:close()
-  end
-  return same
-end
-
--- Copies the content if it was edited, for an edit is nowhere else. Gives the failure where that is not possible.
-function File:keep()
-  if self.stream or self.handle:seek "end" == 0 or edit_mark.is_unedited(self.handle) then
-    return nil
-  end
-  for number = 1, MAX_COPIES do
-    local copy = self.path .. "." .. number
-    if is_copy(copy, self.handle) then
-      return nil -- made by a run that ended before it could go on
-    end
-    local done, code, reason = system.copy(self.handle, copy)
-    if done then
-      done, code, reason = system.sync_directory(copy)
-    end
-    if done then
-      self.on_kept(self.path, copy)
-      return nil
-    elseif code ~= "exists" or number == MAX_COPIES then
-      return refusal("edit_not_kept", copy, reason)
-    end
-  end
 end
 
 ---------------------------------------------------------------------------------------------------------------------
@@ -163,20 +152,17 @@ function File:begin()
   if self.begun or self.unwritten then
     return false
   end
-  if not self.stream then
-    local problem = self:keep() -- it may have been edited since it was opened
+  local problem = not self.stream and self:keep() -- it may have been edited since it was opened
+  if not self.stream and not problem then
     self.handle:seek "end" -- between reading and writing
-    if not problem then
-      local emptied, _, reason = system.truncate(self.handle, 0)
-      problem = not emptied and reason
-    end
-    if problem then
-      self:fail(problem)
-      return false
-    end
+    local emptied, _, reason = system.truncate(self.handle, 0)
+    problem = not emptied and reason
   end
-  self.begun = true
-  return true
+  if problem then
+    self:fail(problem)
+  end
+  self.begun = not problem
+  return self.begun
 end
 
 --- Was the file emptied, so that it holds this program's text only?
@@ -238,11 +224,8 @@ function File:flush()
   end
 end
 
---- Writes what is left and closes the file. May be called twice.
+--- Writes what is left and closes the file.
 function File:close()
-  if not self.handle then
-    return
-  end
   self:flush()
   local ok, _, reason = true, nil, nil
   if self.begun and not self.stream and not self.unwritten then
@@ -250,7 +233,6 @@ function File:close()
     self.mark:set(self.handle)
   end
   local closed, problem = self.handle:close()
-  self.handle = nil
   if not (ok and closed) then
     self:fail(tostring(reason or problem))
   end

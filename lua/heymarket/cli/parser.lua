@@ -1,10 +1,9 @@
 --- The arguments of the command. Flags, their help and how they are read come from the list in heymarket.options.
 local parser = {}
 
-local exit_codes = require "heymarket.cli.exit_codes"
+local console = require "heymarket.cli.console"
 local fields = require "heymarket.contact.fields"
 local options = require "heymarket.options"
-local streams = require "heymarket.cli.streams"
 
 local ABOUT = "Contacts into Heymarket, with the outcome of each contact."
 local ENVIRONMENT = [[
@@ -44,49 +43,28 @@ local function about_import()
   return ABOUT_IMPORT:format(table.concat(names, ", "), table.concat(labels, ", "))
 end
 
----------------------------------------------------------------------------------------------------------------------
--- Values of flags, by the type of their option: a value, or nil and what is wrong.
-
-local read = {}
-
-function read.number(given)
-  if not given:find "^%-?%d+%.?%d*$" then
-    return nil, ("'%s' is not a number"):format(given)
-  end
-  return tonumber(given)
-end
-
-function read.number_or_off(given)
-  if given == "off" then
-    return false
-  end
-  return read.number(given)
-end
-
-function read.country(given)
-  return given ~= "none" and given ~= "false" and given
-end
-
--- The name of a field has no "=", that of a column may.
-function read.map(given)
-  local column, field = given:match "^(.+)=([^=]+)$"
-  if not column then
-    return nil, ("'%s' is not COLUMN=FIELD"):format(given)
-  end
-  return { column = column, field = field }
-end
-
--- One of several words, which can stand for a boolean or a number.
-function read.word(given)
-  local words = { ["true"] = true, ["false"] = false }
-  if words[given] ~= nil then
-    return words[given]
-  end
-  return tonumber(given) or given
-end
-read.boolean = read.word
+-- Words that stand for other values, by the type of an option.
+local YES_NO = { ["true"] = true, ["false"] = false }
+local WORDS = { number_or_off = { off = false }, country = { none = false, ["false"] = false } }
+WORDS.boolean, WORDS.word = YES_NO, YES_NO
 
 local REPEATED = { map = true, names = true }
+
+-- Reads the value of a flag by the type of its option. Gives nil and what is wrong where it cannot be read.
+local function read(kind, given)
+  local value = (WORDS[kind] or {})[given]
+  if value ~= nil then
+    return value
+  elseif kind == "word" then
+    return tonumber(given) or given
+  elseif kind == "map" then
+    local column, field = given:match "^(.+)=([^=]+)$" -- the name of a field has no "=", that of a column may
+    return column and { column = column, field = field }, ("'%s' is not COLUMN=FIELD"):format(given)
+  elseif kind == "number" or kind == "number_or_off" then
+    return given:find "^%-?%d+%.?%d*$" and tonumber(given), ("'%s' is not a number"):format(given)
+  end
+  return given
+end
 
 -- Adds an option to argparse's `command`. The help ends with the default, where that is one word.
 local function add_flag(command, row)
@@ -99,32 +77,15 @@ local function add_flag(command, row)
   local help = row.argument == "WORD" and row.help .. ": " .. row.kind.choices or row.help
   help = has_default and ("%s (%s)"):format(help, tostring(row.default)) or help
   local option = command:option(flag):argname(row.argument):description(help)
-  local reader = read[row.kind.type]
-  if REPEATED[row.kind.type] then
-    option:count "*"
-  end
-  if reader then
-    option:convert(function(given)
-      local value, message = reader(given)
-      return value, message and flag .. ": " .. message
-    end)
-  end
-end
-
--- Adds the options of a command that have a flag.
-local function add_flags(name, command)
-  for _, scope in ipairs(SCOPES[name]) do
-    for _, row in ipairs(options.list(scope)) do
-      if row.argument then
-        add_flag(command, row)
-      end
-    end
-  end
+  option:count(REPEATED[row.kind.type] and "*" or "0-1"):convert(function(given)
+    local value, message = read(row.kind.type, given)
+    return value, message and flag .. ": " .. message
+  end)
 end
 
 -- Prints what --help or --version show.
 local function show(written)
-  exit_codes.exit(exit_codes.of_print(streams.print(written)))
+  console.exit(console.print(written))
 end
 
 local function add_help(command)
@@ -135,10 +96,27 @@ local function add_help(command)
   }
 end
 
-local function add_command(main, name, about, summary, epilog)
-  local command = main:command(name, about, epilog):summary(summary or about)
-  command.error = main.error
+-- Ends the command because its usage is wrong, with one message or several.
+local function complain_of_usage(command, messages)
+  for _, message in ipairs(type(messages) == "table" and messages or { messages }) do
+    console.complain(message)
+  end
+  io.stderr:write(command:get_usage(), "\n")
+  console.exit(console.USAGE)
+end
+
+-- Adds a command, with its help and the options of its scopes that have a flag.
+local function add_command(main, name, about, summary)
+  local command = main:command(name, about):summary(summary or about)
+  command.error = complain_of_usage
   add_help(command)
+  for _, scope in ipairs(SCOPES[name]) do
+    for _, row in ipairs(options.list(scope)) do
+      if row.argument then
+        add_flag(command, row)
+      end
+    end
+  end
   return command
 end
 
@@ -146,26 +124,19 @@ end
 function parser.make(argparse, version)
   local main = argparse("heymarket", ABOUT, ENVIRONMENT):command_target "command"
   main:help_max_width(100):usage_max_width(100):help_description_margin(29)
-  main.error = function(current, message)
-    streams.complain(message)
-    io.stderr:write(current:get_usage(), "\n")
-    exit_codes.exit(exit_codes.USAGE)
-  end
+  main.error = complain_of_usage
   add_help(main)
   main:flag("--version"):description("Show the version and exit."):action(function()
     show(version())
   end)
   local commands = {
-    import = add_command(main, "import", about_import(), "Import contacts from a CSV file.", EXIT_CODES),
+    import = add_command(main, "import", about_import(), "Import contacts from a CSV file."):epilog(EXIT_CODES),
     check = add_command(main, "check", ABOUT_CHECK),
     token = add_command(main, "token", ABOUT_TOKEN),
     sandbox = add_command(main, "sandbox", ABOUT_SANDBOX, "Serve the API on this machine, to try things out."),
   }
   commands.import:argument("file"):argname("FILE"):description "CSV file; - is the standard input"
   commands.sandbox:help_description_margin(35)
-  for name, command in pairs(commands) do
-    add_flags(name, command)
-  end
   return main, commands
 end
 

@@ -3,6 +3,7 @@ local progress = {}
 
 local format = require "heymarket.cli.format"
 local report = require "heymarket.report"
+local system = require "heymarket.system"
 
 local REDRAW_EVERY, LINE_EVERY = 0.1, 5 -- seconds
 local SAMPLE_EVERY, WINDOW = 1, 15 -- seconds; rate and time left are those of the last WINDOW seconds
@@ -13,16 +14,14 @@ COLOURS.unknown, COLOURS.unsent = COLOURS.failed, COLOURS.rejected
 local Progress = {}
 Progress.__index = Progress
 
---- Makes the progress display of one import.
----@param options table `stream` to draw on, `terminal` (is it one?), `colour`, `columns()` gives the width of
---- the terminal; `monotonic()` is the clock in seconds; `read()` gives the bytes read so far, of how many where that is
---- known, and the rows read so far
-function progress.new(options)
-  local now = options.monotonic()
+--- Makes the progress display of one import, whose `source` tells how far it was read.
+function progress.new(source)
+  local now, terminal = system.monotonic(), system.isatty(io.stderr) and os.getenv "TERM" ~= "dumb"
   return setmetatable({
-    options = options,
+    source = source,
+    terminal = terminal,
+    colour = terminal and (os.getenv "NO_COLOR" or "") == "",
     drawn_at = now,
-    sampled_at = now,
     samples = { { at = now, rows = 0, bytes = 0 } },
   }, Progress)
 end
@@ -30,8 +29,7 @@ end
 -- Rows per second and bytes per second in the last WINDOW seconds.
 function Progress:rates(now, rows, bytes)
   local samples = self.samples
-  if now - self.sampled_at >= SAMPLE_EVERY then
-    self.sampled_at = now
+  if now - samples[#samples].at >= SAMPLE_EVERY then
     samples[#samples + 1] = { at = now, rows = rows, bytes = bytes }
     while #samples > 2 and now - samples[2].at >= WINDOW do
       table.remove(samples, 1)
@@ -45,47 +43,45 @@ function Progress:rates(now, rows, bytes)
   return (rows - oldest.rows) / passed, (bytes - oldest.bytes) / passed
 end
 
--- The facts as pieces of text, in the order in which they are shown.
-function Progress:pieces(now, counts)
-  local bytes, total, rows_read = self.options.read()
-  local rows = 0
-  for _, outcome in ipairs(report.outcomes) do
-    rows = rows + counts[outcome]
-  end
+-- The facts as pieces of text, in the order in which they are shown, and the share that is done, where it is known.
+function Progress:pieces(now, made)
+  local read, total = self.source:progress()
+  local rows, rows_read = made.total, self.source:position() - 1 -- the header is row 1
   -- Reading is ahead of sending: what counts are the bytes of the rows that are done.
-  bytes = rows_read > 0 and bytes * math.min(1, rows / rows_read) or 0
+  local bytes = rows_read > 0 and read * math.min(1, rows / rows_read) or 0
   local rate, byte_rate = self:rates(now, rows, bytes)
   local share = total and total > 0 and math.min(1, bytes / total)
   local pieces = {}
-  if share then
-    pieces[#pieces + 1] = { ("%3d%%"):format(math.floor(share * 100)) }
+  local function add(piece, colour)
+    pieces[#pieces + 1] = { text = piece, colour = self.colour and colour }
   end
-  pieces[#pieces + 1] = { format.plural(rows, "row") }
+  if share then
+    add(("%3d%%"):format(math.floor(share * 100)))
+  end
+  add(format.plural(rows, "row"))
   if rate then
-    pieces[#pieces + 1] = { format.grouped(rate) .. "/s" }
-    if share and byte_rate > 0 then
-      pieces[#pieces + 1] = { format.duration((total - bytes) / byte_rate) .. " left" }
-    end
+    add(format.grouped(rate) .. "/s")
+  end
+  if rate and share and byte_rate > 0 then
+    add(format.duration((total - bytes) / byte_rate) .. " left")
   end
   for _, outcome in ipairs(report.outcomes) do
-    if counts[outcome] > 0 then
-      pieces[#pieces + 1] = { outcome .. " " .. format.grouped(counts[outcome]), COLOURS[outcome] }
+    if made[outcome] > 0 then
+      add(outcome .. " " .. format.grouped(made[outcome]), COLOURS[outcome])
     end
   end
   return pieces, share
 end
 
 -- The line of a terminal: a bar as wide as the pieces leave room for. Pieces that do not fit are left out.
-function Progress:bar(pieces, share)
-  local room = (self.options.columns() or 80) - 1
-  local parts = {}
+local function bar(pieces, share)
+  local room, parts = (system.columns(io.stderr) or 80) - 1, {}
   for _, piece in ipairs(pieces) do
-    local text, colour = piece[1], self.options.colour and piece[2]
-    room = room - #text - (#parts > 0 and 2 or 0)
+    room = room - #piece.text - (#parts > 0 and 2 or 0)
     if room < 0 then
       break
     end
-    parts[#parts + 1] = colour and colour .. text .. "\27[0m" or text
+    parts[#parts + 1] = piece.colour and piece.colour .. piece.text .. "\27[0m" or piece.text
   end
   local line = table.concat(parts, "  ")
   local width = math.min(BAR_MAX, room - 3)
@@ -97,32 +93,32 @@ function Progress:bar(pieces, share)
 end
 
 --- Shows the progress, if the last time is long enough ago.
-function Progress:update(counts)
-  local now = self.options.monotonic()
-  if now - self.drawn_at < (self.options.terminal and REDRAW_EVERY or LINE_EVERY) then
+---@param counter table of heymarket.report
+function Progress:update(counter)
+  local now = system.monotonic()
+  if now - self.drawn_at < (self.terminal and REDRAW_EVERY or LINE_EVERY) then
     return
   end
   self.drawn_at = now
-  local pieces, share = self:pieces(now, counts)
-  local stream = self.options.stream
-  if self.options.terminal then
+  local pieces, share = self:pieces(now, counter:report({}, false))
+  if self.terminal then
     self.visible = true
-    stream:write("\r\27[K", self:bar(pieces, share))
+    io.stderr:write("\r\27[K", bar(pieces, share))
   else
     for i, piece in ipairs(pieces) do
-      pieces[i] = piece[1]:match "^%s*(.*)$"
+      pieces[i] = piece.text:match "^%s*(.*)$"
     end
-    stream:write(table.concat(pieces, ", "), "\n")
+    io.stderr:write(table.concat(pieces, ", "), "\n")
   end
-  stream:flush()
+  io.stderr:flush()
 end
 
 --- Clears the bar, so that something else can be written. The next update draws it again.
 function Progress:clear()
   if self.visible then
     self.visible = false
-    self.options.stream:write "\r\27[K"
-    self.options.stream:flush()
+    io.stderr:write "\r\27[K"
+    io.stderr:flush()
   end
 end
 

@@ -1,26 +1,38 @@
 --- What the command says of failures and of contacts that were not accepted: in its own words, with flags for options.
 local reasons = {}
 
+local console = require "heymarket.cli.console"
 local failure = require "heymarket.failure"
 local messages = require "heymarket.messages"
 local text = require "heymarket.util.text"
 
 -- Failures that concern the network or the server have facts that support asks for; the others need only their message.
 local MESSAGE_ONLY = { invalid = true, source = true, journal = true, stopped = true, context = true }
+-- Exit codes, by the kind, the reason or the code of a failure.
+local EXIT_CODES = {
+  unauthorized = console.REFUSED,
+  denied = console.REFUSED,
+  max_failures = console.MAX_FAILURES,
+  interrupted = console.INTERRUPTED,
+}
 
---- What a failure says, on one line.
-function reasons.sentence(problem)
+-- What a failure says, on one line.
+local function sentence(problem)
   local words = MESSAGE_ONLY[problem.kind] and messages.render or failure.line
   return text.one_line(words(problem, "command"))
 end
 
---- What to say of a failure, each mistake on a line of its own.
-function reasons.complaints(problem)
-  local lines = {}
-  for i, issue in ipairs(problem.issues or {}) do
-    lines[i] = text.one_line(messages.line(issue, "command"))
+--- Writes to stderr what a failure says, each mistake on a line of its own. Gives the exit code.
+function reasons.complain(problem)
+  local issues = problem.issues or {}
+  for _, issue in ipairs(issues) do
+    console.complain(messages.line(issue, "command"))
   end
-  return lines[1] and lines or { reasons.sentence(problem) }
+  if not issues[1] then
+    console.complain(sentence(problem))
+  end
+  local code = EXIT_CODES[problem.kind] or EXIT_CODES[problem.reason] or EXIT_CODES[problem.message_code]
+  return code or console.COULD_NOT_RUN
 end
 
 local function of_rejected(item, overwrite)
@@ -39,10 +51,8 @@ function reasons.explain(item, overwrite)
   local problem = item.failure
   if item.outcome == "rejected" then
     return "", of_rejected(item, overwrite)
-  elseif not problem then
-    return "", ""
-  elseif item.outcome ~= "invalid" or not problem.issues then
-    return "", reasons.sentence(problem)
+  elseif item.outcome ~= "invalid" or not (problem and problem.issues) then
+    return "", problem and sentence(problem) or ""
   end
   local fields, lines = {}, {}
   for i, issue in ipairs(problem.issues) do

@@ -28,9 +28,14 @@ function Mark:add(bytes)
   end
 end
 
+-- A checksum of the content.
+local function digest(mark)
+  return rows.hash(mark.chain .. mark.tail)
+end
+
 -- A whole number below 1e9.
 local function nanoseconds(mark)
-  return tonumber(rows.hash(mark.chain .. mark.tail):sub(1, 12), 16) % 1000000000
+  return tonumber(digest(mark):sub(1, 12), 16) % 1000000000
 end
 
 --- Marks the file. Where that is not possible, the file counts as edited later.
@@ -39,27 +44,31 @@ function Mark:set(handle)
   system.nanoseconds(handle, nanoseconds(self))
 end
 
---- Calls `visit(piece)` for the content of a file, block by block.
----@param handle userdata
----@param visit fun(piece: string)
-function edit_mark.each_block(handle, visit)
+-- The mark of what a file holds.
+local function mark_of(handle)
+  local mark = edit_mark.new()
   handle:seek "set"
   local piece = handle:read(BLOCK)
   while piece do
-    visit(piece)
+    mark:add(piece)
     piece = handle:read(BLOCK)
   end
+  return mark
 end
 
 --- Does the file have the mark of its content?
 ---@param handle userdata
 ---@return boolean
 function edit_mark.is_unedited(handle)
-  local mark = edit_mark.new()
-  edit_mark.each_block(handle, function(piece)
-    mark:add(piece)
-  end)
-  return system.nanoseconds(handle) == nanoseconds(mark)
+  return system.nanoseconds(handle) == nanoseconds(mark_of(handle))
+end
+
+--- Do two files have the same content?
+---@param handle userdata
+---@param other userdata
+---@return boolean
+function edit_mark.is_same_content(handle, other)
+  return handle:seek "end" == other:seek "end" and digest(mark_of(handle)) == digest(mark_of(other))
 end
 
 return edit_mark
