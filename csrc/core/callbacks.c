@@ -20,7 +20,7 @@ static bool nothing_waits(struct transfer *transfer) {
 }
 
 static bool prepare_connection(struct transfer *transfer, struct pool_socket *used) {
-    struct traffic traffic;
+    struct tcp_info traffic;
     used->user = transfer;
     transfer->socket = used->socket;
     if (!nothing_waits(transfer)) {
@@ -30,8 +30,8 @@ static bool prepare_connection(struct transfer *transfer, struct pool_socket *us
     transfer->counted = (transfer->new_connection || transfer->request.secure) &&
                         count_traffic(transfer->socket, &traffic);
     if (transfer->counted) {
-        transfer->arrived_before = traffic.arrived;
-        transfer->sent_before = traffic.sent;
+        transfer->arrived_before = traffic.tcpi_bytes_received;
+        transfer->sent_before = traffic.tcpi_bytes_sent;
     }
     if (transfer->new_connection) {
         hold_request(transfer);
@@ -80,14 +80,14 @@ static bool request_under_way(const struct transfer *transfer) {
 /* Called with the status line: was the response sent before the request, or before its end? */
 static void compare_times(struct transfer *transfer, size_t line_length) {
     int unread = 0;
-    struct traffic traffic;
+    struct tcp_info traffic;
     bool early = false;
     release_request(transfer);
     if (transfer->counted && ioctl(transfer->socket, FIONREAD, &unread) == 0 &&
         count_traffic(transfer->socket, &traffic)) {
         /* The line, or on HTTP/2 the frame that it came in, is among the bytes that have been read
          * since. The end of a connection counts as a byte. */
-        uint64_t read = traffic.arrived - (uint64_t)unread;
+        uint64_t read = traffic.tcpi_bytes_received - (uint64_t)unread;
         uint64_t least = transfer->response.http2 ? FRAME_HEADER : line_length;
         transfer->unasked = read < transfer->arrived_before + least;
         early = transfer->arrived_held > 0 && read < transfer->arrived_held + least;

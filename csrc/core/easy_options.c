@@ -3,16 +3,12 @@
 
 #include <string.h>
 
-/* Where an old libcurl does not know an option, the transfer fails: it would lack a protection. */
+/* Where an old libcurl does not know an option, the transfer fails: it would lack a protection.
+ * After the first failure nothing is set any more. */
 #define SET(option, value)                                                                         \
-    do {                                                                                           \
-        if (result == CURLE_OK) {                                                                  \
-            result = curl_easy_setopt(easy, (option), (value));                                    \
-        }                                                                                          \
-    } while (0)
+    (*result = *result == CURLE_OK ? curl_easy_setopt(easy, (option), (value)) : *result)
 
-static CURLcode set_method(CURL *easy, const struct request *request) {
-    CURLcode result = CURLE_OK;
+static void set_method(CURL *easy, const struct request *request, CURLcode *result) {
     bool post = strcmp(request->method, "POST") == 0;
     if (request->body != NULL || post) {
         SET(CURLOPT_POST, 1L);
@@ -29,11 +25,9 @@ static CURLcode set_method(CURL *easy, const struct request *request) {
             SET(CURLOPT_CUSTOMREQUEST, request->method);
         }
     }
-    return result;
 }
 
-static CURLcode set_proxy(CURL *easy, const struct pool *pool, bool secure) {
-    CURLcode result = CURLE_OK;
+static void set_proxy(CURL *easy, const struct pool *pool, bool secure, CURLcode *result) {
     if (pool->proxy != NULL) {
         SET(CURLOPT_PROXY, pool->proxy);
         SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
@@ -41,12 +35,10 @@ static CURLcode set_proxy(CURL *easy, const struct pool *pool, bool secure) {
         SET(CURLOPT_PROXY, ""); /* nor one of the environment */
     }
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    return result;
 }
 
-static CURLcode set_protection(CURL *easy, const struct pool *pool, const struct request *request) {
-    CURLcode result = CURLE_OK;
-    const char *scheme = request->secure ? "https" : "http";
+static void set_protection(CURL *easy, const struct pool *pool, bool secure, CURLcode *result) {
+    const char *scheme = secure ? "https" : "http";
     SET(CURLOPT_PROTOCOLS_STR, scheme);
     SET(CURLOPT_REDIR_PROTOCOLS_STR, scheme);
     SET(CURLOPT_FOLLOWLOCATION, 0L);
@@ -61,11 +53,9 @@ static CURLcode set_protection(CURL *easy, const struct pool *pool, const struct
          * may fail. */
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     }
-    return result == CURLE_OK ? set_proxy(easy, pool, request->secure) : result;
 }
 
-static CURLcode set_callbacks(CURL *easy, struct transfer *transfer) {
-    CURLcode result = CURLE_OK;
+static void set_callbacks(CURL *easy, struct transfer *transfer, CURLcode *result) {
     SET(CURLOPT_PRIVATE, transfer);
     SET(CURLOPT_ERRORBUFFER, transfer->message);
     /* The pool, since sockets outlive the transfer that opened them. */
@@ -84,12 +74,10 @@ static CURLcode set_callbacks(CURL *easy, struct transfer *transfer) {
     SET(CURLOPT_WRITEDATA, transfer);
     /* Chunks come to us as they are, since libcurl accepts malformed ones. */
     SET(CURLOPT_HTTP_TRANSFER_DECODING, 0L);
-    return result;
 }
 
-static CURLcode set_connection(CURL *easy, const struct transfer *transfer) {
+static void set_connection(CURL *easy, const struct transfer *transfer, CURLcode *result) {
     const struct request *request = &transfer->request;
-    CURLcode result = CURLE_OK;
     long timeout = milliseconds_of(request->timeout - (monotonic() - transfer->started));
     /* Not every libcurl is built with HTTP/2; without it this is 1.1 anyway. */
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
@@ -105,13 +93,12 @@ static CURLcode set_connection(CURL *easy, const struct transfer *transfer) {
      * resolver's thread has ended. With it that thread frees what is left. */
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
-    return result;
 }
 
 CURLcode set_options(struct transfer *transfer, CURL *easy) {
     const struct request *request = &transfer->request;
     const struct pool *pool = transfer->pool;
-    CURLcode result = CURLE_OK;
+    CURLcode first_failure = CURLE_OK, *result = &first_failure;
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_NOPROGRESS, 1L);
     SET(CURLOPT_URL, request->url);
@@ -119,8 +106,10 @@ CURLcode set_options(struct transfer *transfer, CURL *easy) {
     if (pool->user_agent != NULL) {
         SET(CURLOPT_USERAGENT, pool->user_agent);
     }
-    result = result == CURLE_OK ? set_connection(easy, transfer) : result;
-    result = result == CURLE_OK ? set_callbacks(easy, transfer) : result;
-    result = result == CURLE_OK ? set_protection(easy, pool, request) : result;
-    return result == CURLE_OK ? set_method(easy, request) : result;
+    set_connection(easy, transfer, result);
+    set_callbacks(easy, transfer, result);
+    set_protection(easy, pool, request->secure, result);
+    set_proxy(easy, pool, request->secure, result);
+    set_method(easy, request, result);
+    return first_failure;
 }

@@ -5,7 +5,6 @@
  * back for longer than 0.2 s, so what comes later than HOLD_PROVES shows nothing. */
 #include "pool.h"
 
-#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -29,15 +28,15 @@ void hold_request(struct transfer *transfer) {
 /* What has come so far is older than the end of the request, or than all of it. But the system may
  * have sent something by itself, to see whether the peer is still there. */
 static void note_arrived(struct transfer *transfer) {
-    struct traffic traffic;
+    struct tcp_info traffic;
     if (!transfer->counted || monotonic() - transfer->held_since >= HOLD_PROVES ||
         !count_traffic(transfer->socket, &traffic)) {
         return;
     }
-    if (traffic.sent == transfer->sent_before) {
-        transfer->arrived_before = traffic.arrived;
-    } else if (!transfer->response.http2 && traffic.unsent > 0) {
-        transfer->arrived_held = traffic.arrived;
+    if (traffic.tcpi_bytes_sent == transfer->sent_before) {
+        transfer->arrived_before = traffic.tcpi_bytes_received;
+    } else if (!transfer->response.http2 && traffic.tcpi_notsent_bytes > 0) {
+        transfer->arrived_held = traffic.tcpi_bytes_received;
     }
 }
 

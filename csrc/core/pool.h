@@ -7,6 +7,7 @@
 #include "request.h"
 #include "response_head.h"
 
+#include <linux/tcp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -14,9 +15,9 @@
 /* What is to be sent, in memory of our own: libcurl reads the body from here, and a request that
  * found its connection stale is started once more. */
 struct request {
-    char *method;
-    char *url;
-    char *body; /* NULL: none */
+    const char *method;
+    const char *url;
+    const char *body; /* NULL: none */
     size_t body_length;
     struct curl_slist *headers;
     double timeout;       /* s, from the start on */
@@ -116,13 +117,6 @@ HIDDEN void sigpipe_restore(const struct sigpipe *guard);
 
 enum waiting { NOTHING_WAITS, BYTES_WAIT, END_WAITS };
 
-/* The system's counts of bytes. */
-struct traffic {
-    uint64_t sent;    /* have left on the connection */
-    uint64_t arrived; /* read or not */
-    uint64_t unsent;  /* have not left yet */
-};
-
 /* Callbacks of libcurl. */
 HIDDEN curl_socket_t on_open_socket(void *context, curlsocktype purpose,
                                     struct curl_sockaddr *address);
@@ -142,7 +136,8 @@ HIDDEN bool tls_record_waits(int socket);
 /* Are there decrypted bytes that libcurl has not fetched from its TLS library? */
 HIDDEN bool tls_bytes_wait(CURL *easy);
 
-HIDDEN bool count_traffic(int socket, struct traffic *traffic);
+/* What the system has counted. False where it does not count all of it. */
+HIDDEN bool count_traffic(int socket, struct tcp_info *info);
 
 /* ---- hold.c: the end of a request on a new connection is held back ---- */
 

@@ -7,36 +7,23 @@
 
 enum { METHOD = 2, URL, HEADERS, BODY, TIMEOUT, CONNECT_TIMEOUT, ID }; /* indexes of arguments */
 
-/* What the caller gave. The strings are Lua's, on its stack. */
-struct arguments {
-    const char *method;
-    const char *url;
-    const char *body; /* NULL: none */
-    size_t method_length;
-    size_t url_length;
-    size_t body_length;
-    double timeout;
-    long connect_timeout;
-    double id; /* 0: none was given */
-    bool secure;
-};
-
 static long check_milliseconds(lua_State *L, int index) {
     double seconds = (double)luaL_checknumber(L, index);
     luaL_argcheck(L, seconds > 0, index, "must be a positive number of seconds");
     return milliseconds_of(seconds);
 }
 
-/* A number among the strings is converted here, which allocates: a finalizer may run. What must not
- * change any more is looked at only after this. */
-static void read_arguments(lua_State *L, struct arguments *given) {
-    given->method = luaL_checklstring(L, METHOD, &given->method_length);
-    given->url = luaL_checklstring(L, URL, &given->url_length);
+/* Reads the arguments into a request whose texts are Lua's, on its stack. A number among the
+ * strings is converted here, which allocates: a finalizer may run. What must not change any more is
+ * looked at only after this. */
+static void read_arguments(lua_State *L, struct request *given, double *id) {
+    given->method = luaL_checkstring(L, METHOD);
+    given->url = luaL_checkstring(L, URL);
     luaL_checktype(L, HEADERS, LUA_TTABLE);
     given->body = luaL_optlstring(L, BODY, NULL, &given->body_length);
     given->timeout = (double)check_milliseconds(L, TIMEOUT) / 1000;
     given->connect_timeout = check_milliseconds(L, CONNECT_TIMEOUT);
-    given->id = lua_isnoneornil(L, ID) ? 0 : compat_checkwhole(L, ID);
+    *id = lua_isnoneornil(L, ID) ? 0 : compat_checkwhole(L, ID);
     for (int i = 1; i <= (int)compat_rawlen(L, HEADERS); i++) {
         lua_rawgeti(L, HEADERS, i);
         luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, HEADERS, "headers must be strings");
@@ -65,29 +52,22 @@ static bool check_headers(lua_State *L, struct problem *problem) {
 }
 
 /* Allocates nothing in Lua. */
-static bool check_arguments(lua_State *L, const struct pool *pool, struct arguments *given,
+static bool check_arguments(lua_State *L, const struct pool *pool, struct request *given,
                             struct problem *problem) {
     struct url_facts facts;
-    if (!check_headers(L, problem) || !check_method(given->method, given->method_length, problem)) {
+    size_t url_length = compat_rawlen(L, URL);
+    if (!check_headers(L, problem) ||
+        !check_method(given->method, compat_rawlen(L, METHOD), problem)) {
         return false;
-    } else if (!is_one_line(given->url, given->url_length)) {
+    } else if (!is_one_line(given->url, url_length)) {
         return fail(problem, "BAD_FUNCTION_ARGUMENT", "url_with_odd_characters");
-    } else if (!check_url(given->url, given->url_length, URL_REQUEST, &facts, problem)) {
+    } else if (!check_url(given->url, url_length, URL_REQUEST, &facts, problem)) {
         return false;
     } else if (!facts.secure && pool->proxy != NULL && !pool->proxy_is_local) {
         return fail(problem, "UNSUPPORTED_PROTOCOL", "proxy_leaves_machine");
     }
     given->secure = facts.secure;
     return true;
-}
-
-static char *copy_of(const char *text, size_t length) {
-    char *copy = malloc(length + 1);
-    if (copy != NULL) {
-        memcpy(copy, text, length);
-        copy[length] = '\0';
-    }
-    return copy;
 }
 
 static bool add_header(struct request *request, const char *header) {
@@ -112,21 +92,23 @@ static bool copy_headers(lua_State *L, struct request *request) {
     return ok && (request->body == NULL || typed || add_header(request, "Content-Type:"));
 }
 
-static bool copy_request(lua_State *L, struct request *request, const struct arguments *given) {
-    request->method = copy_of(given->method, given->method_length);
-    request->url = copy_of(given->url, given->url_length);
-    request->body = given->body != NULL ? copy_of(given->body, given->body_length) : NULL;
-    request->body_length = given->body != NULL ? given->body_length : 0;
-    request->timeout = given->timeout;
-    request->connect_timeout = given->connect_timeout;
-    request->secure = given->secure;
+/* Method and URL were checked: they hold no NUL bytes. */
+static bool copy_request(lua_State *L, struct request *request, const struct request *given) {
+    char *body = given->body != NULL ? malloc(given->body_length + 1) : NULL;
+    *request = *given;
+    request->method = strdup(given->method);
+    request->url = strdup(given->url);
+    request->body = body;
+    if (body != NULL) {
+        memcpy(body, given->body, given->body_length);
+    }
     return request->method != NULL && request->url != NULL &&
-           (given->body == NULL || request->body != NULL) && copy_headers(L, request);
+           (given->body == NULL || body != NULL) && copy_headers(L, request);
 }
 
 /* Raises no Lua error and allocates nothing in Lua. So nothing that it acquires can be lost, and no
  * finalizer can close the pool meanwhile. */
-static struct transfer *launch(lua_State *L, struct pool *pool, const struct arguments *given,
+static struct transfer *launch(lua_State *L, struct pool *pool, const struct request *given,
                                struct problem *problem) {
     struct transfer *transfer = open_multi(pool, problem) ? new_transfer(pool) : NULL;
     if (transfer == NULL || !copy_request(L, &transfer->request, given)) {
@@ -136,7 +118,6 @@ static struct transfer *launch(lua_State *L, struct pool *pool, const struct arg
         start_transfer(transfer, problem);
     }
     if (problem->curl == NULL) {
-        transfer->id = given->id > 0 ? (long long)given->id : ++pool->last_id;
         list_append(&pool->running, transfer);
         pool->running_count++;
         return transfer;
@@ -151,10 +132,11 @@ static struct transfer *launch(lua_State *L, struct pool *pool, const struct arg
  * value for the words of the code; where there is no code, it is libcurl's own. */
 int pool_start(lua_State *L) {
     struct pool *pool = check_pool(L);
-    struct arguments given = {0};
+    struct request given = {0};
     struct problem problem = {0};
     struct transfer *transfer = NULL;
-    read_arguments(L, &given);
+    double id;
+    read_arguments(L, &given, &id);
     if (!pool->open) {
         fail(&problem, "ABORTED_BY_CALLBACK", "client_closed");
     } else if (check_arguments(L, pool, &given, &problem)) {
@@ -164,6 +146,7 @@ int pool_start(lua_State *L) {
         sigpipe_restore(&guard);
     }
     if (transfer != NULL) {
+        transfer->id = id > 0 ? (long long)id : ++pool->last_id;
         lua_pushinteger(L, (lua_Integer)transfer->id);
         return 1;
     }

@@ -208,31 +208,31 @@ static bool chunk_extension(struct response *response, char c) {
 
 /* One byte of the framing of chunks. */
 static bool chunk_byte(struct response *response, char c) {
-    switch (response->chunk) {
-    case CHUNK_SIZE:
+    static const struct {
+        char expected;
+        enum response_chunk next;
+        const char *problem;
+    } steps[] = {
+        [CHUNK_SIZE_LF] = {'\n', CHUNK_DATA, "chunk_size_malformed"},
+        [CHUNK_DATA_CR] = {'\r', CHUNK_DATA_LF, "chunk_too_long"},
+        [CHUNK_DATA_LF] = {'\n', CHUNK_SIZE, "chunk_too_long"},
+        [CHUNK_END_CR] = {'\r', CHUNK_END_LF, "trailers"},
+        [CHUNK_END_LF] = {'\n', CHUNK_OVER, "last_chunk_malformed"},
+    };
+    enum response_chunk place = response->chunk;
+    if (place == CHUNK_SIZE) {
         return chunk_size(response, c);
-    case CHUNK_EXTENSION:
+    } else if (place == CHUNK_EXTENSION) {
         return chunk_extension(response, c);
-    case CHUNK_SIZE_LF:
-        response->chunk = response->chunk_left > 0 ? CHUNK_DATA : CHUNK_END_CR;
-        return c == '\n' || wrong(response, "chunk_size_malformed");
-    case CHUNK_DATA_CR:
-        response->chunk = CHUNK_DATA_LF;
-        return c == '\r' || wrong(response, "chunk_too_long");
-    case CHUNK_DATA_LF:
-        response->chunk = CHUNK_SIZE;
-        response->chunk_digits = 0;
-        response->chunk_left = 0;
-        return c == '\n' || wrong(response, "chunk_too_long");
-    case CHUNK_END_CR:
-        response->chunk = CHUNK_END_LF;
-        return c == '\r' || wrong(response, "trailers");
-    case CHUNK_END_LF:
-        response->chunk = CHUNK_OVER;
-        return c == '\n' || wrong(response, "last_chunk_malformed");
-    default:
+    } else if (place == CHUNK_OVER) {
         return wrong(response, "bytes_after_response");
+    } else if (c != steps[place].expected) {
+        return wrong(response, steps[place].problem);
     }
+    bool is_last = place == CHUNK_SIZE_LF && response->chunk_left == 0;
+    response->chunk = is_last ? CHUNK_END_CR : steps[place].next;
+    response->chunk_digits = 0;
+    return true;
 }
 
 static bool content(struct response *response, const char *data, size_t length, response_sink *sink,

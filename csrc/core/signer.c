@@ -12,8 +12,6 @@
 #define TYPE "heymarket.signer"
 
 #define HEADER "{\"alg\":\"HS256\",\"typ\":\"JWT\"}"
-#define PAYLOAD_START "{\"iss\":\""
-#define PAYLOAD_MIDDLE "\",\"iat\":"
 #define SIGNATURE_BYTES crypto_auth_hmacsha256_BYTES
 #define SIGNATURE_TEXT 43 /* base64url of 32 bytes, unpadded */
 #define TAIL_BYTES 20     /* two bytes left over, 16 digits, a brace, the end of the string */
@@ -23,9 +21,9 @@
 struct key {
     crypto_auth_hmacsha256_state state; /* has taken the key and the prefix */
     size_t prefix_length;
-    size_t rest_length;    /* bytes of the payload's constant part that fill no group of three */
-    unsigned char rest[3]; /* one more than can be left over: a group is filled here */
-    char prefix[];         /* the constant start as text: header, dot, start of the payload */
+    size_t rest_length; /* bytes of the payload's constant part that fill no group of three */
+    unsigned char rest[2];
+    char prefix[]; /* the constant start as text: header, dot, start of the payload */
 };
 
 struct signer {
@@ -54,17 +52,6 @@ static size_t encode(char *text, const unsigned char *bytes, size_t length) {
     return (size_t)(end - text);
 }
 
-/* Adds to the payload's constant part; whole groups of three go to the prefix at once. */
-static void add(struct key *key, const char *bytes, size_t length) {
-    for (size_t i = 0; i < length; i++) {
-        key->rest[key->rest_length++] = (unsigned char)bytes[i];
-        if (key->rest_length == 3) {
-            key->prefix_length += encode(key->prefix + key->prefix_length, key->rest, 3);
-            key->rest_length = 0;
-        }
-    }
-}
-
 /* One byte of the id as it stands in a JSON string. Returns its length. */
 static size_t escape(char *escaped, char byte) {
     if ((unsigned char)byte < 0x20) {
@@ -74,6 +61,20 @@ static size_t escape(char *escaped, char byte) {
     escaped[0] = '\\';
     escaped[special ? 1 : 0] = byte;
     return special ? 2 : 1;
+}
+
+/* Pushes the constant start of the payload. */
+static const char *push_payload(lua_State *L, const char *id, size_t id_length, size_t *length) {
+    luaL_Buffer buffer;
+    char escaped[ESCAPED_BYTES];
+    luaL_buffinit(L, &buffer);
+    luaL_addstring(&buffer, "{\"iss\":\"");
+    for (size_t i = 0; i < id_length; i++) {
+        luaL_addlstring(&buffer, escaped, escape(escaped, id[i]));
+    }
+    luaL_addstring(&buffer, "\",\"iat\":");
+    luaL_pushresult(&buffer);
+    return lua_tolstring(L, -1, length);
 }
 
 /* The key of the HMAC is id||secret. */
@@ -92,43 +93,31 @@ static bool absorb_key(struct key *key, const char *id, size_t id_length, const 
     return true;
 }
 
-static void write_prefix(struct key *key, const char *id, size_t id_length) {
-    char escaped[ESCAPED_BYTES];
+/* Whole groups of three bytes become text once and for all; the others wait for the time. */
+static void write_prefix(struct key *key, const char *payload, size_t length) {
+    key->rest_length = length % 3;
+    memcpy(key->rest, payload + length - key->rest_length, key->rest_length);
     key->prefix_length = encode(key->prefix, (const unsigned char *)HEADER, sizeof HEADER - 1);
     key->prefix[key->prefix_length++] = '.';
-    add(key, PAYLOAD_START, sizeof PAYLOAD_START - 1);
-    for (size_t i = 0; i < id_length; i++) {
-        add(key, escaped, escape(escaped, id[i]));
-    }
-    add(key, PAYLOAD_MIDDLE, sizeof PAYLOAD_MIDDLE - 1);
-}
-
-static struct key *make_key(const char *id, size_t id_length, const char *secret,
-                            size_t secret_length) {
-    size_t payload = sizeof PAYLOAD_START + id_length * ESCAPED_BYTES + sizeof PAYLOAD_MIDDLE;
-    /* sodium_malloc puts the end of a block at the end of a page: only a rounded size keeps its
-     * start aligned. */
-    size_t size = sizeof(struct key) + sizeof HEADER * 2 + payload / 3 * 4 + 4;
-    size = (size + 63) / 64 * 64;
-    struct key *key = sodium_malloc(size);
-    if (key == NULL) {
-        return NULL;
-    }
-    memset(key, 0, size);
-    if (!absorb_key(key, id, id_length, secret, secret_length)) {
-        sodium_free(key);
-        return NULL;
-    }
-    write_prefix(key, id, id_length);
+    key->prefix_length += encode(key->prefix + key->prefix_length, (const unsigned char *)payload,
+                                 length - key->rest_length);
     crypto_auth_hmacsha256_update(&key->state, (const unsigned char *)key->prefix,
                                   key->prefix_length);
-    sodium_mprotect_readonly(key);
-    return key;
+}
+
+/* A key that has not yet taken the secret; NULL where there is no memory. */
+static struct key *new_key(size_t payload_length) {
+    /* sodium_malloc puts the end of a block at the end of a page: only a rounded size keeps its
+     * start aligned. */
+    size_t size = sizeof(struct key) + sizeof HEADER * 2 + payload_length / 3 * 4;
+    size = (size + 63) / 64 * 64;
+    struct key *key = sodium_malloc(size);
+    return key != NULL ? memset(key, 0, size) : NULL;
 }
 
 /* signer(id, secret) */
 int core_signer(lua_State *L) {
-    size_t id_length, secret_length;
+    size_t id_length, secret_length, payload_length;
     const char *id = luaL_checklstring(L, 1, &id_length);
     const char *secret = luaL_checklstring(L, 2, &secret_length);
     luaL_argcheck(L, id_length > 0, 1, "the secret id is empty");
@@ -136,11 +125,16 @@ int core_signer(lua_State *L) {
     luaL_argcheck(L, id_length <= SIZE_MAX / 32, 1, "the secret id is too long");
     luaL_argcheck(L, secret_length <= SIZE_MAX / 32, 2, "the secret key is too long");
     core_setup(L);
+    const char *payload = push_payload(L, id, id_length, &payload_length);
     struct signer *signer = compat_newobject(L, TYPE, sizeof *signer);
-    signer->key = make_key(id, id_length, secret, secret_length);
-    if (signer->key == NULL) {
+    struct key *key = new_key(payload_length);
+    if (key == NULL || !absorb_key(key, id, id_length, secret, secret_length)) {
+        sodium_free(key);
         return luaL_error(L, "not enough memory for a key");
     }
+    write_prefix(key, payload, payload_length);
+    sodium_mprotect_readonly(key);
+    signer->key = key;
     atomic_fetch_add(&core_counts.signers, 1);
     return 1;
 }

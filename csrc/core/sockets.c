@@ -3,7 +3,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -136,15 +135,8 @@ bool tls_bytes_wait(CURL *easy) {
            ssl_pending(session->internals) > 0;
 }
 
-bool count_traffic(int socket, struct traffic *traffic) {
-    struct tcp_info info;
-    socklen_t size = sizeof info;
-    if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
-        size < offsetof(struct tcp_info, tcpi_bytes_sent) + sizeof info.tcpi_bytes_sent) {
-        return false;
-    }
-    traffic->sent = info.tcpi_bytes_sent;
-    traffic->arrived = info.tcpi_bytes_received;
-    traffic->unsent = info.tcpi_notsent_bytes;
-    return true;
+bool count_traffic(int socket, struct tcp_info *info) {
+    socklen_t size = sizeof *info;
+    return getsockopt(socket, IPPROTO_TCP, TCP_INFO, info, &size) == 0 &&
+           size >= offsetof(struct tcp_info, tcpi_bytes_sent) + sizeof info->tcpi_bytes_sent;
 }

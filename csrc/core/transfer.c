@@ -57,9 +57,9 @@ void transfer_release(struct transfer *transfer) {
         return;
     }
     curl_slist_free_all(transfer->request.headers);
-    free(transfer->request.method);
-    free(transfer->request.url);
-    free(transfer->request.body);
+    free((void *)transfer->request.method);
+    free((void *)transfer->request.url);
+    free((void *)transfer->request.body);
     free(transfer->head.data);
     free(transfer->body.data);
     free(transfer);
