@@ -15,8 +15,9 @@ static bool nothing_waits(struct transfer *transfer) {
         waits = BYTES_WAIT;
     }
     transfer->stale = !new &&waits != NOTHING_WAITS;
-    transfer->too_early = new && !secure &&waits == BYTES_WAIT;
-    return !transfer->stale && !transfer->too_early;
+    bool too_early = new && !secure &&waits == BYTES_WAIT;
+    return (!transfer->stale && !too_early) ||
+           refuse_response(transfer, CURLE_WEIRD_SERVER_REPLY, "bytes_before_request");
 }
 
 static bool prepare_connection(struct transfer *transfer, struct pool_socket *used) {
@@ -46,7 +47,7 @@ int on_connected(void *context, char *remote_ip, char *local_ip, int remote_port
     if (transfer->sent) {
         /* libcurl repeats a request by itself where a kept connection ended without a response. But
          * the server may have acted on the first copy, so our caller decides whether to repeat. */
-        transfer->resent = true;
+        refuse_response(transfer, CURLE_SEND_ERROR, "request_not_repeated");
         return CURL_PREREQFUNC_ABORT;
     }
     curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connects);
@@ -89,7 +90,9 @@ static void compare_times(struct transfer *transfer, size_t line_length) {
          * since. The end of a connection counts as a byte. */
         uint64_t read = traffic.tcpi_bytes_received - (uint64_t)unread;
         uint64_t least = transfer->response.http2 ? FRAME_HEADER : line_length;
-        transfer->unasked = read < transfer->arrived_before + least;
+        if (read < transfer->arrived_before + least) {
+            refuse_response(transfer, CURLE_WEIRD_SERVER_REPLY, "response_before_request");
+        }
         early = transfer->arrived_held > 0 && read < transfer->arrived_held + least;
     }
     if (!response_interim(transfer->response.status)) {
@@ -108,19 +111,25 @@ static void look_behind(struct transfer *transfer) {
     }
 }
 
+static bool keep_bytes(struct transfer *transfer, struct buffer *buffer, const char *bytes,
+                       size_t length) {
+    return buffer_add(buffer, bytes, length) ||
+           refuse_response(transfer, CURLE_OUT_OF_MEMORY, "out_of_memory");
+}
+
 static bool take_header(struct transfer *transfer, const char *line, size_t length) {
     bool first = transfer->response.place == RESPONSE_STATUS_LINE;
     transfer->head_received += length;
-    transfer->too_long = transfer->head_received > transfer->pool->max_header;
-    if (transfer->too_long || !response_line(&transfer->response, line, length)) {
+    if (transfer->head_received > transfer->pool->max_header) {
+        return refuse_response(transfer, CURLE_FILESIZE_EXCEEDED, "response_too_long");
+    } else if (!response_line(&transfer->response, line, length)) {
         return false;
     }
     if (first) {
         transfer->head.length = 0;
         compare_times(transfer, length);
     }
-    transfer->no_memory = !transfer->unasked && !buffer_add(&transfer->head, line, length);
-    return !transfer->unasked && !transfer->no_memory;
+    return transfer->problem == NULL && keep_bytes(transfer, &transfer->head, line, length);
 }
 
 size_t on_header(char *line, size_t size, size_t count, void *context) {
@@ -134,9 +143,10 @@ size_t on_header(char *line, size_t size, size_t count, void *context) {
 
 static bool keep_content(void *context, const char *data, size_t length) {
     struct transfer *transfer = context;
-    transfer->too_long = length > transfer->pool->max_body - transfer->body.length;
-    transfer->no_memory = !transfer->too_long && !buffer_add(&transfer->body, data, length);
-    return !transfer->too_long && !transfer->no_memory;
+    if (length > transfer->pool->max_body - transfer->body.length) {
+        return refuse_response(transfer, CURLE_FILESIZE_EXCEEDED, "response_too_long");
+    }
+    return keep_bytes(transfer, &transfer->body, data, length);
 }
 
 size_t on_body(char *data, size_t size, size_t count, void *context) {

@@ -117,6 +117,7 @@ static void start_afresh(struct transfer *transfer) {
     CURL *former = transfer->easy;
     leave_socket(transfer);
     transfer->stale = false;
+    transfer->problem = NULL;
     transfer->fresh = true;
     transfer->message[0] = '\0';
     if (start_transfer(transfer, &problem)) {
@@ -124,7 +125,7 @@ static void start_afresh(struct transfer *transfer) {
         curl_easy_cleanup(former);
     } else {
         transfer->easy = former;
-        transfer->problem = "out_of_memory";
+        refuse_response(transfer, CURLE_OUT_OF_MEMORY, "out_of_memory");
         finish_transfer(transfer, CURLE_OUT_OF_MEMORY);
     }
 }
@@ -183,15 +184,9 @@ void poll_once(struct pool *pool) {
  * plain memory of our own is freed. No descriptor is closed: its number may be another file's by
  * now. */
 static void forget(struct pool *pool) {
-    struct list *lists[] = {&pool->running, &pool->finished};
     forget_sockets(pool);
-    for (int i = 0; i < 2; i++) {
-        while (lists[i]->first != NULL) {
-            struct transfer *transfer = lists[i]->first;
-            list_remove(lists[i], transfer);
-            transfer_release(transfer);
-        }
-    }
+    list_release(&pool->running);
+    list_release(&pool->finished);
     pool->held_count = 0;
     pool->running_count = 0;
     pool->multi = NULL;

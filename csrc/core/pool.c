@@ -85,11 +85,7 @@ static int pool_running(lua_State *L) {
 static void disconnect(struct pool *pool) {
     struct sigpipe guard;
     sigpipe_block(&guard);
-    while (pool->finished.first != NULL) {
-        struct transfer *transfer = pool->finished.first;
-        list_remove(&pool->finished, transfer);
-        transfer_release(transfer);
-    }
+    list_release(&pool->finished);
     if (pool->multi != NULL) {
         close_multi(pool);
     }

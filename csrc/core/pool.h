@@ -47,23 +47,19 @@ struct transfer {
     double held_since;
     uint64_t sent_before;  /* bytes that had left on the connection when the holding began */
     uint64_t arrived_held; /* bytes that it had brought before the end was released; 0: not known */
-    bool fresh;     /* a connection of its own was asked for, because the kept one was stale */
-    bool stale;     /* bytes or an end waited on the kept connection; nothing was sent */
-    bool too_early; /* bytes waited on a new connection; nothing was sent */
-    bool sent;      /* the request was about to be written on a ready connection */
-    bool resent;    /* libcurl was about to write it once more */
-    bool unasked;   /* the response had begun to arrive before the request was sent */
-    bool early;     /* the response was sent before the whole request had arrived */
-    bool excess;    /* more bytes came than the response announced */
-    bool kept;      /* the connection is kept after the response, or the peer has said that it
-                       goes away */
-    bool too_long;
-    bool no_memory;
+    bool fresh;  /* a connection of its own was asked for, because the kept one was stale */
+    bool stale;  /* bytes or an end waited on the kept connection; nothing was sent */
+    bool sent;   /* the request was about to be written on a ready connection */
+    bool early;  /* the response was sent before the whole request had arrived */
+    bool excess; /* more bytes came than the response announced */
+    bool kept;   /* the connection is kept after the response, or the peer has said that it
+                    goes away */
     bool new_connection;
     double version;
     double elapsed;
     const char *code;    /* libcurl's name of the error; NULL: there is a response */
     const char *problem; /* our code of what is wrong; NULL: `message` has libcurl's words */
+    CURLcode refusal;    /* the error of libcurl that stands for `problem` */
     char code_text[24];
     char message[CURL_ERROR_SIZE];
 };
@@ -166,6 +162,10 @@ HIDDEN const char *curl_name(int number, char *text, size_t size);
 
 /* ---- verdict.c ---- */
 
+/* Notes that there is no response that can be trusted, and why. The first reason counts. Gives
+ * false. */
+HIDDEN bool refuse_response(struct transfer *transfer, CURLcode refusal, const char *problem);
+
 /* Decides whether the response of a transfer that has ended can be trusted, and notes it. */
 HIDDEN void judge_transfer(struct transfer *transfer, CURLcode result);
 
@@ -178,6 +178,7 @@ HIDDEN int milliseconds_of(double seconds);
 
 HIDDEN void list_append(struct list *list, struct transfer *transfer);
 HIDDEN void list_remove(struct list *list, struct transfer *transfer);
+HIDDEN void list_release(struct list *list);
 
 HIDDEN struct transfer *new_transfer(struct pool *pool);
 HIDDEN void transfer_release(struct transfer *transfer);

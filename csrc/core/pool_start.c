@@ -24,20 +24,6 @@ static void read_arguments(lua_State *L, struct request *given, double *id) {
     given->timeout = (double)check_milliseconds(L, TIMEOUT) / 1000;
     given->connect_timeout = check_milliseconds(L, CONNECT_TIMEOUT);
     *id = lua_isnoneornil(L, ID) ? 0 : compat_checkwhole(L, ID);
-    for (int i = 1; i <= (int)compat_rawlen(L, HEADERS); i++) {
-        lua_rawgeti(L, HEADERS, i);
-        luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, HEADERS, "headers must be strings");
-        lua_pop(L, 1);
-    }
-}
-
-/* The header of this number. It stays where it is in Lua's memory while nothing is allocated. */
-static const char *header_at(lua_State *L, int number, size_t *length) {
-    lua_rawgeti(L, HEADERS, number);
-    *length = 0;
-    const char *header = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, length) : "";
-    lua_pop(L, 1);
-    return header;
 }
 
 static bool check_headers(lua_State *L, struct problem *problem) {
@@ -45,13 +31,16 @@ static bool check_headers(lua_State *L, struct problem *problem) {
     int count = (int)compat_rawlen(L, HEADERS);
     for (int i = 1; ok && i <= count; i++) {
         size_t length;
-        const char *header = header_at(L, i, &length);
+        lua_rawgeti(L, HEADERS, i);
+        luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, HEADERS, "headers must be strings");
+        const char *header = lua_tolstring(L, -1, &length);
         ok = check_header(header, length, i, problem);
+        lua_pop(L, 1);
     }
     return ok;
 }
 
-/* Allocates nothing in Lua. */
+/* Allocates nothing in Lua, except for an error. */
 static bool check_arguments(lua_State *L, const struct pool *pool, struct request *given,
                             struct problem *problem) {
     struct url_facts facts;
@@ -84,10 +73,11 @@ static bool copy_headers(lua_State *L, struct request *request) {
     bool typed = false;
     int count = (int)compat_rawlen(L, HEADERS);
     for (int i = 1; ok && i <= count; i++) {
-        size_t length;
-        const char *header = header_at(L, i, &length);
+        lua_rawgeti(L, HEADERS, i);
+        const char *header = lua_tostring(L, -1);
         typed = typed || strncasecmp(header, "Content-Type:", sizeof "Content-Type:" - 1) == 0;
         ok = add_header(request, header);
+        lua_pop(L, 1);
     }
     return ok && (request->body == NULL || typed || add_header(request, "Content-Type:"));
 }

@@ -40,6 +40,14 @@ void list_remove(struct list *list, struct transfer *transfer) {
     transfer->linked = false;
 }
 
+void list_release(struct list *list) {
+    while (list->first != NULL) {
+        struct transfer *transfer = list->first;
+        list_remove(list, transfer);
+        transfer_release(transfer);
+    }
+}
+
 struct transfer *new_transfer(struct pool *pool) {
     struct transfer *transfer = calloc(1, sizeof *transfer);
     if (transfer != NULL) {

@@ -14,9 +14,12 @@ static void hide_proxy(char *message, size_t size) {
     }
 }
 
-static CURLcode wrong(struct transfer *transfer, CURLcode result, const char *problem) {
-    transfer->problem = problem;
-    return result;
+bool refuse_response(struct transfer *transfer, CURLcode refusal, const char *problem) {
+    if (transfer->problem == NULL) {
+        transfer->problem = problem;
+        transfer->refusal = refusal;
+    }
+    return false;
 }
 
 /* A refusal that came before the whole request was sent, and was read to its end. */
@@ -36,26 +39,6 @@ static bool session_broke(const struct transfer *transfer) {
            curl_version_info(CURLVERSION_NOW)->version_num < 0x080000;
 }
 
-/* What we have seen ourselves, whatever libcurl says. */
-static CURLcode judge_exchange(struct transfer *transfer) {
-    if (transfer->resent) {
-        return wrong(transfer, CURLE_SEND_ERROR, "request_not_repeated");
-    } else if (transfer->too_early || transfer->stale) {
-        return wrong(transfer, CURLE_WEIRD_SERVER_REPLY, "bytes_before_request");
-    } else if (transfer->too_long) {
-        return wrong(transfer, CURLE_FILESIZE_EXCEEDED, "response_too_long");
-    } else if (transfer->no_memory) {
-        return wrong(transfer, CURLE_OUT_OF_MEMORY, "out_of_memory");
-    } else if (transfer->unasked) {
-        return wrong(transfer, CURLE_WEIRD_SERVER_REPLY, "response_before_request");
-    } else if (transfer->response.problem != NULL) {
-        return wrong(transfer, CURLE_WEIRD_SERVER_REPLY, transfer->response.problem);
-    } else if (transfer->excess) {
-        return wrong(transfer, CURLE_WEIRD_SERVER_REPLY, "bytes_after_response");
-    }
-    return CURLE_OK;
-}
-
 /* What an error of libcurl means for a request that was sent. */
 static CURLcode judge_error(const struct transfer *transfer, CURLcode result) {
     if (early_refusal(transfer)) {
@@ -69,16 +52,15 @@ static CURLcode judge_error(const struct transfer *transfer, CURLcode result) {
 }
 
 /* Is the response whole, where libcurl has found nothing wrong? */
-static CURLcode judge_end(struct transfer *transfer) {
+static void judge_end(struct transfer *transfer) {
     if (session_broke(transfer)) {
-        return wrong(transfer, CURLE_HTTP2, "http2_session_broke");
+        refuse_response(transfer, CURLE_HTTP2, "http2_session_broke");
     } else if (!response_complete(&transfer->response)) {
-        return wrong(transfer, CURLE_PARTIAL_FILE, "response_incomplete");
+        refuse_response(transfer, CURLE_PARTIAL_FILE, "response_incomplete");
     } else if (transfer->early && transfer->response.status < 300) {
         /* A refusal may come early; but nobody can have accepted what was not sent. */
-        return wrong(transfer, CURLE_SEND_ERROR, "response_before_request_end");
+        refuse_response(transfer, CURLE_SEND_ERROR, "response_before_request_end");
     }
-    return CURLE_OK;
 }
 
 static double http_version(CURL *easy) {
@@ -111,13 +93,19 @@ void judge_transfer(struct transfer *transfer, CURLcode result) {
     if (transfer->response.place == RESPONSE_BODY && uploaded_less(transfer)) {
         transfer->early = true;
     }
-    CURLcode ours = judge_exchange(transfer);
-    if (ours != CURLE_OK) {
-        result = ours;
-    } else if (result != CURLE_OK && transfer->sent) {
+    /* What we have seen ourselves counts, whatever libcurl says. */
+    if (transfer->response.problem != NULL) {
+        refuse_response(transfer, CURLE_WEIRD_SERVER_REPLY, transfer->response.problem);
+    } else if (transfer->excess) {
+        refuse_response(transfer, CURLE_WEIRD_SERVER_REPLY, "bytes_after_response");
+    }
+    if (transfer->problem == NULL && result != CURLE_OK && transfer->sent) {
         result = judge_error(transfer, result);
     }
-    result = result == CURLE_OK ? judge_end(transfer) : result;
+    if (transfer->problem == NULL && result == CURLE_OK) {
+        judge_end(transfer);
+    }
+    result = transfer->problem != NULL ? transfer->refusal : result;
     if (result != CURLE_OK) {
         note_error(transfer, result);
     }

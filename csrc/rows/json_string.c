@@ -4,29 +4,15 @@
 
 #include <string.h>
 
-/* Classes of bytes. The first three are written as they are, and are bits, so that they can be
- * collected. */
+/* Classes of bytes. Those up to DELIMITER are written as they are, and are bits, so that they can
+ * be collected. */
 enum { PLAIN = 0, SPACE = 1, DELIMITER = 2, ESCAPED = 4, CONTROL, HIGH };
 
-#define C8 CONTROL, CONTROL, CONTROL, CONTROL, CONTROL, CONTROL, CONTROL, CONTROL
-#define P8 PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN
-#define H8 HIGH, HIGH, HIGH, HIGH, HIGH, HIGH, HIGH, HIGH
-#define H32 H8, H8, H8, H8
-
-/* clang-format off */
 static const unsigned char char_classes[256] = {
-    C8, C8, C8, C8,
-    SPACE, PLAIN, ESCAPED /* " */, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN,
-    PLAIN, PLAIN, PLAIN, PLAIN, DELIMITER /* , */, PLAIN, PLAIN, PLAIN,
-    P8,
-    PLAIN, PLAIN, PLAIN, DELIMITER /* ; */, DELIMITER /* < */, PLAIN, DELIMITER /* > */, PLAIN,
-    P8, P8, P8,
-    PLAIN, PLAIN, PLAIN, PLAIN, ESCAPED /* \ */, PLAIN, PLAIN, PLAIN,
-    P8, P8, P8,
-    PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, CONTROL /* DEL */,
-    H32, H32, H32, H32,
+    [0x00 ... 0x1F] = CONTROL, [' '] = SPACE,          ['"'] = ESCAPED,   [','] = DELIMITER,
+    [';'] = DELIMITER,         ['<'] = DELIMITER,      ['>'] = DELIMITER, ['\\'] = ESCAPED,
+    [0x7F] = CONTROL,          [0x80 ... 0xFF] = HIGH,
 };
-/* clang-format on */
 
 static size_t write_escape(char *out, unsigned char byte) {
     static const char digits[] = "0123456789abcdef";

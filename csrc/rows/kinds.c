@@ -130,13 +130,14 @@ static size_t put_string(struct encoding *e, const char *text, size_t length, in
     return invalid;
 }
 
-/* Writes a line of text, and gives it; NULL where it is none. */
+/* Writes a line of text, and gives it; NULL where it is none, or empty. */
 static const char *write_text(struct encoding *e, int index, size_t *length, int *flags) {
     if (lua_type(e->L, index) != LUA_TSTRING) {
         mistake_given(encoding_mistake(e, "not_string"), e->L, index);
         return NULL;
     }
     const char *text = lua_tolstring(e->L, index, length);
+    e->is_blank = *length == 0;
     size_t invalid = put_string(e, text, *length, flags);
     if (invalid > 0) {
         mistake_number(encoding_mistake(e, "not_utf8"), "position", invalid);
@@ -145,7 +146,7 @@ static const char *write_text(struct encoding *e, int index, size_t *length, int
         refuse_character(e, "control_character", text, *length, IS_CONTROL);
         return NULL;
     }
-    return text;
+    return e->is_blank ? NULL : text;
 }
 
 static bool is_email(const char *text, size_t length) {
@@ -153,31 +154,24 @@ static bool is_email(const char *text, size_t length) {
     if (at == NULL || at == text) {
         return false;
     }
-    const char *domain = at + 1, *end = text + length, *dot = NULL;
-    for (const char *c = domain; c < end; c++) {
-        if (*c == '@') {
-            return false;
-        }
-        dot = *c == '.' ? c : dot;
-    }
-    return dot != NULL && dot > domain && dot + 1 < end && *domain != '.';
+    const char *domain = at + 1, *end = text + length;
+    const char *dot = memrchr(domain, '.', (size_t)(end - domain));
+    return dot != NULL && dot > domain && dot + 1 < end && *domain != '.' &&
+           memchr(domain, '@', (size_t)(end - domain)) == NULL;
 }
 
 static void write_name(struct encoding *e, int index) {
-    size_t length = 1;
+    size_t length;
     int flags;
     write_text(e, index, &length, &flags);
-    e->is_blank = length == 0;
 }
 
 static void write_email(struct encoding *e, int index) {
-    size_t length = 1;
+    size_t length;
     int flags;
     const char *text = write_text(e, index, &length, &flags);
-    e->is_blank = length == 0;
-    if (text == NULL || e->is_blank ||
-        ((flags & HAS_WIDE) != 0 &&
-         refuse_character(e, "unseen_character", text, length, IS_BLANK | IS_MARK))) {
+    if (text == NULL || ((flags & HAS_WIDE) != 0 && refuse_character(e, "unseen_character", text,
+                                                                     length, IS_BLANK | IS_MARK))) {
         return;
     }
     if ((flags & ~HAS_WIDE) != 0 || !is_email(text, length)) {
@@ -196,7 +190,7 @@ static void write_url(struct encoding *e, int index) {
     size_t length;
     int flags;
     const char *text = write_text(e, index, &length, &flags);
-    if (text != NULL && ((flags & HAS_SPACE) != 0 || !is_url(text))) {
+    if (e->is_blank || (text != NULL && ((flags & HAS_SPACE) != 0 || !is_url(text)))) {
         encoding_mistake(e, "not_url");
     }
 }

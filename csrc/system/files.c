@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -174,29 +175,14 @@ static int system_identity(lua_State *L) {
     return 3;
 }
 
-static bool write_all(int file, const char *bytes, size_t length) {
-    while (length > 0) {
-        ssize_t written = write(file, bytes, length);
-        if (written < 0 && errno != EINTR) {
-            return false;
-        }
-        bytes += written > 0 ? written : 0;
-        length -= written > 0 ? (size_t)written : 0;
-    }
-    return true;
-}
-
 /* Copies all that a descriptor can read from its start. */
 static bool copy_bytes(int from, int to) {
-    char buffer[65536];
+    off_t at = 0;
     ssize_t size;
-    for (off_t at = 0; (size = pread(from, buffer, sizeof buffer, at)) != 0;) {
-        if (size > 0 ? !write_all(to, buffer, (size_t)size) : errno != EINTR) {
-            return false;
-        }
-        at += size > 0 ? size : 0;
-    }
-    return true;
+    do {
+        size = sendfile(to, from, &at, 1 << 30);
+    } while (size > 0 || (size < 0 && errno == EINTR));
+    return size == 0;
 }
 
 /* Copies an open file to a path where nothing is yet, not even a link; only the owner can read the
