@@ -77,7 +77,8 @@ local function expect_client(value, where)
   end
 end
 
--- What every call checks first.
+-- What every call checks first. Gives the values of its options; or nil, a failure, and the issues of the options where
+-- it is about them.
 local function prepare(self, scope, given)
   if self.closed then
     return nil, closed_failure()
@@ -86,7 +87,8 @@ local function prepare(self, scope, given)
   if problem then
     return nil, problem
   end
-  return options.read(scope, given, self.config)
+  local settings, issues = options.read(scope, given, self.config)
+  return settings, issues and failure.invalid(issues), issues
 end
 
 -- Makes the sender of one call.
@@ -156,9 +158,9 @@ local function equip(self, call, settings)
 end
 
 local function create_contacts(self, call, contacts, given)
-  local settings, issues = prepare(self, "call", given)
-  if failure.is(issues) then
-    return nil, issues
+  local settings, problem, issues = prepare(self, "call", given)
+  if problem and not issues then
+    return nil, problem
   end
   equip(self, call, settings)
   call.issues = issues or {}
@@ -185,9 +187,9 @@ function Client:create_contacts(contacts, given)
 end
 
 local function import(self, call, source, given)
-  local settings, issues = prepare(self, "import", given)
+  local settings, problem = prepare(self, "import", given)
   if not settings then
-    return nil, failure.is(issues) and issues or failure.invalid(issues)
+    return nil, problem
   end
   equip(self, call, settings)
   return calls.import(call, source)
@@ -209,9 +211,9 @@ function Client:import(source, given)
 end
 
 local function check(self, _, given)
-  local settings, issues = prepare(self, "check", given)
+  local settings, problem = prepare(self, "check", given)
   if not settings then
-    return nil, failure.is(issues) and issues or failure.invalid(issues)
+    return nil, problem
   end
   settings.concurrency = 1
   local requests = new_sender(self, settings)

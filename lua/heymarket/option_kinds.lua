@@ -74,7 +74,8 @@ kinds.boolean = kind("boolean", function(value)
   return type(value) == "boolean"
 end, "option_boolean")
 
-local function among(list)
+--- One of the values of a list.
+function kinds.one_of(list)
   local known, quoted, choices = {}, {}, {}
   for i, value in ipairs(list) do
     known[value], choices[i] = true, tostring(value)
@@ -87,17 +88,13 @@ local function among(list)
   return made
 end
 
-function kinds.one_of(...)
-  return among { ... }
-end
-
 -- One of the words of a list.
 function kinds.words(list)
   local words = {}
   for word in list:gmatch "%S+" do
     words[#words + 1] = word
   end
-  return among(words)
+  return kinds.one_of(words)
 end
 
 -- What passes one of several kinds.

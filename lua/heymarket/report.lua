@@ -198,15 +198,21 @@ function Counter:count_unsettled(taken, outcome_of)
   end
 end
 
+-- Writes the counts into a report, without asking for memory where it has their keys.
+local function write_counts(self, made)
+  made.total, made.resumed = self:total(), self.resumed
+  for i = 1, #OUTCOMES do
+    made[OUTCOMES[i]] = self[OUTCOMES[i]]
+  end
+end
+
 --- The report as it stands.
 ---@param facts table requests, retries, elapsed
 ---@param with_items boolean false leaves the items out: for reports in between
 ---@return heymarket.Report
 function Counter:report(facts, with_items)
-  local made = { total = self:total(), resumed = self.resumed, items = {}, items_truncated = false }
-  for _, outcome in ipairs(OUTCOMES) do
-    made[outcome] = self[outcome]
-  end
+  local made = { items = {}, items_truncated = false }
+  write_counts(self, made)
   for name, value in pairs(facts) do
     made[name] = value
   end
@@ -225,11 +231,8 @@ end
 ---@return heymarket.Report
 function Counter:last_report(requests, retries, elapsed)
   local made = self.spare
-  made.total = self:total()
-  for i = 1, #OUTCOMES do
-    made[OUTCOMES[i]] = self[OUTCOMES[i]]
-  end
-  made.requests, made.retries, made.elapsed, made.resumed = requests, retries, elapsed, self.resumed
+  write_counts(self, made)
+  made.requests, made.retries, made.elapsed = requests, retries, elapsed
   made.items_truncated = true -- items may be missing: there was no memory for them
   return made
 end

@@ -116,12 +116,8 @@ local function transport_failure(self, result)
   end
   facts.retryable = not LASTING[code]
   local advice = LASTING[code] and { code = LASTING[code] }
-  return failure.make(
-    "network",
-    sent and "connection_broke" or "unreachable",
-    { words = words, advice = advice },
-    facts
-  )
+  local message = sent and "connection_broke" or "unreachable"
+  return failure.make("network", message, { words = words, advice = advice }, facts)
 end
 
 -- A server's own words. The shape of an error body is not documented: the likely names are tried in turn.

@@ -56,9 +56,8 @@ function sender.new(dependencies)
   end
   self.events, self.emit = events.new(dependencies.emit), nil
   self.in_flight = in_flight.new()
-  self.stops = stop.new(dependencies)
-  self.ends_at = self.stops:limit()
-  self.tries = try.new(dependencies, self.ends_at)
+  self.given = dependencies
+  self.ends_at = self.deadline and self.monotonic() + self.deadline
   return setmetatable(self, Sender)
 end
 
@@ -194,7 +193,7 @@ end
 
 -- The next try of a request, its headers, and its event.
 function Sender:prepare(request, permit)
-  local made, headers = self.tries:prepare(request, permit, self.monotonic())
+  local made, headers = try.prepare(self.given, self.ends_at, request, permit)
   local event = events.of(request, "request")
   event.url, event.attempt = made.url, request.attempts + 1
   return made, headers, event
@@ -262,19 +261,18 @@ end
 -- Asks whether a try may start. Returns the permit, or nil and the seconds after which to ask again; nil where that
 -- depends on results only.
 function Sender:take_permit(request, now)
-  local allowed, problem = true, nil
   if self.before_send then
-    allowed, problem = self.before_send()
-  end
-  if not allowed then
-    self:stop(problem)
-    return nil
+    local allowed, problem = self.before_send()
+    if not allowed then
+      self:stop(problem)
+      return nil
+    end
   end
   local permit, delay = self.pacer:reserve(self.requests_per_minute)
   if not permit and delay and (not self.paced_until or now >= self.paced_until) then
     self.paced_until = now + delay
     local event = events.of(request, "pace")
-    event.url, event.delay = self.tries:url_of(request), delay
+    event.url, event.delay = try.url_of(self.given, request), delay
     self:emit(event)
   end
   return permit, delay
@@ -336,7 +334,7 @@ end
 
 -- Looks for reasons to stop that do not come from a response.
 function Sender:check_stop()
-  self.stopped = self.stopped or self.stops:check()
+  self.stopped = self.stopped or stop.reason(self.given, self.ends_at)
 end
 
 -- Does what can be done without waiting. Returns the seconds until more can be done, nil when that depends on results.

@@ -4,31 +4,14 @@ local stop = {}
 local failure = require "heymarket.failure"
 local text = require "heymarket.util.text"
 
-local Stop = {}
-Stop.__index = Stop
-
---- Makes the reasons of one call.
----@param dependencies table `is_closed` and `monotonic` (functions), `should_stop` (the user's function, or nil),
---- `deadline` (s, or nil)
-function stop.new(dependencies)
-  local deadline = dependencies.deadline
-  local ends_at = deadline and dependencies.monotonic() + deadline
-  return setmetatable({ given = dependencies, ends_at = ends_at }, Stop)
-end
-
---- The end of the call, where it has a deadline.
----@return number? ends_at monotonic time
-function Stop:limit()
-  return self.ends_at
-end
-
 --- Is there a reason to stop now?
+---@param given heymarket.Sender.Dependencies
+---@param ends_at number? monotonic time at which the deadline passes
 ---@return heymarket.Failure? reason
-function Stop:check()
-  local given = self.given
+function stop.reason(given, ends_at)
   if given.is_closed() then
     return failure.make("stopped", "client_closed")
-  elseif self.ends_at and given.monotonic() >= self.ends_at then
+  elseif ends_at and given.monotonic() >= ends_at then
     return failure.make("timeout", "deadline_passed", { seconds = given.deadline }, { retryable = true })
   elseif given.should_stop then
     local ok, wanted = pcall(given.should_stop)

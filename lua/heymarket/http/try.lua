@@ -1,9 +1,6 @@
 --- Tries: what goes to the transport when a request is sent once.
 local try = {}
 
-local Tries = {}
-Tries.__index = Tries
-
 ---@class heymarket.Request
 ---@field endpoint heymarket.Endpoint
 ---@field query string? after the path
@@ -25,37 +22,31 @@ Tries.__index = Tries
 ---@field started number monotonic time
 ---@field ended fun() to be called when the try has ended, however it ended
 
---- Makes what prepares the tries of one call.
----@param dependencies table `tokens`, `pacer`, `base_url`, `timeout` and `connect_timeout` (s)
----@param ends_at number? monotonic time at which the call ends
-function try.new(dependencies, ends_at)
-  return setmetatable({ given = dependencies, ends_at = ends_at }, Tries)
-end
-
 --- The URL of a request.
+---@param given heymarket.Sender.Dependencies
 ---@param request heymarket.Request
 ---@return string
-function Tries:url_of(request)
-  local path = self.given.base_url .. request.endpoint.path
+function try.url_of(given, request)
+  local path = given.base_url .. request.endpoint.path
   return request.query and path .. "?" .. request.query or path
 end
 
 --- Prepares the next try of a request.
+---@param given heymarket.Sender.Dependencies
+---@param ends_at number? monotonic time at which the call ends
 ---@param request heymarket.Request
 ---@param permit any of the pacer, which is told when the try has ended
----@param now number monotonic time
 ---@return heymarket.Try
 ---@return string[] headers lines with the token: kept in no table, since a try can be printed or logged while in flight
-function Tries:prepare(request, permit, now)
-  local given = self.given
-  local timeout, pacer = given.timeout, given.pacer
-  if self.ends_at then
-    timeout = math.max(0.001, math.min(timeout, self.ends_at - now))
+function try.prepare(given, ends_at, request, permit)
+  local now, timeout = given.monotonic(), given.timeout
+  if ends_at then
+    timeout = math.max(0.001, math.min(timeout, ends_at - now))
   end
   local made = {
     request = request,
     method = request.endpoint.method,
-    url = self:url_of(request),
+    url = try.url_of(given, request),
     body = request.body,
     timeout = timeout,
     connect_timeout = math.min(given.connect_timeout, timeout),
@@ -63,7 +54,7 @@ function Tries:prepare(request, permit, now)
   }
   function made.ended()
     if permit then
-      pacer:finish(permit)
+      given.pacer:finish(permit)
       permit = nil
     end
   end

@@ -6,18 +6,11 @@
 local sandbox_json = {}
 
 local json = require "heymarket.util.json"
-local rows = require "heymarket.rows"
-
--- A private instance: the settings of the application's own cjson stay as they are.
-local cjson = require("cjson").new()
-cjson.decode_max_depth(100) -- JSON_DEPTH in csrc/rows
 
 local MAX_VALUES = 10000000 -- of one text
--- json_check has marked what cjson would lose by these first bytes of a string (see csrc/rows/json_check.c).
-local NUMBER, STRING, EMPTY_ARRAY = 1, 2, "\3"
 
 --- What stands for null.
-sandbox_json.null = cjson.null
+sandbox_json.null = json.null
 
 sandbox_json.array = json.array
 sandbox_json.write = json.encode
@@ -55,13 +48,13 @@ end
 local function without_marks(value)
   if type(value) == "string" then
     local mark = value:byte()
-    if mark == NUMBER then
+    if mark == json.NUMBER then
       return number_of(value:sub(2))
     end
-    return mark == STRING and value:sub(2) or value
+    return mark == json.STRING and value:sub(2) or value
   elseif type(value) ~= "table" then
     return json.narrow(value)
-  elseif value[1] == EMPTY_ARRAY then
+  elseif value[1] == json.EMPTY_ARRAY then
     return json.array {}
   end
   local is_array = value[1] ~= nil
@@ -76,11 +69,11 @@ end
 ---@return any value nil where it is no JSON
 ---@return string? problem
 function sandbox_json.read(s)
-  local checked, problem, position = rows.json_check(s, MAX_VALUES)
-  if not checked then
-    return nil, ("%s at byte %.0f"):format(problem, position)
+  local value, problem = json.read_marked(s, MAX_VALUES)
+  if value == nil then
+    return nil, problem
   end
-  return (without_marks(cjson.decode(checked)))
+  return (without_marks(value))
 end
 
 return sandbox_json

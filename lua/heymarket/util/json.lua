@@ -58,6 +58,7 @@ end
 
 -- rows.json_check has marked what lua-cjson would lose by these first bytes of a string (see csrc/rows/json_check.c).
 local NUMBER, STRING, EMPTY_ARRAY = 1, 2, "\3"
+json.NUMBER, json.STRING, json.EMPTY_ARRAY = NUMBER, STRING, EMPTY_ARRAY
 
 local MAX_VALUES = 500000 -- of one text: so many small tables are tens of megabytes
 local EXACT_DIGITS = 15 -- so many significant digits of a decimal number survive in a double
@@ -125,6 +126,20 @@ end
 --- What stands for null in an array.
 json.null = cjson.null
 
+--- Reads JSON, strictly, and leaves the marks and every null (json.null) in it.
+---@param s string
+---@param max_values integer
+---@return any value nil where it is no JSON
+---@return integer|string depth how deep it is nested, or why it is no JSON
+---@return integer? values how many it has
+function json.read_marked(s, max_values)
+  local checked, depth, values = rows.json_check(s, max_values)
+  if not checked then
+    return nil, format("%s at byte %.0f", depth, values)
+  end
+  return cjson.decode(checked), depth, values
+end
+
 --- Reads JSON, strictly: what RFC 8259 does not allow is refused, and so are two members of an object with one name.
 ---
 --- A number that this Lua does not hold as it was written (an integer beyond 2^53, or beyond 64 bits on Lua 5.3 and
@@ -136,13 +151,9 @@ json.null = cjson.null
 ---@return {depth: integer, values: integer, fractions: table<table, table<any, string>>}? facts how deep it is nested,
 --- how many values it has, and the text of numbers with a point or an exponent, by table and key
 function json.decode(s, max_values)
-  local checked, depth, values = rows.json_check(s, max_values or MAX_VALUES)
-  if not checked then
-    return false, format("%s at byte %.0f", depth, values)
-  end
-  local ok, value = pcall(cjson.decode, checked)
-  if not ok then
-    return false, tostring(value)
+  local value, depth, values = json.read_marked(s, max_values or MAX_VALUES)
+  if value == nil then
+    return false, depth
   end
   local facts = { depth = depth, values = values, fractions = {} }
   if value == cjson.null then
