@@ -164,11 +164,7 @@ local function create_contacts(self, call, contacts, given)
   end
   equip(self, call, settings)
   call.issues = issues or {}
-  if settings then
-    call.default_country = settings.default_country
-  else
-    call.default_country = options.country(given, self.config.default_country)
-  end
+  call.default_country = options.country(given, self.config.default_country)
   return calls.create_contacts(call, contacts)
 end
 

@@ -15,15 +15,9 @@ local guarded = failure.guarded
 heymarket._VERSION = runtime.VERSION
 
 local function checked_contact(fields, given)
-  local settings, issues = options.read("contact", given)
+  local _, issues = options.read("contact", given)
   issues = issues or {}
-  local country
-  if settings then
-    country = settings.default_country
-  else
-    country = options.country(given)
-  end
-  local body = contact.encode(fields, nil, country, issues)
+  local body = contact.encode(fields, nil, options.country(given), issues)
   if #issues > 0 or not body then
     return nil, failure.invalid(issues)
   end

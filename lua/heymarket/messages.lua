@@ -44,86 +44,71 @@ local function shown_options(list, names)
   end))
 end
 
--- Each kind of braces: what stands for them. `part` has what stands in them.
-local FILL = {
-  value = function(part, values, names)
-    local value = values[part.name]
-    return value == nil and part.written or shown_value(value, names)
-  end,
-  option = function(part, _, names)
-    return options.shown_name(part.name, names)
-  end,
-  options = function(part, values, names)
-    return shown_options(values[part.name] or "", names)
-  end,
-  count = function(part, values)
-    return values[part.name] == 1 and part.one or part.many
-  end,
-}
-
--- Takes the text of one pair of braces apart; nil where it is none, for words may show a Lua table.
-local function braces(written)
-  local name, sort, rest = written:match "^{([%w_]+)([:?]?)([^{}]*)}$"
+-- A function that gives what stands for a pair of braces; nil where it is none, for words may show a Lua table.
+local function braces(name, sort, rest)
   if sort == "?" then
     local one, many = rest:match "^(.*)|(.*)$"
-    return { fill = FILL.count, name = name, one = one, many = many }
+    return function(values)
+      return values[name] == 1 and one or many
+    end
   elseif sort == ":" then
-    return { fill = FILL[name], name = rest }
+    return function(values, names)
+      return shown_options(name == "option" and rest or values[rest] or "", names)
+    end
   end
-  return rest == "" and { fill = FILL.value, name = name, written = written, is_value = true } or nil
+  return rest == ""
+    and function(values, names)
+      return values[name] ~= nil and shown_value(values[name], names) or nil
+    end
 end
 
 local function add(parts, part)
   parts[#parts + 1] = part ~= "" and part or nil
 end
 
--- Adds the parts of a piece of words: strings, and tables for braces.
-local function add_parts(parts, piece)
+-- Adds the parts of words without groups: strings, and functions for braces.
+local function add_parts(parts, words)
   local at = 1
-  for first, last in piece:gmatch "(){[^{}]*}()" do
-    local part = braces(piece:sub(first, last - 1))
+  for first, name, sort, rest, last in words:gmatch "(){([%w_]+)([:?]?)([^{}]*)}()" do
+    local part = braces(name, sort, rest)
     if part then
-      add(parts, piece:sub(at, first - 1))
+      add(parts, words:sub(at, first - 1))
       add(parts, part)
       at = last
     end
   end
-  add(parts, piece:sub(at))
+  add(parts, words:sub(at))
   return parts
 end
 
--- Takes words apart: strings, braces, and groups that may be left out.
+-- The text of some parts. Where one of their values is missing, a group is left out (nil).
+local function fill(parts, values, names, is_group)
+  local filled = {}
+  for i = 1, #parts do
+    local part = parts[i]
+    if type(part) ~= "string" then
+      part = part(values, names)
+      if part == nil and is_group then
+        return nil
+      end
+    end
+    filled[i] = part or "?"
+  end
+  return concat(filled)
+end
+
+-- Takes words apart: strings, and functions for braces and for groups that may be left out.
 local function compile(words)
   local parts, at = {}, 1
   for first, group, last in words:gmatch "()%[([^%[%]]*)%]()" do
+    local inner = add_parts({}, group)
     add_parts(parts, words:sub(at, first - 1))
-    parts[#parts + 1] = { group = add_parts({}, group) }
+    add(parts, function(values, names)
+      return fill(inner, values, names, true) or ""
+    end)
     at = last
   end
   return add_parts(parts, words:sub(at))
-end
-
-local function has_values(parts, values)
-  for _, part in ipairs(parts) do
-    if type(part) == "table" and part.is_value and values[part.name] == nil then
-      return false
-    end
-  end
-  return true
-end
-
-local function fill(parts, values, names)
-  local filled = {}
-  for i, part in ipairs(parts) do
-    if type(part) == "string" then
-      filled[i] = part
-    elseif part.group then
-      filled[i] = has_values(part.group, values) and fill(part.group, values, names) or ""
-    else
-      filled[i] = part.fill(part, values, names)
-    end
-  end
-  return concat(filled)
 end
 
 local compiled = {} -- by words

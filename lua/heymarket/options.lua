@@ -269,13 +269,13 @@ function options.with_environment(config)
   return given
 end
 
---- The country to check phones with where some of the options were refused. One that was refused itself must neither be
---- used nor cause issues of the phones.
----@param given table what the user gave
+--- The country to check phones with, also where some of the options were refused. One that was refused itself must
+--- neither be used nor cause issues of the phones.
+---@param given table? what the user gave
 ---@param fallback string|boolean|nil the client's
 ---@return string|boolean|nil
 function options.country(given, fallback)
-  local value = given.default_country
+  local value = given and given.default_country
   if value == nil then
     return fallback
   end

@@ -74,17 +74,9 @@ function Transport:start(request, completions, headers)
     return nil, ABORTED, nil, "client_closed"
   end
   local pool = self.pool
-  local ok, started, code, message, problem = pcall(
-    pool.start,
-    pool,
-    request.method,
-    request.url,
-    headers,
-    request.body,
-    request.timeout,
-    request.connect_timeout,
-    id
-  )
+  local timeout, connect_timeout = request.timeout, request.connect_timeout
+  local ok, started, code, message, problem =
+    pcall(pool.start, pool, request.method, request.url, headers, request.body, timeout, connect_timeout, id)
   if self.flights[id] == nil then
     return true -- closed meanwhile: its result is there already
   elseif not ok or not started then

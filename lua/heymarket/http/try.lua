@@ -39,7 +39,7 @@ end
 ---@return heymarket.Try
 ---@return string[] headers lines with the token: kept in no table, since a try can be printed or logged while in flight
 function try.prepare(given, ends_at, request, permit)
-  local now, timeout = given.monotonic(), given.timeout
+  local now, timeout, pacer = given.monotonic(), given.timeout, given.pacer
   if ends_at then
     timeout = math.max(0.001, math.min(timeout, ends_at - now))
   end
@@ -52,9 +52,9 @@ function try.prepare(given, ends_at, request, permit)
     connect_timeout = math.min(given.connect_timeout, timeout),
     started = now,
   }
-  function made.ended()
+  function made.ended() -- it holds the pacer only: a transport may keep it longer than the call lasts
     if permit then
-      given.pacer:finish(permit)
+      pacer:finish(permit)
       permit = nil
     end
   end
