@@ -267,10 +267,18 @@ return {
     .. "allow it with {option:allow_multiline_rows}",
   csv_unclosed_quote = "opens a quote that is never closed (it opens in row {row}): all later rows, up to line {last} "
     .. "of the file, were read as part of this cell",
-  csv_unknown_column = 'is not a known column[ (did you mean "{nearest}"?)]: name its field with the option '
-    .. "{option:map}, or ignore it with the option {option:ignore}",
-  csv_unknown_custom = 'is not a known column (did you mean "custom.<id>", where <id> is the number of the custom '
-    .. "field?): name its field with the option {option:map}, or ignore it with the option {option:ignore}",
+  csv_unknown_column = {
+    library = 'is not a known column[ (did you mean "{nearest}"?)]: name its field with the option map, or ignore it '
+      .. "with the option ignore",
+    command = 'is not a known column[ (did you mean "{nearest}"?)]: name its field with --map, or ignore it with '
+      .. "--ignore",
+  },
+  csv_unknown_custom = {
+    library = 'is not a known column (did you mean "custom.<id>", where <id> is the number of the custom field?): name '
+      .. "its field with the option map, or ignore it with the option ignore",
+    command = 'is not a known column (did you mean "custom.<id>", where <id> is the number of the custom field?): name '
+      .. "its field with --map, or ignore it with --ignore",
+  },
   csv_unnamed_column = "has no name in the header",
   csv_unreadable = "cannot read {name}: {problem}",
   csv_utf16 = '{name} is UTF-16: save it as UTF-8 (in a spreadsheet, as "CSV UTF-8")',
