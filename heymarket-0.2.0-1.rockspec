@@ -33,7 +33,7 @@ build = {
       libraries = { "sodium" },
     },
     ["heymarket.system"] = {
-      sources = { "csrc/buffer.c", "csrc/lua_compat.c", "csrc/system/clock.c", "csrc/system/files.c", "csrc/system/module.c", "csrc/system/signals.c", "csrc/system/terminal.c" },
+      sources = { "csrc/buffer.c", "csrc/lua_compat.c", "csrc/system/clock.c", "csrc/system/files.c", "csrc/system/module.c", "csrc/system/signals.c" },
       libraries = {},
     },
     ["heymarket.api.batch_contacts"] = "lua/heymarket/api/batch_contacts.lua",

@@ -1,4 +1,4 @@
-/* Files that are durable, locked, and only for their owner.
+/* Files that are durable, locked, and only for their owner; and files that are terminals.
  *
  * What fails gives nil, a code, and the system's own words for its reason. The code is "system", or
  * a reason that callers tell apart: "in_use", "exists", "gone", "not_owner". A file that is not the
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/sendfile.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -78,10 +78,9 @@ static int system_prepare(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     int file =
         open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, OWNER_ONLY);
-    if (file < 0 && (errno == ENXIO || errno == EISDIR || errno == ENODEV)) {
-        return push_code(L, "not_regular");
-    } else if (file < 0) {
-        return push_failure(L, "system", errno);
+    if (file < 0) {
+        bool is_special = errno == ENXIO || errno == EISDIR || errno == ENODEV;
+        return is_special ? push_code(L, "not_regular") : push_failure(L, "system", errno);
     }
     struct stat state;
     int reason = fstat(file, &state) == 0 ? 0 : errno;
@@ -102,10 +101,9 @@ static int system_sync_directory(lua_State *L) {
         return push_failure(L, "system", errno);
     }
     /* Some file systems cannot sync a directory, and say so. */
-    bool ok = fsync(directory) == 0 || errno == EINVAL || errno == ENOTSUP;
-    int reason = errno;
+    int reason = fsync(directory) == 0 || errno == EINVAL || errno == ENOTSUP ? 0 : errno;
     close(directory);
-    return ok ? push_true(L) : push_failure(L, "system", reason);
+    return reason == 0 ? push_true(L) : push_failure(L, "system", reason);
 }
 
 /* size(file, path) -> the size of an open file in bytes. "replaced" or "gone" where the path is
@@ -134,19 +132,16 @@ static int system_truncate(lua_State *L) {
 
 /* Locks a file for this open handle, without waiting. */
 static int system_lock(lua_State *L) {
-    if (flock(fileno(system_check_file(L, 1)), LOCK_EX | LOCK_NB) == 0) {
-        return push_true(L);
-    }
-    return push_failure(L, errno == EWOULDBLOCK ? "in_use" : "system", errno);
+    return flock(fileno(system_check_file(L, 1)), LOCK_EX | LOCK_NB) == 0
+               ? push_true(L)
+               : push_failure(L, errno == EWOULDBLOCK ? "in_use" : "system", errno);
 }
 
 static const char *kind_of(mode_t mode) {
-    if (S_ISREG(mode)) {
-        return "file";
-    } else if (S_ISDIR(mode)) {
-        return "directory";
-    }
-    return S_ISFIFO(mode) || S_ISSOCK(mode) ? "pipe" : "device";
+    return S_ISREG(mode)                      ? "file"
+           : S_ISDIR(mode)                    ? "directory"
+           : S_ISFIFO(mode) || S_ISSOCK(mode) ? "pipe"
+                                              : "device";
 }
 
 /* Which file an open file or a path is, and of what kind: two names of one file, whatever links
@@ -157,9 +152,8 @@ static int system_identity(lua_State *L) {
     bool found, link = false;
     if (lua_type(L, 1) == LUA_TSTRING) {
         const char *path = lua_tostring(L, 1);
-        found = lstat(path, &state) == 0;
-        link = found && S_ISLNK(state.st_mode);
-        found = link ? stat(path, &state) == 0 : found;
+        link = lstat(path, &state) == 0 && S_ISLNK(state.st_mode);
+        found = stat(path, &state) == 0;
     } else {
         found = fstat(fileno(system_check_file(L, 1)), &state) == 0;
     }
@@ -175,12 +169,16 @@ static int system_identity(lua_State *L) {
     return 3;
 }
 
-/* Copies all that a descriptor can read from its start. */
+/* Copies all that a descriptor can read from its start. Not every file system can do this with
+ * sendfile or copy_file_range. */
 static bool copy_bytes(int from, int to) {
-    off_t at = 0;
+    char bytes[16384];
     ssize_t size;
+    off_t at = 0;
     do {
-        size = sendfile(to, from, &at, 1 << 30);
+        size = pread(from, bytes, sizeof bytes, at);
+        size = size > 0 ? write(to, bytes, (size_t)size) : size;
+        at += size > 0 ? size : 0;
     } while (size > 0 || (size < 0 && errno == EINTR));
     return size == 0;
 }
@@ -196,17 +194,15 @@ static int system_copy(lua_State *L) {
     if (copy < 0) {
         return push_failure(L, errno == EEXIST ? "exists" : "system", errno);
     }
-    bool ok = copy_bytes(fileno(file), copy) && fsync(copy) == 0;
-    int reason = errno;
-    if (close(copy) != 0 && ok) {
-        ok = false;
+    int reason = copy_bytes(fileno(file), copy) && fsync(copy) == 0 ? 0 : errno;
+    if (close(copy) != 0 && reason == 0) {
         reason = errno;
     }
-    if (!ok) {
-        unlink(path); /* half a copy is of no use */
-        return push_failure(L, "system", reason);
+    if (reason == 0) {
+        return push_true(L);
     }
-    return push_true(L);
+    unlink(path); /* half a copy is of no use */
+    return push_failure(L, "system", reason);
 }
 
 /* The nanoseconds (within its second) of the time when an open file was last changed; with a second
@@ -226,6 +222,22 @@ static int system_nanoseconds(lua_State *L) {
     return 1;
 }
 
+static int system_isatty(lua_State *L) {
+    lua_pushboolean(L, isatty(fileno(system_check_file(L, 1))));
+    return 1;
+}
+
+/* columns(file) -> the width of a terminal, nil where the file is none */
+static int system_columns(lua_State *L) {
+    struct winsize size = {0};
+    if (ioctl(fileno(system_check_file(L, 1)), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+        lua_pushinteger(L, size.ws_col);
+    } else {
+        lua_pushnil(L);
+    }
+    return 1;
+}
+
 const luaL_Reg system_files[] = {
     {"sync", system_sync},
     {"prepare", system_prepare},
@@ -238,5 +250,7 @@ const luaL_Reg system_files[] = {
     {"identity", system_identity},
     {"copy", system_copy},
     {"nanoseconds", system_nanoseconds},
+    {"isatty", system_isatty},
+    {"columns", system_columns},
     {NULL, NULL},
 };

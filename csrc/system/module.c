@@ -1,4 +1,4 @@
-/* heymarket.system: files, terminals, signals, clocks. */
+/* heymarket.system: files and terminals, signals, clocks. */
 #include "system.h"
 
 #include <lualib.h> /* LUA_FILEHANDLE on Lua 5.1 */
@@ -20,6 +20,5 @@ int luaopen_heymarket_system(lua_State *L) {
     compat_newmodule(L, "heymarket.system", system_clock);
     compat_setfuncs(L, system_files);
     compat_setfuncs(L, system_signals);
-    compat_setfuncs(L, system_terminal);
     return 1;
 }

@@ -10,6 +10,6 @@
 HIDDEN FILE *system_check_file(lua_State *L, int index);
 
 /* The functions of the module. */
-extern HIDDEN const luaL_Reg system_clock[], system_files[], system_signals[], system_terminal[];
+extern HIDDEN const luaL_Reg system_clock[], system_files[], system_signals[];
 
 #endif

@@ -230,6 +230,19 @@ describe("heymarket.system", function()
     file:close()
   end)
 
+  -- Linux refuses sendfile for files such as this one, as some file systems do for all of theirs.
+  it("copy a file from which the system cannot send", function()
+    local path, copy = "/proc/self/auxv", folder .. "/unsendable"
+    local file = assert(io.open(path, "rb"))
+    local content = file:read "*a"
+    assert.are.same({ true }, { system.copy(file, copy) })
+    file:close()
+    local copied = assert(io.open(copy, "rb"))
+    assert.is_true(#content > 0)
+    assert.are.equal(content, copied:read "*a")
+    copied:close()
+  end)
+
   it("tell and set the nanoseconds of a file's time of change", function()
     local path = folder .. "/stamped"
     local file = assert(io.open(path, "w"))
