@@ -70,6 +70,12 @@ double compat_checkwhole(lua_State *L, int index) {
     return number;
 }
 
+double compat_seconds(clockid_t clock) {
+    struct timespec now = {0, 0};
+    clock_gettime(clock, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 void *compat_own_library(void) {
     Dl_info self;
     if (dladdr((void *)compat_own_library, &self) == 0 || self.dli_fname == NULL) {

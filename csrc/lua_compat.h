@@ -11,6 +11,7 @@
 #include <lua.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #if LUA_VERSION_NUM < 501 || LUA_VERSION_NUM > 504
 #error "heymarket is for Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT"
@@ -67,6 +68,9 @@ HIDDEN void *compat_newobject(lua_State *L, const char *name, size_t size);
 
 /* A whole number from 0 to 2^53 - 1 at this index, else an argument error. */
 HIDDEN double compat_checkwhole(lua_State *L, int index);
+
+/* What one of the system's clocks says. */
+HIDDEN double compat_seconds(clockid_t clock);
 
 /* A handle of this shared object: dlsym finds in it what the libraries below it offer. NULL where
  * the system gives none. */

@@ -13,12 +13,8 @@
 #endif
 
 /* Live objects of this process. */
-struct core_counts {
-    atomic_int signers;
-    atomic_int pools;
-    atomic_int transfers;
-};
-extern HIDDEN struct core_counts core_counts;
+enum { SIGNERS, POOLS, TRANSFERS, COUNTS };
+extern HIDDEN atomic_int core_counts[COUNTS];
 
 /* Sets up libcurl and libsodium once per process; raises a Lua error where that fails. */
 HIDDEN void core_setup(lua_State *L);

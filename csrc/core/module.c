@@ -1,16 +1,15 @@
 /* heymarket.core: signing, and transfers that never block. */
 #include "core.h"
 
-struct core_counts core_counts;
+atomic_int core_counts[COUNTS];
 
 static int open_handles(lua_State *L) {
-    lua_createtable(L, 0, 3);
-    lua_pushinteger(L, atomic_load(&core_counts.signers));
-    lua_setfield(L, -2, "signers");
-    lua_pushinteger(L, atomic_load(&core_counts.pools));
-    lua_setfield(L, -2, "pools");
-    lua_pushinteger(L, atomic_load(&core_counts.transfers));
-    lua_setfield(L, -2, "transfers");
+    static const char *const names[COUNTS] = {"signers", "pools", "transfers"};
+    lua_createtable(L, 0, COUNTS);
+    for (int i = 0; i < COUNTS; i++) {
+        lua_pushinteger(L, atomic_load(&core_counts[i]));
+        lua_setfield(L, -2, names[i]);
+    }
     return 1;
 }
 

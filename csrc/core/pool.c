@@ -102,7 +102,7 @@ static int pool_release(lua_State *L) {
     pool->ca_file = pool->proxy = pool->user_agent = NULL;
     if (pool->open) {
         pool->open = false;
-        atomic_fetch_sub(&core_counts.pools, 1);
+        atomic_fetch_sub(&core_counts[POOLS], 1);
     }
     return 0;
 }
@@ -168,7 +168,7 @@ int core_pool(lua_State *L) {
     pool->user_agent = text_option(L, "user_agent");
     pool->proxy_is_local = is_local(pool->proxy);
     pool->open = true;
-    atomic_fetch_add(&core_counts.pools, 1);
+    atomic_fetch_add(&core_counts[POOLS], 1);
     return 1;
 }
 

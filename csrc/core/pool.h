@@ -171,7 +171,8 @@ HIDDEN void judge_transfer(struct transfer *transfer, CURLcode result);
 
 /* ---- transfer.c ---- */
 
-HIDDEN double monotonic(void);
+/* Seconds since some moment in the past; they never go back. */
+#define monotonic() compat_seconds(CLOCK_MONOTONIC)
 
 /* Rounded up: a fraction of a millisecond is still some time. */
 HIDDEN int milliseconds_of(double seconds);

@@ -135,7 +135,7 @@ int core_signer(lua_State *L) {
     write_prefix(key, payload, payload_length);
     sodium_mprotect_readonly(key);
     signer->key = key;
-    atomic_fetch_add(&core_counts.signers, 1);
+    atomic_fetch_add(&core_counts[SIGNERS], 1);
     return 1;
 }
 
@@ -145,7 +145,7 @@ static int signer_release(lua_State *L) {
     if (key != NULL) {
         signer->key = NULL;
         sodium_free(key); /* wipes it first */
-        atomic_fetch_sub(&core_counts.signers, 1);
+        atomic_fetch_sub(&core_counts[SIGNERS], 1);
     }
     return 0;
 }

@@ -6,13 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-double monotonic(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 int milliseconds_of(double seconds) {
     if (!(seconds > 0)) {
@@ -55,7 +48,7 @@ struct transfer *new_transfer(struct pool *pool) {
         transfer->references = 1;
         transfer->started = monotonic();
         transfer->socket = -1;
-        atomic_fetch_add(&core_counts.transfers, 1);
+        atomic_fetch_add(&core_counts[TRANSFERS], 1);
     }
     return transfer;
 }
@@ -71,7 +64,7 @@ void transfer_release(struct transfer *transfer) {
     free(transfer->head.data);
     free(transfer->body.data);
     free(transfer);
-    atomic_fetch_sub(&core_counts.transfers, 1);
+    atomic_fetch_sub(&core_counts[TRANSFERS], 1);
 }
 
 bool start_transfer(struct transfer *transfer, struct problem *problem) {

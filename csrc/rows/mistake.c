@@ -1,3 +1,4 @@
+/* Mistakes of a contact, and the numbers of Lua's that they mention. */
 #include "encoding.h"
 
 #include <math.h>

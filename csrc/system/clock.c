@@ -5,21 +5,15 @@
 #include <sys/random.h>
 #include <time.h>
 
-static double seconds_of(clockid_t clock) {
-    struct timespec now = {0, 0};
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 /* Seconds since some moment in the past; they never go back. */
 static int system_monotonic(lua_State *L) {
-    lua_pushnumber(L, seconds_of(CLOCK_MONOTONIC));
+    lua_pushnumber(L, compat_seconds(CLOCK_MONOTONIC));
     return 1;
 }
 
 /* Seconds since 1970. */
 static int system_time(lua_State *L) {
-    lua_pushnumber(L, seconds_of(CLOCK_REALTIME));
+    lua_pushnumber(L, compat_seconds(CLOCK_REALTIME));
     return 1;
 }
 
