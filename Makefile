@@ -67,10 +67,19 @@ TEST_NEEDS = $(SERVE_NEEDS) lua-busted curl=curl openssl=openssl locales valgrin
 # npm brings StyLua.
 LINT_NEEDS = lua5.4 gcc=gcc luacheck=lua-check clang=clang clang-format=clang-format cppcheck=cppcheck \
   shellcheck=shellcheck pyflakes3=pyflakes3 npm=npm
+ROCKS_NEEDS = luarocks=luarocks $(dev_5.1) $(dev_5.4) $(lua_5.1) $(lua_5.4)
 FUZZ_NEEDS = lua5.4 luajit=luajit2 liblua5.4-dev clang=clang libclang-rt-dev
 
-.PHONY: help build test check coverage demo lint format fuzz soak bench install uninstall clean
-.PHONY: ready native native-asan native-coverage fuzzers deps-build deps-run deps-serve deps-test deps-lint deps-rocks deps-fuzz deps-bench
+# Debian's own Python, for which Debian's packages are. The peers of bench/ have these.
+BENCH_NEEDS = python3 python3-jwt python3-requests lua-luaossl lua-socket golang-go node=nodejs npm=npm wrk=wrk gcc=gcc \
+  libc6-dev libsodium-dev libcurl4-openssl-dev
+
+# The parts of what is needed. DEPS=check says what is missing, DEPS=install installs it.
+PARTS = build run serve test lint rocks fuzz bench
+DEPS = check
+
+.PHONY: help build test check coverage demo lint format fuzz soak bench install uninstall deps clean
+.PHONY: ready native native-asan native-coverage fuzzers $(PARTS:%=needs-%) $(PARTS:%=deps-%)
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -82,47 +91,47 @@ build: ## compile the C modules for every Lua, into build/<lua>/, and make build
 	@echo "build: the C modules for Lua $(LUAS)"
 	@$(MAKE) -j2 native build/bin/heymarket LUAS="$(LUAS)"
 
-test: ## run all checks; a part with RUNS="5.4 asan", SPECS=spec/csv_spec.lua, LUAS=5.4
+test: ## install what is missing, and run all checks; a part with RUNS="5.4 asan", SPECS=spec/csv_spec.lua, LUAS=5.4
 	@echo "test: $(RUNS)"
-	@$(MAKE) ready RUNS="$(RUNS)" LUAS="$(TEST_LUAS)"
+	@$(MAKE) ready RUNS="$(RUNS)" LUAS="$(TEST_LUAS)" DEPS=install
 	@python3 .ci/test --runs "$(RUNS)" --specs "$(SPECS)"
 
-check: deps-lint ## the quick checks before a commit: one build, lint, and the specs that need no sockets
+check: needs-lint ## the quick checks before a commit: one build, lint, and the specs that need no sockets
 	@echo "check: lint, and the fast specs under Lua $(CHECK_LUA)"
 	@$(MAKE) ready RUNS="$(CHECK_LUA)" LUAS="$(CHECK_LUA)" TEST_LUAS=
 	@python3 .ci/test --fast --runs "lint $(CHECK_LUA)"
 
 coverage: ## print which part of each C and Lua file the fast specs run (SPECS=spec/csv_spec.lua for other specs)
 	@echo "coverage: of C by gcov, of Lua by a hook, under Lua 5.4"
-	@$(MAKE) deps-build deps-run deps-test native-coverage LUAS=5.4
+	@$(MAKE) needs-build needs-run needs-test native-coverage LUAS=5.4
 	@python3 tools/coverage.py $(SPECS)
 
-demo: ## import 5,200 contacts into the sandbox over HTTP, and compare what it then holds
+demo: ## install what is missing, import 5,200 contacts into the sandbox over HTTP, and compare what it then holds
 	@echo "demo: import a CSV file over HTTP"
-	@$(MAKE) build deps-run deps-serve LUAS="5.4 jit"
+	@$(MAKE) build needs-run needs-serve LUAS="5.4 jit" DEPS=install
 	@CSV="$(CSV)" sh examples/demo.sh
 
-lint: deps-lint deps-build ## check style and look for mistakes, without running anything
+lint: needs-lint needs-build ## check style and look for mistakes, without running anything
 	@echo "lint: Lua, C, Python and shell sources"
 	@sh .ci/lint
 
-format: deps-lint ## bring the sources into their format
+format: needs-lint ## bring the sources into their format
 	@echo "format: Lua and C sources"
 	@sh .ci/lint format
 
 fuzz: ## feed damaged input to whatever reads foreign bytes (SECONDS=60 each, FUZZERS="csv journal")
 	@echo "fuzz: $(SECONDS) s each"
-	@$(MAKE) build deps-run fuzzers LUAS="5.4 jit"
+	@$(MAKE) build needs-run fuzzers LUAS="5.4 jit"
 	@sh .ci/fuzz $(SECONDS) $(FUZZERS)
 
 soak: ## kill imports and cut the power at random (KILLS=1000 CUTS=200), then fuzz for SECONDS=3600 each
 	@echo "soak: $(KILLS) kills and $(CUTS) power cuts under Lua 5.4 and LuaJIT, then the fuzzers"
-	@$(MAKE) build deps-run deps-test LUAS="5.4 jit"
+	@$(MAKE) build needs-run needs-test LUAS="5.4 jit"
 	@python3 tools/soak.py --kills $(KILLS) --cuts $(CUTS) --lua lua5.4
 	@python3 tools/soak.py --kills $(KILLS) --cuts $(CUTS) --lua luajit
 	@$(MAKE) fuzz SECONDS=$(if $(filter command,$(origin SECONDS)),$(SECONDS),3600)
 
-bench: build deps-run deps-serve deps-bench ## count calls from file to file; measure signing, importing, and a handler in nginx
+bench: build needs-run needs-serve needs-bench ## count calls from file to file; measure signing, importing, and a handler in nginx
 	@echo "bench: calls from file to file, signing, importing, and a handler in nginx"
 	@lua5.4 tools/count_calls.lua
 	@bench/signing
@@ -142,36 +151,40 @@ clean: ## remove build/, and what luarocks make leaves in the tree
 	@echo "clean: remove what was built"
 	@rm -rf build heymarket csrc/*.o csrc/*/*.o
 
-# What is missing is installed. These run every time: they cost a few milliseconds.
-deps-build:
-	@.ci/deps $(BUILD_NEEDS)
-deps-run:
-	@.ci/deps $(RUN_NEEDS)
-deps-serve:
-	@.ci/deps $(SERVE_NEEDS)
-deps-test:
-	@.ci/deps $(TEST_NEEDS)
-deps-lint:
-	@.ci/deps $(LINT_NEEDS)
-# Debian's own Python, for which Debian's packages are. The benchmarks themselves install what their peers need.
-deps-bench:
-	@.ci/deps python3
-deps-fuzz:
-	@.ci/deps $(FUZZ_NEEDS)
-deps-rocks:
-	@.ci/deps luarocks=luarocks $(dev_5.1) $(dev_5.4) $(lua_5.1) $(lua_5.4)
+deps: ## install the Debian packages that all targets need; deps-build, deps-lint and so on for a part
+	@$(MAKE) $(PARTS:%=needs-%) DEPS=install
+$(PARTS:%=deps-%): deps-%:
+	@$(MAKE) needs-$* DEPS=install
+
+# These run every time: they cost a few milliseconds.
+needs-build:
+	@.ci/deps $(DEPS) $(BUILD_NEEDS)
+needs-run:
+	@.ci/deps $(DEPS) $(RUN_NEEDS)
+needs-serve:
+	@.ci/deps $(DEPS) $(SERVE_NEEDS)
+needs-test:
+	@.ci/deps $(DEPS) $(TEST_NEEDS)
+needs-lint:
+	@.ci/deps $(DEPS) $(LINT_NEEDS)
+needs-bench:
+	@.ci/deps $(DEPS) $(BENCH_NEEDS)
+needs-fuzz:
+	@.ci/deps $(DEPS) $(FUZZ_NEEDS)
+needs-rocks:
+	@.ci/deps $(DEPS) $(ROCKS_NEEDS)
 
 # All that the checks need, short of running them.
 ready: build
-	@$(if $(filter lint,$(RUNS)),$(MAKE) deps-lint deps-build LUAS="$(ALL_LUAS)")
-	@$(MAKE) deps-run deps-test $(if $(filter rocks,$(RUNS)),deps-rocks) \
+	@$(if $(filter lint,$(RUNS)),$(MAKE) needs-lint needs-build LUAS="$(ALL_LUAS)")
+	@$(MAKE) needs-run needs-test $(if $(filter rocks,$(RUNS)),needs-rocks) \
 	  $(if $(filter asan,$(RUNS)),native-asan) $(if $(filter fuzz,$(RUNS)),fuzzers) LUAS="$(LUAS)"
 
 native: $(NATIVE)
 
 # For one Lua: its objects, and its module of this name.
 define object_rules
-build/$(1)/obj/%.o: csrc/%.c $(HEADERS) Makefile | deps-build
+build/$(1)/obj/%.o: csrc/%.c $(HEADERS) Makefile | needs-build
 	@mkdir -p $$(@D)
 	$(SAY) "  compile $$@"
 	$(Q)$(CC) $(MODULE_CFLAGS) $(HARDENING) $(CFLAGS) $$(shell pkg-config --cflags $(call pc_of,$(1)) $(LIBRARIES)) -c -o $$@ $$<
@@ -190,7 +203,7 @@ $(foreach lua,$(LUAS),$(foreach module,$(MODULES),$(eval $(call module_rules,$(l
 native-asan: $(MODULES:%=build/asan/heymarket/%.so) build/asan/lua5.4
 
 define asan_rules
-build/asan/heymarket/$(1).so: $(call sources_of,$(1)) $(HEADERS) Makefile | deps-build deps-test
+build/asan/heymarket/$(1).so: $(call sources_of,$(1)) $(HEADERS) Makefile | needs-build needs-test
 	@mkdir -p $$(@D)
 	$(SAY) "  compile $$@"
 	$(Q)$(CC) $(MODULE_CFLAGS) $(SANITIZE) $(MODULE_LDFLAGS) -o $$@.new $(call sources_of,$(1)) \
@@ -203,7 +216,7 @@ $(foreach module,$(MODULES),$(eval $(call asan_rules,$(module))))
 native-coverage: $(MODULES:%=build/coverage/heymarket/%.so)
 
 define coverage_rules
-build/coverage/heymarket/$(1).so: $(call sources_of,$(1)) $(HEADERS) Makefile | deps-build
+build/coverage/heymarket/$(1).so: $(call sources_of,$(1)) $(HEADERS) Makefile | needs-build
 	@mkdir -p $$(@D)
 	$(SAY) "  compile $$@"
 	$(Q)$(CC) $(MODULE_CFLAGS) -O0 -g --coverage $(MODULE_LDFLAGS) -o $$@ $(call sources_of,$(1)) \
@@ -211,7 +224,7 @@ build/coverage/heymarket/$(1).so: $(call sources_of,$(1)) $(HEADERS) Makefile | 
 endef
 $(foreach module,$(MODULES),$(eval $(call coverage_rules,$(module))))
 
-build/asan/lua5.4: .ci/lua-asan spec/support/alone.c Makefile | deps-build
+build/asan/lua5.4: .ci/lua-asan spec/support/alone.c Makefile | needs-build
 	@mkdir -p $(@D)
 	$(SAY) "  compile build/asan/alone.so"
 	$(Q)$(CC) $(WARNINGS) -O1 -shared -fPIC -o build/asan/alone.so spec/support/alone.c
@@ -220,9 +233,9 @@ build/asan/lua5.4: .ci/lua-asan spec/support/alone.c Makefile | deps-build
 	@chmod +x $@
 
 # The fuzzers that are C programs, each with all C modules under libFuzzer's eyes.
-fuzzers: $(patsubst spec/fuzz/%.c,build/fuzz/%,$(wildcard spec/fuzz/*.c)) | deps-fuzz
+fuzzers: $(patsubst spec/fuzz/%.c,build/fuzz/%,$(wildcard spec/fuzz/*.c)) | needs-fuzz
 
-build/fuzz/%: spec/fuzz/%.c $(wildcard spec/fuzz/*.h) $(SOURCES) $(HEADERS) Makefile | deps-build deps-fuzz
+build/fuzz/%: spec/fuzz/%.c $(wildcard spec/fuzz/*.h) $(SOURCES) $(HEADERS) Makefile | needs-build needs-fuzz
 	@mkdir -p $(@D)
 	$(SAY) "  compile $@"
 	$(Q)clang -std=c11 $(WARNINGS) -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \

@@ -17,7 +17,7 @@ def say(*words):
 
 
 def need(*packages):
-    """Installs the Debian packages that are missing, without starting any service."""
+    """Ends with 2 where Debian packages are missing, and says which."""
     def there(package):
         query = ["dpkg-query", "-W", "-f=${db:Status-Status}", package]
         return subprocess.run(query, capture_output=True, text=True).stdout == "installed"
@@ -26,23 +26,10 @@ def need(*packages):
     # Other sources than Debian's bring npm with Node.
     if not shutil.which("npm"):
         missing += ["nodejs", "npm"]
-    if not missing:
-        return
-    if os.geteuid() != 0:
-        sys.exit("please install: " + " ".join(missing))
-    say("installing", *missing)
-    policy = pathlib.Path("/usr/sbin/policy-rc.d")
-    ours = not policy.exists()
-    try:
-        if ours:
-            policy.write_text("#!/bin/sh\nexit 101\n")
-            policy.chmod(0o755)
-        environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-        for arguments in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *missing]):
-            subprocess.run(["apt-get", *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
-    finally:
-        if ours:
-            policy.unlink(missing_ok=True)
+    if missing:
+        say("Missing Debian packages:", *missing)
+        say("`make deps-bench` installs what the benchmarks need.")
+        sys.exit(2)
 
 
 def compile_c(name, *libraries):
