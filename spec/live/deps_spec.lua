@@ -24,7 +24,7 @@ describe("a Debian package that is missing", function()
     os.execute("rm -r " .. quote(folder))
   end)
 
-  -- What make prints, its exit code, and the calls of apt-get. The Makefile is run elsewhere, so that no build is touched.
+  -- What make prints, its exit code, and the calls of apt-get. It runs in a copy, so that no build is touched.
   local function make(target)
     os.execute(("mkdir -p %s/tree && cp -R Makefile .ci csrc %s/tree"):format(quote(folder), quote(folder)))
     local command = 'cd %s/tree && env -u MAKEFLAGS -u MAKELEVEL PATH=%s:"$PATH" make %s 2>&1 </dev/null; echo exit $?'
