@@ -16,7 +16,6 @@
 #define SIGNATURE_TEXT 43 /* base64url of 32 bytes, unpadded */
 #define TAIL_BYTES 20     /* two bytes left over, 16 digits, a brace, the end of the string */
 #define TAIL_TEXT 26      /* base64url of 19 bytes */
-#define ESCAPED_BYTES (sizeof "\\u0000")
 
 struct key {
     crypto_auth_hmacsha256_state state; /* has taken the key and the prefix */
@@ -31,46 +30,27 @@ struct signer {
 };
 
 /* base64url without padding. Returns the number of characters written. */
-static size_t encode(char *text, const unsigned char *bytes, size_t length) {
+static size_t encode(char *text, const void *data, size_t length) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const unsigned char *bytes = data;
     char *end = text;
-    for (; length >= 3; length -= 3, bytes += 3) {
-        uint32_t group = (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2];
-        *end++ = digits[group >> 18];
-        *end++ = digits[group >> 12 & 63];
-        *end++ = digits[group >> 6 & 63];
-        *end++ = digits[group & 63];
-    }
-    if (length > 0) {
-        uint32_t group = (uint32_t)bytes[0] << 16 | (length == 2 ? (uint32_t)bytes[1] << 8 : 0);
-        *end++ = digits[group >> 18];
-        *end++ = digits[group >> 12 & 63];
-        if (length == 2) {
-            *end++ = digits[group >> 6 & 63];
-        }
+    for (size_t bit = 0; bit < length * 8; bit += 6) {
+        unsigned next = bit / 8 + 1 < length ? bytes[bit / 8 + 1] : 0;
+        *end++ = digits[((unsigned)bytes[bit / 8] << 8 | next) >> (10 - bit % 8) & 63];
     }
     return (size_t)(end - text);
-}
-
-/* One byte of the id as it stands in a JSON string. Returns its length. */
-static size_t escape(char *escaped, char byte) {
-    if ((unsigned char)byte < 0x20) {
-        return (size_t)snprintf(escaped, ESCAPED_BYTES, "\\u%04x", (unsigned)byte);
-    }
-    bool special = byte == '"' || byte == '\\';
-    escaped[0] = '\\';
-    escaped[special ? 1 : 0] = byte;
-    return special ? 2 : 1;
 }
 
 /* Pushes the constant start of the payload. */
 static const char *push_payload(lua_State *L, const char *id, size_t id_length, size_t *length) {
     luaL_Buffer buffer;
-    char escaped[ESCAPED_BYTES];
+    char escaped[sizeof "\\u0000"];
     luaL_buffinit(L, &buffer);
     luaL_addstring(&buffer, "{\"iss\":\"");
     for (size_t i = 0; i < id_length; i++) {
-        luaL_addlstring(&buffer, escaped, escape(escaped, id[i]));
+        bool is_special = (unsigned char)id[i] < 0x20 || id[i] == '"' || id[i] == '\\';
+        snprintf(escaped, sizeof escaped, is_special ? "\\u%04x" : "%c", id[i]);
+        luaL_addstring(&buffer, escaped);
     }
     luaL_addstring(&buffer, "\",\"iat\":");
     luaL_pushresult(&buffer);
@@ -97,10 +77,10 @@ static bool absorb_key(struct key *key, const char *id, size_t id_length, const 
 static void write_prefix(struct key *key, const char *payload, size_t length) {
     key->rest_length = length % 3;
     memcpy(key->rest, payload + length - key->rest_length, key->rest_length);
-    key->prefix_length = encode(key->prefix, (const unsigned char *)HEADER, sizeof HEADER - 1);
+    key->prefix_length = encode(key->prefix, HEADER, sizeof HEADER - 1);
     key->prefix[key->prefix_length++] = '.';
-    key->prefix_length += encode(key->prefix + key->prefix_length, (const unsigned char *)payload,
-                                 length - key->rest_length);
+    key->prefix_length +=
+        encode(key->prefix + key->prefix_length, payload, length - key->rest_length);
     crypto_auth_hmacsha256_update(&key->state, (const unsigned char *)key->prefix,
                                   key->prefix_length);
 }
