@@ -9,22 +9,16 @@
     (*result = *result == CURLE_OK ? curl_easy_setopt(easy, (option), (value)) : *result)
 
 static void set_method(CURL *easy, const struct request *request, CURLcode *result) {
-    bool post = strcmp(request->method, "POST") == 0;
-    if (request->body != NULL || post) {
+    if (request->body != NULL || strcmp(request->method, "POST") == 0) {
         SET(CURLOPT_POST, 1L);
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_length);
         SET(CURLOPT_POSTFIELDS, request->body != NULL ? request->body : "");
-        if (!post) {
-            SET(CURLOPT_CUSTOMREQUEST, request->method);
-        }
     } else if (strcmp(request->method, "HEAD") == 0) {
         SET(CURLOPT_NOBODY, 1L);
     } else {
         SET(CURLOPT_HTTPGET, 1L);
-        if (strcmp(request->method, "GET") != 0) {
-            SET(CURLOPT_CUSTOMREQUEST, request->method);
-        }
     }
+    SET(CURLOPT_CUSTOMREQUEST, request->method);
 }
 
 static void set_proxy(CURL *easy, const struct pool *pool, bool secure, CURLcode *result) {

@@ -69,17 +69,6 @@ static CURLM *new_multi(void) {
     return multi;
 }
 
-static void set_multi_options(CURLM *multi, struct pool *pool) {
-    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, pool);
-    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
-    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, pool);
-    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, KEPT_CONNECTIONS);
-    /* One request at a time on each connection, with HTTP/2 too: a connection that is lost then
-     * leaves one request in doubt, and not all that were in flight. */
-    curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
-}
-
 bool open_multi(struct pool *pool, struct problem *problem) {
     if (pool->multi != NULL) {
         return true;
@@ -96,7 +85,14 @@ bool open_multi(struct pool *pool, struct problem *problem) {
     pool->multi = multi;
     pool->pid = getpid();
     pool->timer = -1;
-    set_multi_options(multi, pool);
+    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, pool);
+    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, pool);
+    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, KEPT_CONNECTIONS);
+    /* One request at a time on each connection, with HTTP/2 too: a connection that is lost then
+     * leaves one request in doubt, and not all that were in flight. */
+    curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     return true;
 }
 
@@ -183,17 +179,12 @@ void poll_once(struct pool *pool) {
 /* The connections belong to the parent, and libcurl's own cleaning up would send on them. So only
  * plain memory of our own is freed. No descriptor is closed: its number may be another file's by
  * now. */
-static void forget(struct pool *pool) {
-    forget_sockets(pool);
-    list_release(&pool->running);
-    list_release(&pool->finished);
-    pool->held_count = 0;
-    pool->running_count = 0;
-    pool->multi = NULL;
-}
-
 void forget_if_forked(struct pool *pool) {
     if (pool->multi != NULL && pool->pid != getpid()) {
-        forget(pool);
+        forget_sockets(pool);
+        list_release(&pool->running);
+        list_release(&pool->finished);
+        pool->held_count = 0;
+        pool->multi = NULL;
     }
 }

@@ -26,13 +26,13 @@ struct pool *check_pool(lua_State *L) {
 /* perform() -> number of transfers that run */
 static int pool_perform(lua_State *L) {
     struct pool *pool = check_pool(L);
-    if (pool->multi != NULL && pool->running_count > 0) {
+    if (pool->multi != NULL && pool->running.count > 0) {
         struct sigpipe guard;
         sigpipe_block(&guard);
         poll_once(pool);
         sigpipe_restore(&guard);
     }
-    lua_pushinteger(L, pool->running_count);
+    lua_pushinteger(L, pool->running.count);
     return 1;
 }
 
@@ -78,7 +78,7 @@ static int pool_cancel(lua_State *L) {
 }
 
 static int pool_running(lua_State *L) {
-    lua_pushinteger(L, check_pool(L)->running_count);
+    lua_pushinteger(L, check_pool(L)->running.count);
     return 1;
 }
 

@@ -67,6 +67,7 @@ struct transfer {
 struct list {
     struct transfer *first;
     struct transfer *last;
+    int count;
 };
 
 /* A socket of the pool. libcurl tells a callback only the ports of its connection. */
@@ -86,7 +87,6 @@ struct pool {
     long long last_id;
     struct list running;
     struct list finished;
-    int running_count;
     struct pool_socket *sockets;
     int held_count; /* running transfers that are held */
     size_t max_body;

@@ -109,7 +109,6 @@ static struct transfer *launch(lua_State *L, struct pool *pool, const struct req
     }
     if (problem->curl == NULL) {
         list_append(&pool->running, transfer);
-        pool->running_count++;
         return transfer;
     } else if (transfer != NULL) {
         transfer_release(transfer);

@@ -173,18 +173,11 @@ bool response_line(struct response *response, const char *line, size_t length) {
     return length > 0 ? field(response, line, length) : head_end(response);
 }
 
-static int hex_value(char c) {
-    if (digit(c)) {
-        return c - '0';
-    }
-    char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 static bool chunk_size(struct response *response, char c) {
-    int value = hex_value(c);
-    if (value >= 0 && response->chunk_digits < MAX_LENGTH_DIGITS) {
-        response->chunk_left = response->chunk_left * 16 + (uint64_t)value;
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+    const char *found = memchr(digits, c, sizeof digits - 1);
+    if (found != NULL && response->chunk_digits < MAX_LENGTH_DIGITS) {
+        response->chunk_left = response->chunk_left * 16 + (uint64_t)(found - digits) % 16;
         response->chunk_digits++;
         return true;
     }
@@ -235,12 +228,6 @@ static bool chunk_byte(struct response *response, char c) {
     return true;
 }
 
-static bool content(struct response *response, const char *data, size_t length, response_sink *sink,
-                    void *context) {
-    response->received += length;
-    return sink(context, data, length);
-}
-
 static bool chunked_body(struct response *response, const char *data, size_t length,
                          response_sink *sink, void *context) {
     for (size_t step; length > 0; data += step, length -= step) {
@@ -254,7 +241,8 @@ static bool chunked_body(struct response *response, const char *data, size_t len
         step = response->chunk_left < length ? (size_t)response->chunk_left : length;
         response->chunk_left -= step;
         response->chunk = response->chunk_left == 0 ? CHUNK_DATA_CR : CHUNK_DATA;
-        if (!content(response, data, step, sink, context)) {
+        response->received += step;
+        if (!sink(context, data, step)) {
             return false;
         }
     }
@@ -268,14 +256,13 @@ bool response_body(struct response *response, const char *data, size_t length, r
     }
     if (response->place != RESPONSE_BODY) {
         return wrong(response, "body_before_head");
-    }
-    if (response->chunked) {
+    } else if (response->chunked) {
         return chunked_body(response, data, length, sink, context);
-    }
-    if (response->has_length && length > response->length - response->received) {
+    } else if (response->has_length && length > response->length - response->received) {
         return wrong(response, "bytes_after_response");
     }
-    return content(response, data, length, sink, context);
+    response->received += length;
+    return sink(context, data, length);
 }
 
 bool response_complete(const struct response *response) {

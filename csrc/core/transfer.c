@@ -24,6 +24,7 @@ void list_append(struct list *list, struct transfer *transfer) {
     transfer->previous = list->last;
     *(list->last != NULL ? &list->last->next : &list->first) = transfer;
     list->last = transfer;
+    list->count++;
 }
 
 void list_remove(struct list *list, struct transfer *transfer) {
@@ -31,6 +32,7 @@ void list_remove(struct list *list, struct transfer *transfer) {
     *(transfer->next != NULL ? &transfer->next->previous : &list->last) = transfer->previous;
     transfer->next = transfer->previous = NULL;
     transfer->linked = false;
+    list->count--;
 }
 
 void list_release(struct list *list) {
@@ -108,14 +110,11 @@ void finish_transfer(struct transfer *transfer, CURLcode result) {
     judge_transfer(transfer, result);
     detach_transfer(transfer);
     list_remove(&pool->running, transfer);
-    pool->running_count--;
     list_append(&pool->finished, transfer);
 }
 
 void drop_transfer(struct transfer *transfer) {
-    struct pool *pool = transfer->pool;
-    list_remove(&pool->running, transfer);
-    pool->running_count--;
+    list_remove(&transfer->pool->running, transfer);
     detach_transfer(transfer);
     transfer_release(transfer);
 }
