@@ -2,6 +2,7 @@
  * writes a contact for the server, or names all its mistakes. */
 #include "encoding.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,8 +16,8 @@ enum {
 };
 
 struct field {
-    char prefix[MAX_NAME + 4]; /* ,"name": */
-    size_t length;             /* of the name */
+    char prefix[MAX_NAME + sizeof ",\"\":"]; /* ,"name": */
+    size_t length;                           /* of the name */
     enum kind kind;
     bool is_required;
     size_t max_items;
@@ -189,10 +190,7 @@ static void read_field(lua_State *L, struct field *field) {
     lua_getfield(L, top, "name");
     const char *name = luaL_checklstring(L, -1, &field->length);
     luaL_argcheck(L, field->length <= MAX_NAME, 1, "a name is too long");
-    field->prefix[0] = ',';
-    field->prefix[1] = '"';
-    memcpy(field->prefix + 2, name, field->length);
-    memcpy(field->prefix + 2 + field->length, "\":", 2);
+    snprintf(field->prefix, sizeof field->prefix, ",\"%s\":", name);
     lua_getfield(L, top, "kind");
     field->kind = (enum kind)luaL_checkoption(L, -1, NULL, kinds);
     lua_getfield(L, top, "required");

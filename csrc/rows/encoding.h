@@ -87,12 +87,8 @@ struct phone {
 /* Reads default_country at this index. The string stays the stack's. */
 HIDDEN struct country phone_country(lua_State *L, int index);
 
-/* Reads a text as a phone number. Where it is none, or could be somebody else's, it says so in
- * `mistake` and gives false. */
-HIDDEN bool phone_read(struct phone *phone, const char *text, size_t length,
-                       const struct country *country, struct mistake *mistake);
-
-/* The same for a value of any type at this index. */
+/* Reads the value at this index as a phone number. Where it is none, or could be somebody else's,
+ * it says so in `mistake` and gives false. */
 HIDDEN bool phone_read_value(struct phone *phone, lua_State *L, int index,
                              const struct country *country, struct mistake *mistake);
 

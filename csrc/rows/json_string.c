@@ -31,18 +31,17 @@ size_t json_write_string(char *out, const char *text, size_t length, int *flags,
     const unsigned char *s = (const unsigned char *)text;
     char *start = out;
     unsigned char seen = 0;
+    size_t step;
     int found = 0;
     *out++ = '"';
     for (size_t i = 0; i < length;) {
-        size_t step = 1;
         switch (char_classes[s[i]]) {
         case CONTROL:
             found |= HAS_CONTROL | (s[i] >= '\t' && s[i] <= '\r' ? HAS_SPACE : 0);
             /* fall through */
         case ESCAPED:
-            out += write_escape(out, s[i]);
-            i++;
-            continue;
+            out += write_escape(out, s[i++]);
+            break;
         case HIGH:
             step = utf8_length(s + i, length - i);
             if (step == 0) {
@@ -51,12 +50,12 @@ size_t json_write_string(char *out, const char *text, size_t length, int *flags,
             }
             /* U+0080 to U+009F are control characters as well. */
             found |= HAS_WIDE | (s[i] == 0xC2 && s[i + 1] < 0xA0 ? HAS_CONTROL : 0);
+            for (; step > 0; step--) {
+                *out++ = (char)s[i++];
+            }
             break;
         default:
             seen |= char_classes[s[i]];
-            break;
-        }
-        for (; step > 0; step--) {
             *out++ = (char)s[i++];
         }
     }
@@ -70,14 +69,12 @@ int rows_quote(lua_State *L) {
     size_t length, invalid = 0;
     const char *s = luaL_checklstring(L, 1, &length);
     char stack_buffer[1024];
-    char *out = stack_buffer;
     int flags;
     if (length > (SIZE_MAX - 2) / 6) {
         return luaL_error(L, "the string is too long");
     }
-    if (6 * length + 2 > sizeof stack_buffer) {
-        out = compat_newuserdata(L, 6 * length + 2);
-    }
+    size_t room = 6 * length + 2;
+    char *out = room <= sizeof stack_buffer ? stack_buffer : compat_newuserdata(L, room);
     size_t written = json_write_string(out, s, length, &flags, &invalid);
     if (written == 0) {
         lua_pushnil(L);

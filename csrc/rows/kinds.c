@@ -94,26 +94,20 @@ static void write_user_id(struct encoding *e, int index) {
 
 /* Text ----------------------------------------------------------------------------------------- */
 
-/* The first character of this sort in well-formed UTF-8; NULL where there is none. */
-static const char *find_character(const char *text, size_t length, int sorts, size_t *size) {
-    const unsigned char *at = (const unsigned char *)text, *end = at + length;
-    for (; at < end; at += *size) {
-        *size = *at < 0x80 ? 1 : utf8_length(at, (size_t)(end - at));
-        if ((sorts_of(utf8_point(at, *size)) & sorts) != 0) {
-            return (const char *)at;
-        }
-    }
-    return NULL;
-}
-
+/* Adds a mistake about the first character of these sorts in well-formed UTF-8. False where there
+ * is none. */
 static bool refuse_character(struct encoding *e, const char *code, const char *text, size_t length,
                              int sorts) {
     size_t size;
-    const char *found = find_character(text, length, sorts, &size);
-    if (found != NULL) {
-        mistake_text(encoding_mistake(e, code), "character", found, size);
+    for (const char *end = text + length; text < end; text += size) {
+        const unsigned char *at = (const unsigned char *)text;
+        size = *at < 0x80 ? 1 : utf8_length(at, (size_t)(end - text));
+        if ((sorts_of(utf8_point(at, size)) & sorts) != 0) {
+            mistake_text(encoding_mistake(e, code), "character", text, size);
+            return true;
+        }
     }
-    return found != NULL;
+    return false;
 }
 
 /* Writes a JSON string. Gives 0, or the position from which on it is not UTF-8. */
@@ -149,15 +143,11 @@ static const char *write_text(struct encoding *e, int index, size_t *length, int
     return e->is_blank ? NULL : text;
 }
 
-static bool is_email(const char *text, size_t length) {
-    const char *at = memchr(text, '@', length);
-    if (at == NULL || at == text) {
-        return false;
-    }
-    const char *domain = at + 1, *end = text + length;
-    const char *dot = memrchr(domain, '.', (size_t)(end - domain));
-    return dot != NULL && dot > domain && dot + 1 < end && *domain != '.' &&
-           memchr(domain, '@', (size_t)(end - domain)) == NULL;
+/* For texts without control characters. Lua's strings end with a zero byte. */
+static bool is_email(const char *text) {
+    const char *at = strchr(text, '@'), *dot = strrchr(text, '.');
+    return at != NULL && at > text && strchr(at + 1, '@') == NULL && at[1] != '.' && dot != NULL &&
+           dot > at && dot[1] != '\0';
 }
 
 static void write_name(struct encoding *e, int index) {
@@ -174,7 +164,7 @@ static void write_email(struct encoding *e, int index) {
                                                                      length, IS_BLANK | IS_MARK))) {
         return;
     }
-    if ((flags & ~HAS_WIDE) != 0 || !is_email(text, length)) {
+    if ((flags & ~HAS_WIDE) != 0 || !is_email(text)) {
         encoding_mistake(e, "not_email");
     }
 }
@@ -196,16 +186,13 @@ static void write_url(struct encoding *e, int index) {
 }
 
 static void write_phone(struct encoding *e, int index) {
-    size_t length = 0;
-    const char *text = NULL;
-    if (lua_type(e->L, index) == LUA_TSTRING) {
-        text = lua_tolstring(e->L, index, &length);
-    }
     if (!phone_read_value(&e->phone, e->L, index, &e->country, next_mistake(e))) {
         e->mistake_count++;
         return;
     }
-    bool is_same = length == e->phone.length && memcmp(text, e->phone.digits, length) == 0;
+    bool is_same = lua_type(e->L, index) == LUA_TSTRING &&
+                   compat_rawlen(e->L, index) == e->phone.length &&
+                   memcmp(lua_tostring(e->L, index), e->phone.digits, e->phone.length) == 0;
     e->phone_index = is_same ? index : 0;
     PUT(e, "\"");
     encoding_put(e, e->phone.digits, e->phone.length);

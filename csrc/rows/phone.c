@@ -90,11 +90,7 @@ static void skip_word(struct reader *reader, const char *word) {
         enum sort sort;
         while ((sort = read_character(&ahead)) == MARK) {
         }
-        if (sort != OTHER) {
-            return;
-        }
-        char c = *ahead.piece;
-        if ((c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c) != *word) {
+        if (sort != OTHER || strncasecmp(ahead.piece, word, 1) != 0) {
             return;
         }
     }
@@ -147,30 +143,22 @@ static size_t skip_digits(const char **at) {
     return count;
 }
 
-/* As in 1.23E+10, by which a spreadsheet replaces a number. */
-static bool is_exponent(const char *at, const char *end) {
+/* A spreadsheet makes 1.23E+10 or 12345678900.0 of a number, or 12345678900.5 where somebody
+ * calculated. */
+static const char *number_problem(const char *at, const char *end) {
     at += *at == '+';
-    if (skip_digits(&at) == 0) {
-        return false;
-    }
-    at += *at == '.' || *at == ',';
-    skip_digits(&at);
-    if (*at != 'e' && *at != 'E') {
-        return false;
-    }
-    at++;
-    at += *at == '+' || *at == '-';
-    return skip_digits(&at) > 0 && at == end;
-}
-
-/* A spreadsheet makes 12345678900.0 of a number, or 12345678900.5 where somebody calculated. */
-static bool is_fraction(const char *at, const char *end) {
-    at += *at == '+';
-    if (skip_digits(&at) == 0 || *at++ != '.') {
-        return false;
-    }
+    size_t whole = skip_digits(&at);
+    bool has_point = *at == '.';
+    at += has_point || *at == ',';
     size_t zeros = strspn(at, "0"), digits = skip_digits(&at);
-    return at == end && digits > 0 && (digits <= 2 || zeros == digits);
+    if (at == end) {
+        bool is_fraction = whole > 0 && has_point && digits > 0 && (digits <= 2 || zeros == digits);
+        return is_fraction ? "phone_fraction" : NULL;
+    }
+    bool has_exponent = *at == 'e' || *at == 'E';
+    at += has_exponent;
+    at += *at == '+' || *at == '-';
+    return whole > 0 && has_exponent && skip_digits(&at) > 0 && at == end ? "phone_exponent" : NULL;
 }
 
 static bool is_year(const char *digits, size_t count) {
@@ -226,11 +214,9 @@ static bool is_two_numbers(const char *at, const char *end) {
 
 static const char *shape_problem(const char *at, const char *end) {
     return *at == '-'                ? "phone_minus"
-           : is_exponent(at, end)    ? "phone_exponent"
-           : is_fraction(at, end)    ? "phone_fraction"
            : is_date(at, end)        ? "phone_date"
            : is_two_numbers(at, end) ? "phone_two_numbers"
-                                     : NULL;
+                                     : number_problem(at, end);
 }
 
 /* Characters that are no part of a number ------------------------------------------------------ */
@@ -487,8 +473,8 @@ static bool read_digits(struct phone *phone, const char *digits, size_t length, 
     return check_international(phone, mistake);
 }
 
-bool phone_read(struct phone *phone, const char *text, size_t length, const struct country *country,
-                struct mistake *mistake) {
+static bool phone_read(struct phone *phone, const char *text, size_t length,
+                       const struct country *country, struct mistake *mistake) {
     struct cleaned cleaned;
     bool international = false;
     if (length > 0 && text[0] != '0' && count_digits(text, text + length) == length) {
