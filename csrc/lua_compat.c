@@ -76,18 +76,10 @@ double compat_seconds(clockid_t clock) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-void *compat_own_library(void) {
+void *compat_pin(void) {
     Dl_info self;
-    if (dladdr((void *)compat_own_library, &self) == 0 || self.dli_fname == NULL) {
+    if (dladdr((void *)compat_pin, &self) == 0 || self.dli_fname == NULL) {
         return NULL;
     }
     return dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
-}
-
-void compat_pin(void) {
-    /* The handle is not kept: with RTLD_NODELETE nothing is ever unmapped. */
-    void *handle = compat_own_library();
-    if (handle != NULL) {
-        dlclose(handle);
-    }
 }

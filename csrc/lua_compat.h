@@ -72,12 +72,9 @@ HIDDEN double compat_checkwhole(lua_State *L, int index);
 /* What one of the system's clocks says. */
 HIDDEN double compat_seconds(clockid_t clock);
 
-/* A handle of this shared object: dlsym finds in it what the libraries below it offer. NULL where
- * the system gives none. */
-HIDDEN void *compat_own_library(void);
-
-/* Keeps this shared object mapped until the process ends. Resolver threads and signal handlers may
- * outlive the Lua state that loaded it. */
-HIDDEN void compat_pin(void);
+/* Keeps this shared object mapped until the process ends: resolver threads and signal handlers may
+ * outlive the Lua state that loaded it. Gives a handle in which dlsym finds what the libraries
+ * below it offer; NULL where the system gives none. */
+HIDDEN void *compat_pin(void);
 
 #endif

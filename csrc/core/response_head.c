@@ -91,8 +91,7 @@ static bool is_word(const char *bytes, size_t length, const char *word) {
 static bool transfer_encoding(struct response *response, const char *value, size_t length) {
     if (response->chunked) {
         return wrong(response, "transfer_encoding_twice");
-    }
-    if (!response->http11 || !is_word(value, length, "chunked")) {
+    } else if (!response->http11 || !is_word(value, length, "chunked")) {
         return wrong(response, "transfer_encoding_unasked");
     }
     response->chunked = true;
@@ -103,8 +102,7 @@ static bool judge_field(struct response *response, const char *name, size_t name
                         const char *value, size_t length) {
     if (is_word(name, name_length, "Content-Length")) {
         return content_length(response, value, length);
-    }
-    if (is_word(name, name_length, "Transfer-Encoding")) {
+    } else if (is_word(name, name_length, "Transfer-Encoding")) {
         return transfer_encoding(response, value, length);
     }
     return !is_word(name, name_length, "Content-Encoding") || is_word(value, length, "identity") ||
@@ -134,16 +132,14 @@ static bool head_end(struct response *response) {
     bool framed = response->has_length || response->chunked;
     if (response->has_length && response->chunked) {
         return wrong(response, "length_and_transfer_encoding");
-    }
-    if (response_interim(response->status)) {
+    } else if (response_interim(response->status)) {
         response->place = RESPONSE_STATUS_LINE;
         return !framed || wrong(response, "interim_response_with_body");
     }
     response->place = RESPONSE_BODY;
     if (response->status == 204 && (response->chunked || response->length > 0) && framed) {
         return wrong(response, "bodiless_response_with_body");
-    }
-    if (response->head_request || response->status == 204 || response->status == 304) {
+    } else if (response->head_request || response->status == 204 || response->status == 304) {
         response->has_length = true;
         response->chunked = false;
         response->length = 0;
@@ -159,11 +155,9 @@ static bool head_end(struct response *response) {
 bool response_line(struct response *response, const char *line, size_t length) {
     if (response->problem != NULL) {
         return false;
-    }
-    if (response->place == RESPONSE_BODY) {
+    } else if (response->place == RESPONSE_BODY) {
         return wrong(response, "trailers");
-    }
-    if (length < 2 || line[length - 2] != '\r' || line[length - 1] != '\n') {
+    } else if (length < 2 || line[length - 2] != '\r' || line[length - 1] != '\n') {
         return wrong(response, "line_end_malformed");
     }
     length -= 2;
@@ -253,8 +247,7 @@ bool response_body(struct response *response, const char *data, size_t length, r
                    void *context) {
     if (response->problem != NULL) {
         return false;
-    }
-    if (response->place != RESPONSE_BODY) {
+    } else if (response->place != RESPONSE_BODY) {
         return wrong(response, "body_before_head");
     } else if (response->chunked) {
         return chunked_body(response, data, length, sink, context);

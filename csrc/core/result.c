@@ -25,20 +25,13 @@ static void set_boolean(lua_State *L, const char *name, bool value) {
     lua_setfield(L, -2, name);
 }
 
-static void set_error(lua_State *L, const struct transfer *transfer) {
-    set_string(L, "code", transfer->code, strlen(transfer->code));
-    if (transfer->problem != NULL) {
-        set_string(L, "problem", transfer->problem, strlen(transfer->problem));
-    } else {
-        set_string(L, "message", transfer->message, strlen(transfer->message));
-    }
-}
-
 static void push_result(lua_State *L, const struct transfer *transfer) {
     lua_createtable(L, 0, 16); /* with room for what the caller adds */
     set_integer(L, "id", transfer->id);
     if (transfer->code != NULL) {
-        set_error(L, transfer);
+        const char *words = transfer->problem != NULL ? transfer->problem : transfer->message;
+        set_string(L, "code", transfer->code, strlen(transfer->code));
+        set_string(L, transfer->problem != NULL ? "problem" : "message", words, strlen(words));
     }
     if (transfer->response.status >= 200) {
         set_integer(L, "status", transfer->response.status);

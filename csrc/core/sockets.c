@@ -118,10 +118,9 @@ bool tls_record_waits(int socket) {
 static int (*ssl_pending)(const void *ssl);
 
 static void find_ssl_pending(void) {
-    void *libraries = compat_own_library();
+    void *libraries = compat_pin();
     if (libraries != NULL) {
         *(void **)&ssl_pending = dlsym(libraries, "SSL_pending");
-        dlclose(libraries);
     }
 }
 
