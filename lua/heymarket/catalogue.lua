@@ -78,7 +78,10 @@ return {
   option_custom_fields = "must be an array of {id = integer, title = string}",
   option_headers = "must be a table of header names and values, without Content-Length",
   option_map = "must have names of columns as keys and names of fields as values",
-  option_missing = "is missing: give it to heymarket.new, or set {variable} in the environment",
+  option_missing = {
+    library = "is missing: give it to heymarket.new, or set {variable} in the environment",
+    command = "is missing: set it in the environment",
+  },
   option_names = "must be an array of strings",
   option_one_of = "must be one of {words}",
   option_phone = "must be a phone",
@@ -345,7 +348,6 @@ return {
 
   edit_not_kept = "it was edited, and could not be kept as {path}: {reason}",
   failures_is_journal = "the failures file and the journal must be two files",
-  no_credentials = "no credentials: set {variables} in the environment",
   output_cut = "it was cut while the import ran",
   output_in_use = "the failures file {path} is in use by another import",
   output_is_input = "the {file} {path} is the input itself",

@@ -2,22 +2,18 @@
 local commands = {}
 
 local console = require "heymarket.cli.console"
-local failure = require "heymarket.failure"
 local messages = require "heymarket.messages"
 local options = require "heymarket.options"
 local reasons = require "heymarket.cli.reasons"
 local text = require "heymarket.util.text"
 
--- The values of the flags that are options of this scope. A wrong value is wrong usage.
+-- The values of the options of this scope, from the flags or their defaults. A wrong value is wrong usage.
 local function values_of(command, scope, given)
-  local values, lines = {}, {}
+  local chosen, lines = {}, {}
   for _, row in ipairs(options.list(scope)) do
-    local value = given[row.name]
-    if row.argument and (type(value) ~= "table" or next(value)) then
-      values[row.name] = value
-    end
+    chosen[row.name] = given[row.name]
   end
-  local _, issues = options.read(scope, values)
+  local values, issues = options.read(scope, chosen)
   for i, issue in ipairs(issues or {}) do
     lines[i] = messages.line(issue, "command")
   end
@@ -34,21 +30,11 @@ local function connection_of(command, given)
   return values_of(command, "connection", given)
 end
 
--- Makes a client, or gives the failure that names the missing variables.
+-- Makes a client. Where a C module cannot be loaded, its error says what to do.
 local function client_of(config)
-  local absent = {}
-  for _, variable in ipairs { "HEYMARKET_SECRET_ID", "HEYMARKET_SECRET_KEY" } do
-    if (os.getenv(variable) or "") == "" then
-      absent[#absent + 1] = variable
-    end
-  end
-  if #absent > 0 then
-    local values = { variables = table.concat(absent, " and ") }
-    return nil, failure.make("invalid", "no_credentials", values, { issues = {} })
-  end
   local loaded, client = pcall(require, "heymarket.client")
   if not loaded then
-    console.complain(client, "") -- the error of a C module says what to do
+    console.complain(client, "")
     console.exit(console.COULD_NOT_RUN)
   end
   return client.new(config)
