@@ -16,9 +16,9 @@ local EXIT_CODES = {
   interrupted = console.INTERRUPTED,
 }
 
--- What a failure says, on one line.
-local function sentence(problem)
-  local words = MESSAGE_ONLY[problem.kind] and messages.render or failure.line
+-- What a failure says, on one line; where that is to be brief, without the facts.
+local function sentence(problem, is_brief)
+  local words = (is_brief or MESSAGE_ONLY[problem.kind]) and messages.render or failure.line
   return text.one_line(words(problem, "command"))
 end
 
@@ -45,14 +45,15 @@ end
 --- and one line.
 ---@param item heymarket.Item
 ---@param overwrite boolean does the import overwrite what exists?
+---@param is_brief boolean? without the facts, which differ from one request to the next
 ---@return string field
 ---@return string message
-function reasons.explain(item, overwrite)
+function reasons.explain(item, overwrite, is_brief)
   local problem = item.failure
   if item.outcome == "rejected" then
     return "", of_rejected(item, overwrite)
   elseif item.outcome ~= "invalid" or not (problem and problem.issues) then
-    return "", problem and sentence(problem) or ""
+    return "", problem and sentence(problem, is_brief) or ""
   end
   local fields, lines = {}, {}
   for i, issue in ipairs(problem.issues) do

@@ -3,7 +3,6 @@ local summary = {}
 
 local format = require "heymarket.cli.format"
 local json = require "heymarket.util.json"
-local messages = require "heymarket.messages"
 local reasons = require "heymarket.cli.reasons"
 local text = require "heymarket.util.text"
 
@@ -43,32 +42,19 @@ local function counts_of(run)
   return lines
 end
 
--- Why a contact was not accepted, without what differs from one request to the next.
-local function reason_of(item, overwrite)
-  if item.outcome == "invalid" or item.outcome == "rejected" then
-    local _, message = reasons.explain(item, overwrite)
-    return message
-  end
-  return item.failure and messages.render(item.failure, "command") or ""
-end
-
--- The rows that are worth a look, those with the same reason on one line. Rows that exist and unsent rows are all
--- alike: the line with their number says it.
+-- The rows that are worth a look, those with the same reason together: arrays of rows, in order and by reason. Rows
+-- that exist and unsent rows are all alike: the line with their number says it.
 local function reasons_of(run)
-  local groups, by_text = {}, {}
+  local groups = {}
   for _, item in ipairs(run.report.items) do
     if item.reason ~= "exists" and item.outcome ~= "unsent" then
-      local what = item.outcome .. ": " .. reason_of(item, run.overwrite)
-      local group = by_text[what]
-      if not group then
-        group = { what = what, rows = {}, count = 0 }
-        by_text[what] = group
-        groups[#groups + 1] = group
+      local _, reason = reasons.explain(item, run.overwrite, true)
+      local what = item.outcome .. ": " .. reason
+      if not groups[what] then
+        groups[what] = { what = what }
+        groups[#groups + 1] = groups[what]
       end
-      group.count = group.count + 1
-      if #group.rows < SHOWN_ROWS then
-        group.rows[#group.rows + 1] = tostring(item.position)
-      end
+      table.insert(groups[what], item.position)
     end
   end
   return groups
@@ -79,12 +65,13 @@ local function reason_lines(run)
   local left = made.invalid + made.failed + made.unknown + run.refused
   for i = 1, math.min(SHOWN, #groups) do
     local group = groups[i]
-    left = left - group.count
-    local rows = (group.count == 1 and "row " or "rows ") .. table.concat(group.rows, ", ")
-    if group.count > #group.rows then
-      rows = rows .. (" and %s more"):format(grouped(group.count - #group.rows))
+    local shown = math.min(#group, SHOWN_ROWS)
+    local rows = (#group == 1 and "row " or "rows ") .. table.concat(group, ", ", 1, shown)
+    if #group > shown then
+      rows = rows .. (" and %s more"):format(grouped(#group - shown))
     end
-    lines[i] = ("  %s %s"):format(rows, text.shortened(text.one_line(group.what), WIDTH))
+    lines[i] = ("  %s %s"):format(rows, text.shortened(group.what, WIDTH))
+    left = left - #group
   end
   if left > 0 then
     local hint = run.failures and "" or "; --failures FILE writes them all to a file"
@@ -106,18 +93,14 @@ end
 -- Where things are, and how to go on.
 local function advice_lines(run)
   local made, journal, stopped = run.report, run.journal, run.failure ~= nil
-  local in_file = run.failures and run.not_accepted > 0
+  local in_file, has_more = run.failures and run.not_accepted > 0, stopped and run.position
   local unsettled = made.failed + made.unknown + made.unsent > run.superseded
   local complete = not stopped and not unsettled
   -- The same command would fail at the same journal: then the failure says what there is to do.
   local goes_on = not complete and not (stopped and run.failure.kind == "journal")
   local begins_again = not journal and stopped and made.accepted > 0
   return applying {
-    {
-      stopped and run.position,
-      "The import stopped: what comes after row %s of the input was not read.",
-      run.position,
-    },
+    { has_more, "The import stopped: what comes after row %s of the input was not read.", run.position },
     { in_file, "The rows that were not accepted are in %s:", run.failures },
     { in_file, "correct them there and import that file." },
     { journal and complete, "This import is complete; the journal %s is no longer needed.", journal },
@@ -180,35 +163,28 @@ function summary.text(run)
   return joined(run, { counts_of, fact_lines, opt_in_lines, reason_lines, advice_lines })
 end
 
-local function plain_copy(original)
+-- A copy of a report, an item, a failure or an issue as programs read it: the facts and the words, not what the words
+-- were made of.
+local function plain(original)
   local fields = {}
   for name, value in pairs(original) do
-    if not INTERNAL[name] then
-      fields[name] = value
+    local is_internal = INTERNAL[name] or name == "code" and not original.kind -- an issue has the code of its message
+    if name == "items" or name == "issues" then
+      fields[name] = json.array {}
+      for i, one in ipairs(value) do
+        fields[name][i] = plain(one)
+      end
+    elseif not is_internal then
+      fields[name] = name == "failure" and plain(value) or value
     end
-  end
-  return fields
-end
-
--- A failure as programs read it: the words and the facts, not what the words were made of.
-local function plain_failure(problem)
-  local fields = problem and plain_copy(problem)
-  for i, issue in ipairs(problem and problem.issues or {}) do
-    fields.issues = i == 1 and json.array {} or fields.issues
-    fields.issues[i] = plain_copy(issue)
-    fields.issues[i].code = nil
   end
   return fields
 end
 
 --- The report as one JSON object on one line, with `failure` where the import stopped.
 function summary.json(made, problem)
-  local fields, items = plain_copy(made), json.array {}
-  for i, item in ipairs(made.items) do
-    items[i] = plain_copy(item)
-    items[i].failure = plain_failure(item.failure)
-  end
-  fields.items, fields.failure = items, plain_failure(problem)
+  local fields = plain(made)
+  fields.failure = problem and plain(problem)
   return text.safe_json(json.encode(fields)) .. "\n"
 end
 
