@@ -346,7 +346,7 @@ return {
 
   -- Command line ------------------------------------------------------------------------------------------------
 
-  edit_not_kept = "it was edited, and could not be kept as {path}: {reason}",
+  edit_not_kept = "the failures file stays as it is: it was edited, and could not be kept as {path}: {reason}",
   failures_is_journal = "the failures file and the journal must be two files",
   output_cut = "it was cut while the import ran",
   output_in_use = "the failures file {path} is in use by another import",
@@ -356,8 +356,7 @@ return {
     .. "and _message. It stays as it is; choose another name",
   output_removed = "it was removed while the import ran",
   output_replaced = "it was replaced by another file while the import ran",
-  output_stays = "the failures file {path} stays as it is: {problem}",
-  output_not_plain = "the failures file {path} cannot be opened: it is not a plain file",
+  output_not_plain = "it is not a plain file",
   output_unopened = "the failures file cannot be opened: {reason}",
   output_unprepared = "the failures file {path} cannot be opened: {reason}",
   output_unwritten = "the failures file {path} could not be written, so the import stopped: {reason}",

@@ -472,6 +472,33 @@ describe("heymarket import", function()
     assert.equal(0, requests())
   end)
 
+  it("says of each row that was not sent why the import stopped", function()
+    local failed = folder .. "/stopped.csv"
+    -- The second row waits for the first, which has the same phone.
+    local file = write_file("waiting.csv", "phone\n12345678901\n12345678901\n")
+    for status, words in pairs { [401] = "credentials were not accepted", [403] = "give no access" } do
+      faults:default { status = status }
+      assert.equal(4, run({ "import", file, "--failures", failed }).code)
+      local records = failures_of(failed)
+      assert.same({ "failed", "unsent" }, { records[1]._outcome, records[2]._outcome })
+      assert.truthy(records[2]._message:find(words, 1, true), records[2]._message)
+    end
+    -- Nobody listens at this address, and more requests go there than the client tries in a row.
+    local lines = { "phone", "12345678900", "12345678900" }
+    for i = 1, 11 do
+      lines[#lines + 1] = ("123456789%02d"):format(i)
+    end
+    file = write_file("nowhere.csv", table.concat(lines, "\n") .. "\n")
+    local arguments = { "import", file, "--failures", failed, "--batch-size", "1", "--concurrency", "11" }
+    local made = run(arguments, { environment = { HEYMARKET_BASE_URL = "http://127.0.0.1:1" } })
+    assert.equal(1, made.code)
+    local messages = {}
+    for _, record in ipairs(failures_of(failed)) do
+      messages[record._row] = record._outcome .. ": " .. record._message
+    end
+    assert.truthy(messages["3"]:find "^unsent: [^;]*tries in a row without a usable response", messages["3"])
+  end)
+
   it("says the reason why it stopped once", function()
     local failed = folder .. "/once.csv"
     local file = write_file("bad.csv", "phone\n12345678901\n1\n")

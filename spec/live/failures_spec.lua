@@ -1,6 +1,7 @@
 local command = require "spec.support.command"
 local failure = require "heymarket.failure"
 local failures = require "heymarket.cli.failures"
+local output_file = require "heymarket.cli.output_file"
 local system = require "heymarket.system"
 
 local quote, read_file, write_file, output_of = command.quote, command.read_file, command.write_file, command.output_of
@@ -598,11 +599,12 @@ describe("the failures file", function()
     assert.same({ 30, 1, 29 }, { report.total, report.unknown, report.unsent })
     local rows = {}
     for _, record in ipairs(failures_of(failed_path())) do
-      rows[tonumber(record._row)] = record._outcome
+      rows[tonumber(record._row)] = record
     end
-    assert.equal("unknown", rows[2])
+    assert.equal("unknown", rows[2]._outcome)
     for row = 3, 31 do
-      assert.equal("unsent", rows[row])
+      assert.same({ "unsent", "interrupted" }, { rows[row]._outcome, rows[row]._message })
+      assert.equal("interrupted", report.items[row - 1].failure.reason)
     end
   end)
 
@@ -640,14 +642,15 @@ describe("the failures file", function()
     local item = { index = 1, position = 2, row = { "=1+1" } }
     for _, first in ipairs { "=", "+", "-", "@" } do
       os.remove(failed_path())
-      local file = assert(failures.open(failed_path(), { "phone" }, false, error))
+      local output = assert(output_file.open(failed_path(), function() end, error))
+      local file = failures.new(output, { "phone" }, false)
       item.outcome = "failed"
       item.failure = failure.make("stopped", first .. "HYPERLINK(1)") -- a code without words is shown itself
       file:write(item)
       item.outcome = "invalid"
       item.failure = failure.invalid { { field = first .. "A1", code = "is wrong" } }
       file:write(item)
-      file:output():close()
+      output:close()
       local records = failures_of(failed_path())
       assert.equal("=1+1", records[1].phone)
       assert.equal(" " .. first .. "HYPERLINK(1)", records[1]._message)

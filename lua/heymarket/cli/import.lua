@@ -21,9 +21,7 @@ Run.__index = Run
 
 -- Writes a message to stderr, unless only errors are wanted; the bar is cleared first.
 function Run:say(message)
-  if self.progress then
-    self.progress:clear()
-  end
+  self.progress:clear()
   if not self.arguments.quiet then
     console.complain(message)
   end
@@ -31,22 +29,23 @@ end
 
 -- Why the import is to stop now, or nil.
 function Run:stop_reason()
-  local problem = self.output and self.output:problem()
-  if problem then
-    return problem
-  elseif system.interrupts() > 0 then
-    if not self.told_interrupt then
-      self:say "stopping: waiting for the requests in flight; interrupt again to end at once"
-    end
-    self.told_interrupt = true
-    return failure.make("stopped", "interrupted", nil, { retryable = true })
+  if not self.interrupted and system.interrupts() > 0 then
+    self:say "stopping: waiting for the requests in flight; interrupt again to end at once"
+    self.interrupted = failure.make("stopped", "interrupted", nil, { reason = "interrupted", retryable = true })
   end
+  return self.output and self.output:problem() or self.interrupted
+end
+
+-- The client knows "stopped on request" only; why it was requested is known here. A read that a signal cut short looks
+-- like a fault of the source.
+function Run:true_problem(problem)
+  local is_ours = problem and (problem.message_code == "stopped_on_request" or problem.kind == "source")
+  local reason = is_ours and self:stop_reason()
+  return reason and failure.with(reason, { delivered = problem.delivered }) or problem
 end
 
 function Run:tick()
-  if self.progress then
-    self.progress:update(self.counter)
-  end
+  self.progress:update(self.counter, self.source)
   if self.output then
     self.output:flush() -- so that the file can be followed while the import runs
   end
@@ -54,12 +53,14 @@ end
 
 -- Counts a contact that was not accepted, and writes and keeps it.
 function Run:take(item)
+  local facts = self.facts
+  item.failure = self:true_problem(item.failure)
   self.counter:record { item }
-  self.ambiguous = self.ambiguous + (item.outcome == "rejected" and item.ambiguous and 1 or 0)
-  self.refused = self.refused + (item.reason == "refused" and 1 or 0)
+  facts.ambiguous = facts.ambiguous + (item.outcome == "rejected" and item.ambiguous and 1 or 0)
+  facts.refused = facts.refused + (item.reason == "refused" and 1 or 0)
   if item.failure and item.failure.reason == "superseded" then
     -- Not written: an earlier run sent a later row of this phone, and importing this one would restore older data.
-    self.superseded = self.superseded + 1
+    facts.superseded = facts.superseded + 1
   elseif self.failures then
     self.failures:write(item)
   end
@@ -68,30 +69,23 @@ end
 -- Opens the failures file. Neither it nor the journal may be the input, nor may both be one file. Gives the failure.
 function Run:open_files()
   local arguments, problem = self.arguments, nil
-  local failures, journal = arguments.failures, not arguments.dry_run and arguments.options.journal
-  for _, pair in ipairs { { "failures file", failures }, { "journal", journal } } do
-    if pair[2] and output_file.is_same(pair[2], self.input) then
-      return failure.make("stopped", "output_is_input", { file = pair[1], path = pair[2] })
+  local path, journal = arguments.failures, not arguments.dry_run and arguments.options.journal
+  for _, output in ipairs { { file = "failures file", path = path }, { file = "journal", path = journal } } do
+    if output.path and output_file.is_same(output.path, self.input) then
+      return failure.make("stopped", "output_is_input", output)
     end
   end
-  if not failures then
-    return nil
+  if path then
+    self.output, problem = output_file.open(path, function(handle, start)
+      local is_journal = journal and output_file.is_same(journal, handle)
+      local is_other = start and not failures_file.is_start(start)
+      return is_journal and "failures_is_journal" or is_other and "output_other_file"
+    end, function(copy)
+      self:say(("the edited content of %s was kept as %s"):format(path, copy))
+    end)
+    self.failures = self.output and failures_file.new(self.output, self.source.columns, arguments.options.overwrite)
   end
-  local is_journal = journal and output_file.is_same(journal, failures)
-  if not is_journal then
-    self.failures, problem = failures_file.open(
-      failures,
-      self.source.columns,
-      arguments.options.overwrite,
-      function(copy)
-        self:say(("the edited content of %s was kept as %s"):format(failures, copy))
-      end
-    )
-    self.output = self.failures and self.failures:output()
-    -- Where the failures file was made just now, a link may lead to it.
-    is_journal = self.output and journal and self.output:is_at(journal)
-  end
-  return is_journal and failure.make("stopped", "failures_is_journal") or problem
+  return problem
 end
 
 -- Reads and checks all rows.
@@ -125,11 +119,7 @@ function Run:rehearse()
   local started = system.monotonic()
   local _, problem = failure.guarded(rehearse, self)
   local facts = { requests = 0, retries = 0, elapsed = system.monotonic() - started, dry_run = true }
-  local made = self.counter:report(facts, false)
-  if problem then
-    return nil, failure.with(problem, { report = made })
-  end
-  return made
+  return self.counter:report(facts, false), problem
 end
 
 function Run:import()
@@ -140,8 +130,8 @@ function Run:import()
   function given.on_progress(made)
     self.counter:add("accepted", made.accepted - accepted)
     accepted = made.accepted
-    if self.failures then
-      self.failures:begin()
+    if self.output then
+      self.output:begin()
     end
     self:tick()
   end
@@ -152,51 +142,32 @@ function Run:import()
   return self.client:import(self.source, given)
 end
 
--- The failure that ended the import. The client knows "stopped on request" only; why it was requested is known here. A
--- read that a signal cut short looks like a fault of the source.
-function Run:true_problem(problem)
-  local cut_short = problem and (problem.kind == "stopped" and not problem.reason or problem.kind == "source")
-  local unwritten = self.output and self.output:problem() ~= nil
-  local reason = (cut_short or unwritten and not problem) and self:stop_reason()
-  return reason and failure.with(reason, { delivered = problem and problem.delivered or "no" }) or problem
-end
-
 -- The summary: of the report, and of what only the command knows.
 function Run:summary(whole, problem, not_accepted)
-  local arguments = self.arguments
-  local consumed, total = self.source:progress()
-  local written = self.failures and self.failures:rows() > 0 and not self.output:problem()
-  return summary.text {
-    report = whole,
-    failure = problem,
-    not_accepted = not_accepted,
-    superseded = self.superseded,
-    ambiguous = self.ambiguous,
-    refused = self.refused,
-    overwrite = arguments.options.overwrite,
-    batch_size = arguments.options.batch_size or 100,
-    position = not (total and consumed >= total) and self.source:position() or nil,
-    failures = written and arguments.failures or nil,
-    journal = arguments.options.journal,
-  }
+  local facts, consumed, total = self.facts, self.source:progress()
+  facts.report, facts.failure, facts.not_accepted = whole, problem, not_accepted
+  facts.position = not (total and consumed >= total) and self.source:position() or nil
+  facts.failures = self.failures and self.failures:holds_rows() and self.arguments.failures or nil
+  return summary.text(facts)
 end
 
 -- Completes the failures file and the report, however the import ended, prints what there is to say of it, and gives
 -- the exit code. Before a run has begun there is no report and no summary.
 function Run:conclude(made, problem)
   made = made or problem.report
-  if self.failures then
-    self.failures:finish(not made or problem and problem.kind == "journal")
+  if self.output then
+    if made and not (problem and problem.kind == "journal") then
+      self.output:begin()
+    end
+    self.output:close()
   end
-  if self.progress then
-    self.progress:clear()
-  end
-  problem = self:true_problem(problem)
+  self.progress:clear()
+  problem = self:true_problem(problem) or self.output and self.output:problem()
   local kept = self.counter:report(NOTHING_SENT, true)
   local whole = made or kept
   whole.items, whole.items_truncated = kept.items, kept.items_truncated
   whole.opt_ins_left_out = self.source and self.source:opt_ins_left_out() or 0
-  local not_accepted = whole.total - whole.accepted - self.superseded - (whole.dry_run and whole.unsent or 0)
+  local not_accepted = whole.total - whole.accepted - self.facts.superseded - (whole.dry_run and whole.unsent or 0)
   local code = not_accepted == 0 and console.ALL_ACCEPTED or console.NOT_ALL_ACCEPTED
   code = problem and reasons.complain(problem) or code
   if self.arguments.json then
@@ -223,13 +194,15 @@ end
 ---@param client_of fun(config: table): heymarket.Client?, heymarket.Failure?
 ---@return integer
 function import.run(arguments, client_of)
+  local given = arguments.options
   local run = setmetatable({ arguments = arguments, counter = report.new(MAX_ITEMS) }, Run)
   run.input = arguments.file == "-" and io.stdin or arguments.file
-  run.ambiguous, run.refused, run.superseded = 0, 0, 0
+  run.progress = progress.new(not (arguments.quiet or arguments.no_progress))
+  run.facts = { overwrite = given.overwrite, batch_size = given.batch_size, journal = given.journal }
+  run.facts.ambiguous, run.facts.refused, run.facts.superseded = 0, 0, 0
   system.interrupts()
   local problem, made = run:open(client_of), nil
   if not problem then
-    run.progress = not (arguments.quiet or arguments.no_progress) and progress.new(run.source)
     made, problem = (run.client and run.import or run.rehearse)(run)
   end
   local code = run:conclude(made, problem)

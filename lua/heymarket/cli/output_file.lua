@@ -7,11 +7,24 @@ local system = require "heymarket.system"
 
 local BUFFERED = 65536 -- bytes that are held back before they are written
 local MAX_START = 2 * 1024 * 1024 -- bytes
-local MAX_COPIES = 100000
 
--- A failure whose message is this one.
-local function refusal(code, path, reason)
-  return failure.make("stopped", code, { path = path, reason = reason })
+-- Reasons that are said in words of our own, by code.
+local REASONS = {
+  cut = "output_cut",
+  gone = "output_removed",
+  not_regular = "output_not_plain",
+  replaced = "output_replaced",
+}
+
+-- Raises the failure with this message where something was not done. Why it was not done, io says in words and a
+-- number, heymarket.system in a code and words.
+local function must(path, message_code, done, code, words)
+  if not done then
+    local own = REASONS[code] and { message_code = REASONS[code] }
+    local reason = own or type(words) == "string" and words or code
+    error(failure.make("stopped", message_code, { path = path, reason = reason }), 0)
+  end
+  return done
 end
 
 ---------------------------------------------------------------------------------------------------------------------
@@ -20,48 +33,14 @@ end
 -- Devices, and open files of this process by number, are written to as they are, like /dev/stdout. A file in /dev/shm
 -- is an ordinary file.
 local function is_stream(path)
-  if path:find("/../", 1, true) or path:find "^/dev/shm/" then
-    return false
-  end
-  return path:find "^/dev/" ~= nil or path:find "^/proc/[^/]+/fd/" ~= nil
+  local is_named = path:find "^/dev/" or path:find "^/proc/[^/]+/fd/"
+  return is_named ~= nil and not path:find "^/dev/shm/" and not path:find("/../", 1, true)
 end
 
---- Do two names lead to one ordinary file?
+--- Do a path and another path or open file lead to one ordinary file?
 function output_file.is_same(path, other)
   local identity, kind = system.identity(path)
   return path == other or kind == "file" and identity == system.identity(other)
-end
-
--- Opens a device or an open stream, or an ordinary file, which is made where there is none.
-local function open_handle(path, stream)
-  local prepared, code, reason = true, nil, nil
-  if not stream then
-    prepared, code, reason = system.prepare(path)
-  end
-  if not prepared then
-    return nil, refusal(code == "not_regular" and "output_not_plain" or "output_unprepared", path, reason)
-  end
-  -- An ordinary file for reading, too: opening a pipe for both does not wait for its other end.
-  local handle, message = io.open(path, stream and "ab" or "a+b")
-  return handle, not handle and refusal("output_unopened", path, message) or nil
-end
-
-local File = {}
-File.__index = File
-
--- Locks an ordinary file and makes it readable by its owner only, if its start may be replaced. Gives the failure.
-function File:claim(is_own)
-  self.handle:seek "set"
-  local start = self.handle:read(MAX_START)
-  if start and not is_own(start) then
-    return refusal("output_other_file", self.path)
-  end
-  local locked, code = system.lock(self.handle)
-  if not locked and code == "in_use" then
-    return refusal("output_in_use", self.path)
-  end
-  local protected, _, reason = system.protect(self.handle)
-  return not protected and refusal("output_not_private", self.path, reason) or nil
 end
 
 -- Is this path a copy of the file, and a file of its own?
@@ -78,52 +57,67 @@ local function is_copy(path, handle)
   return same
 end
 
--- Copies the content if it was edited, for an edit is nowhere else. Gives the failure where that is not possible.
-function File:keep()
-  if self.handle:seek "end" == 0 or edit_mark.is_unedited(self.handle) then
-    return nil
+local File = {}
+File.__index = File
+
+-- Copies the content to the first free number, unless a run that ended before it could go on has done that.
+function File:copy(number)
+  local copy = self.path .. "." .. number
+  if is_copy(copy, self.handle) then
+    return
   end
-  for number = 1, MAX_COPIES do
-    local copy = self.path .. "." .. number
-    if is_copy(copy, self.handle) then
-      return nil -- made by a run that ended before it could go on
-    end
-    local done, code, reason = system.copy(self.handle, copy)
-    if done then
-      done, code, reason = system.sync_directory(copy)
-    end
-    if done then
-      self.on_kept(copy)
-      return nil
-    elseif code ~= "exists" or number == MAX_COPIES then
-      return refusal("edit_not_kept", copy, reason)
-    end
+  local done, code, words = system.copy(self.handle, copy)
+  if code == "exists" then
+    return self:copy(number + 1)
+  end
+  must(copy, "edit_not_kept", done, code, words)
+  must(copy, "edit_not_kept", system.sync_directory(copy))
+  self.on_kept(copy)
+end
+
+-- Copies the content if it was edited, for an edit is nowhere else.
+function File:keep()
+  if self.handle:seek "end" > 0 and not edit_mark.is_unedited(self.handle) then
+    self:copy(1)
   end
 end
 
--- Makes an ordinary file ready to be emptied later. Gives the failure.
-function File:prepare(is_own)
-  local problem = self:claim(is_own)
-  if problem then
-    return problem
+-- Locks an ordinary file and makes it readable by its owner only.
+function File:claim()
+  local _, code = system.lock(self.handle)
+  must(self.path, "output_in_use", code ~= "in_use")
+  must(self.path, "output_not_private", system.protect(self.handle))
+  self:keep()
+end
+
+-- Opens a device or an open stream, or an ordinary file, which is made where there is none.
+function File:open(refusal_of)
+  local path, stream, start = self.path, self.stream, nil
+  if not stream then
+    must(path, "output_unprepared", system.prepare(path))
   end
-  problem = self:keep()
-  return problem and failure.make("stopped", "output_stays", { path = self.path, problem = problem })
+  -- An ordinary file for reading, too: opening a pipe for both does not wait for its other end.
+  self.handle = must(path, "output_unopened", io.open(path, stream and "ab" or "a+b"))
+  if not stream then
+    self.handle:seek "set"
+    start = self.handle:read(MAX_START)
+  end
+  local refusal = refusal_of(self.handle, start)
+  must(path, refusal, not refusal)
+  if not stream then
+    self:claim()
+  end
 end
 
 --- Opens a file, so that it is known to be writable. An edited content is copied now, so that nothing is sent where
---- that fails; what the file holds stays until `begin`. `is_own(start)`: may a content that starts so be replaced?
---- `on_kept(copy)` is called with the path of the copy of an edited content. Gives the file, or nil and a failure.
-function output_file.open(path, is_own, on_kept)
-  local stream = is_stream(path)
-  local handle, problem = open_handle(path, stream)
-  if not handle then
-    return nil, problem
-  end
+--- that fails; what the file holds stays until `begin`. `refusal_of(handle, start)` gives the code of a message where
+--- the file must not be used; `start` is what it holds, nil where that is nothing or is not replaced. `on_kept(copy)`
+--- is called with the path of the copy of an edited content. Gives the file, or nil and a failure.
+function output_file.open(path, refusal_of, on_kept)
   local file = setmetatable({
     path = path,
-    handle = handle, -- holds the lock
-    stream = stream,
+    handle = nil, -- holds the lock
+    stream = is_stream(path),
     on_kept = on_kept,
     begun = false,
     buffer = {},
@@ -132,42 +126,40 @@ function output_file.open(path, is_own, on_kept)
     mark = edit_mark.new(),
     unwritten = nil, -- failure: why it could not be written
   }, File)
-  problem = not stream and file:prepare(is_own)
-  if problem then
-    handle:close()
-    return nil, problem
+  local _, problem = failure.guarded(file.open, file, refusal_of)
+  if problem and file.handle then
+    file.handle:close()
   end
-  return file
+  return not problem and file or nil, problem
 end
 
 ---------------------------------------------------------------------------------------------------------------------
 -- Writing
 
-function File:fail(reason)
-  self.unwritten = self.unwritten or failure.make("stopped", "output_unwritten", { path = self.path, reason = reason })
+function File:must_write(...)
+  return must(self.path, "output_unwritten", ...)
 end
 
---- Empties the file, whose edits are copied first. May be called twice.
-function File:begin()
-  if self.begun or self.unwritten then
-    return false
-  end
-  local problem = not self.stream and self:keep() -- it may have been edited since it was opened
-  if not self.stream and not problem then
+-- Runs a step. What it raises is why the file could not be written.
+function File:try(step)
+  local _, problem = failure.guarded(step, self)
+  self.unwritten = self.unwritten or problem
+end
+
+function File:empty()
+  if not self.stream then
+    self:keep() -- it may have been edited since it was opened
     self.handle:seek "end" -- between reading and writing
-    local emptied, _, reason = system.truncate(self.handle, 0)
-    problem = not emptied and reason
+    self:must_write(system.truncate(self.handle, 0))
   end
-  if problem then
-    self:fail(problem)
-  end
-  self.begun = not problem
-  return self.begun
+  self.begun = true
 end
 
---- Was the file emptied, so that it holds this program's text only?
-function File:has_begun()
-  return self.begun
+--- Empties the file, whose edits are copied first. What is written goes to the file from now on. May be called twice.
+function File:begin()
+  if not self.begun and not self.unwritten then
+    self:try(self.empty)
+  end
 end
 
 --- The failure that says why the file could not be written, or nil.
@@ -175,9 +167,9 @@ function File:problem()
   return self.unwritten
 end
 
---- Does this path lead to the file?
-function File:is_at(path)
-  return output_file.is_same(path, self.handle)
+--- Does the file hold what was written?
+function File:is_whole()
+  return self.begun and not self.unwritten
 end
 
 --- Writes text. It may stay in memory until `flush`.
@@ -189,53 +181,39 @@ function File:write(text)
   end
 end
 
-local CHANGED = { replaced = "output_replaced", gone = "output_removed" }
-
--- Is the file in its place, with all that was written? Gives what is wrong.
-function File:check_place()
-  local size, code, reason = system.size(self.handle, self.path)
-  if size and size >= self.written then
-    return nil
-  end
-  code = size and "output_cut" or CHANGED[code]
-  return code and { message_code = code } or reason
-end
-
---- Hands what was written to the system.
-function File:flush()
-  if #self.buffer == 0 or self.unwritten then
-    return
-  end
+function File:write_buffer()
   local content = table.concat(self.buffer)
   self.buffer, self.buffered = {}, 0
-  local ok, reason = self.handle:write(content)
-  if ok then
-    ok, reason = self.handle:flush()
-  end
-  if ok and not self.stream then
+  self:must_write(self.handle:write(content))
+  self:must_write(self.handle:flush())
+  if not self.stream then
     self.mark:add(content)
     self.mark:set(self.handle)
     self.written = self.written + #content
-    reason = self:check_place()
-    ok = not reason
+    local size = self:must_write(system.size(self.handle, self.path))
+    self:must_write(size >= self.written, "cut")
   end
-  if not ok then
-    self:fail(reason)
+end
+
+--- Hands what was written to the system, once the file was emptied.
+function File:flush()
+  if self.buffer[1] and self:is_whole() then
+    self:try(self.write_buffer)
   end
+end
+
+function File:finish()
+  if self:is_whole() and not self.stream then
+    self:must_write(system.sync(self.handle))
+    self.mark:set(self.handle)
+  end
+  self:must_write(self.handle:close())
 end
 
 --- Writes what is left and closes the file.
 function File:close()
   self:flush()
-  local ok, _, reason = true, nil, nil
-  if self.begun and not self.stream and not self.unwritten then
-    ok, _, reason = system.sync(self.handle)
-    self.mark:set(self.handle)
-  end
-  local closed, problem = self.handle:close()
-  if not (ok and closed) then
-    self:fail(tostring(reason or problem))
-  end
+  self:try(self.finish)
 end
 
 return output_file

@@ -14,11 +14,12 @@ COLOURS.unknown, COLOURS.unsent = COLOURS.failed, COLOURS.rejected
 local Progress = {}
 Progress.__index = Progress
 
---- Makes the progress display of one import, whose `source` tells how far it was read.
-function progress.new(source)
+--- Makes the progress display of one import. Where it is not wanted, it shows nothing.
+---@param wanted boolean
+function progress.new(wanted)
   local now, terminal = system.monotonic(), system.isatty(io.stderr) and os.getenv "TERM" ~= "dumb"
   return setmetatable({
-    source = source,
+    wanted = wanted,
     terminal = terminal,
     colour = terminal and (os.getenv "NO_COLOR" or "") == "",
     drawn_at = now,
@@ -44,9 +45,9 @@ function Progress:rates(now, rows, bytes)
 end
 
 -- The facts as pieces of text, in the order in which they are shown, and the share that is done, where it is known.
-function Progress:pieces(now, made)
-  local read, total = self.source:progress()
-  local rows, rows_read = made.total, self.source:position() - 1 -- the header is row 1
+function Progress:pieces(now, made, source)
+  local read, total = source:progress()
+  local rows, rows_read = made.total, source:position() - 1 -- the header is row 1
   -- Reading is ahead of sending: what counts are the bytes of the rows that are done.
   local bytes = rows_read > 0 and read * math.min(1, rows / rows_read) or 0
   local rate, byte_rate = self:rates(now, rows, bytes)
@@ -56,7 +57,7 @@ function Progress:pieces(now, made)
     pieces[#pieces + 1] = { text = piece, colour = self.colour and colour }
   end
   if share then
-    add(("%3d%%"):format(math.floor(share * 100)))
+    add(("%d%%"):format(math.floor(share * 100)))
   end
   add(format.plural(rows, "row"))
   if rate then
@@ -73,9 +74,9 @@ function Progress:pieces(now, made)
   return pieces, share
 end
 
--- The line of a terminal: a bar as wide as the pieces leave room for. Pieces that do not fit are left out.
-local function bar(pieces, share)
-  local room, parts = (system.columns(io.stderr) or 80) - 1, {}
+-- The line. On a terminal pieces that do not fit are left out, and a bar is as wide as they leave room for.
+function Progress:line(pieces, share)
+  local room, parts = self.terminal and (system.columns(io.stderr) or 80) - 1 or math.huge, {}
   for _, piece in ipairs(pieces) do
     room = room - #piece.text - (#parts > 0 and 2 or 0)
     if room < 0 then
@@ -83,9 +84,9 @@ local function bar(pieces, share)
     end
     parts[#parts + 1] = piece.colour and piece.colour .. piece.text .. "\27[0m" or piece.text
   end
-  local line = table.concat(parts, "  ")
+  local line = table.concat(parts, self.terminal and "  " or ", ")
   local width = math.min(BAR_MAX, room - 3)
-  if share and width >= BAR_MIN then
+  if self.terminal and share and width >= BAR_MIN then
     local full = math.floor(share * width)
     line = "[" .. ("#"):rep(full) .. ("."):rep(width - full) .. "] " .. line
   end
@@ -94,22 +95,15 @@ end
 
 --- Shows the progress, if the last time is long enough ago.
 ---@param counter table of heymarket.report
-function Progress:update(counter)
+---@param source table of heymarket.csv, which tells how far it was read
+function Progress:update(counter, source)
   local now = system.monotonic()
-  if now - self.drawn_at < (self.terminal and REDRAW_EVERY or LINE_EVERY) then
+  if not self.wanted or now - self.drawn_at < (self.terminal and REDRAW_EVERY or LINE_EVERY) then
     return
   end
-  self.drawn_at = now
-  local pieces, share = self:pieces(now, counter:report({}, false))
-  if self.terminal then
-    self.visible = true
-    io.stderr:write("\r\27[K", bar(pieces, share))
-  else
-    for i, piece in ipairs(pieces) do
-      pieces[i] = piece.text:match "^%s*(.*)$"
-    end
-    io.stderr:write(table.concat(pieces, ", "), "\n")
-  end
+  self.drawn_at, self.visible = now, self.terminal
+  local line = self:line(self:pieces(now, counter:report({}, false), source))
+  io.stderr:write(self.terminal and "\r\27[K" .. line or line .. "\n")
   io.stderr:flush()
 end
 

@@ -8,7 +8,7 @@ local text = require "heymarket.util.text"
 
 -- Failures that concern the network or the server have facts that support asks for; the others need only their message.
 local MESSAGE_ONLY = { invalid = true, source = true, journal = true, stopped = true, context = true }
--- Exit codes, by the kind, the reason or the code of a failure.
+-- Exit codes, by the kind or the reason of a failure.
 local EXIT_CODES = {
   unauthorized = console.REFUSED,
   denied = console.REFUSED,
@@ -31,8 +31,7 @@ function reasons.complain(problem)
   if not issues[1] then
     console.complain(sentence(problem))
   end
-  local code = EXIT_CODES[problem.kind] or EXIT_CODES[problem.reason] or EXIT_CODES[problem.message_code]
-  return code or console.COULD_NOT_RUN
+  return EXIT_CODES[problem.kind] or EXIT_CODES[problem.reason] or console.COULD_NOT_RUN
 end
 
 local function of_rejected(item, overwrite)
