@@ -62,6 +62,7 @@ local function import(contacts, answer, options, max_failures)
       assert_is("Event", event)
     end,
   }
+  local has_own_hook = options and options.on_event
   for name, value in pairs(options or {}) do
     given[name] = value
   end
@@ -73,6 +74,8 @@ local function import(contacts, answer, options, max_failures)
     made = problem.report
   end
   assert_report(made)
+  -- An error of a hook does not leave the call.
+  assert(has_own_hook or not made.hook_error, made.hook_error)
   return made
 end
 

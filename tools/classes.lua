@@ -1,5 +1,6 @@
---- Reads the classes for editors in lua/: by name (without "heymarket."), the file and the fields of each. A field has
---- `type` and `is_optional`. For tools/compare_types.lua and spec/types_spec.lua.
+--- Reads the classes for editors in lua/: by name (without "heymarket."), the file and the fields of each, and whether
+--- an editor is to mark all other fields (`is_exact`). A field has `type` and `is_optional`.
+--- For tools/compare_types.lua and spec/types_spec.lua.
 
 local classes = {}
 
@@ -30,10 +31,10 @@ end
 local function read_file(path)
   local class
   for line in io.lines(path) do
-    local name = line:match "^%-%-%-@class heymarket%.([%w_.]+)"
+    local name = line:gsub("^(%-%-%-@class )%(exact%) ", "%1"):match "^%-%-%-@class heymarket%.([%w_.]+)"
     local field, rest = line:match "^%-%-%-@field ([%w_]+%??) (.*)$"
     if name then
-      class = { file = path, fields = {} }
+      class = { file = path, fields = {}, is_exact = line:find("(exact)", 1, true) ~= nil }
       classes[name] = class
     elseif field and class then
       local kind = type_of(rest)

@@ -40,6 +40,8 @@ local function compare(class, rows, where, is_required)
   local found = classes[class]
   if not found then
     return complain("no class heymarket.%s", class)
+  elseif not found.is_exact then
+    complain("%s: heymarket.%s is not exact, so no editor marks a misspelt field", found.file, class)
   end
   local known = {}
   for _, row in ipairs(rows) do

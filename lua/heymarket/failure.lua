@@ -6,35 +6,35 @@ local text = require "heymarket.util.text"
 
 local one_line = text.one_line
 
----@class heymarket.Issue
----@field index integer? which contact of the call (1 is the first); nil where the mistake is not a contact's
----@field field string? name of the field or option
+---@class (exact) heymarket.Issue
+---@field index? integer which contact of the call (1 is the first); nil where the mistake is not a contact's
+---@field field? string name of the field or option
 ---@field message string what is wrong and how to fix it; it goes on after the name of the field
----@field code string? of the message, see heymarket.messages
----@field values table<string, any>? what stands in the message
----@field is_option boolean? `field` is the name of an option
+---@field code? string of the message, see heymarket.messages
+---@field values? table<string, any> what stands in the message
+---@field is_option? boolean `field` is the name of an option
 
----@class heymarket.Failure
+---@class (exact) heymarket.Failure
 ---@field kind string invalid, network, timeout, unauthorized, denied, bad_data, too_large, rate_limited, server,
 ---unexpected, refused, context, source, journal or stopped
 ---@field message string one line for a person
 ---@field delivered "no"|"maybe" "no": the server certainly did not act on it
 ---@field retryable boolean would the same call have a chance later
----@field status integer? HTTP status
----@field request_id string? X-Request-Id of the answer: the vendor's support asks for it
----@field body string? start of the answer's body, at most 2 KiB
----@field details any decoded JSON of the answer's body, where that has at most 64 KiB
----@field details_truncated boolean? its large parts are left out
----@field code string? libcurl's name for a transport error, such as "COULDNT_CONNECT"
----@field reason string? a code where `kind` does not say enough: "max_failures", "superseded", "internal_error",
+---@field status? integer HTTP status
+---@field request_id? string X-Request-Id of the answer: the vendor's support asks for it
+---@field body? string start of the answer's body, at most 2 KiB
+---@field details? any decoded JSON of the answer's body, where that has at most 64 KiB
+---@field details_truncated? boolean its large parts are left out
+---@field code? string libcurl's name for a transport error, such as "COULDNT_CONNECT"
+---@field reason? string a code where `kind` does not say enough: "max_failures", "superseded", "internal_error",
 ---"no_memory", "interrupted"; of a journal "other_input", "other_options", "version", "not_journal", "not_regular",
 ---"in_use", "damaged", "changed"
----@field retry_after number? seconds that the server asked to wait
----@field attempts integer? tries made
----@field issues heymarket.Issue[]? for kind "invalid"
----@field message_code string? of the message, see heymarket.messages
----@field values table<string, any>? what stands in the message
----@field report heymarket.Report? what had been done before the failure
+---@field retry_after? number seconds that the server asked to wait
+---@field attempts? integer tries made
+---@field issues? heymarket.Issue[] for kind "invalid"
+---@field message_code? string of the message, see heymarket.messages
+---@field values? table<string, any> what stands in the message
+---@field report? heymarket.Report what had been done before the failure
 local Failure = { __name = "heymarket.Failure" }
 
 --- A failure on one line, with its kind and the facts that support asks for.

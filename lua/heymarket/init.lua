@@ -1,4 +1,9 @@
 --- heymarket: contacts into Heymarket, with the outcome of each contact.
+---@class heymarket
+---@field _VERSION string
+---@field new fun(config?: heymarket.Config): heymarket.Client?, heymarket.Failure? makes a client, see client.lua
+---@field csv heymarket.csv CSV files as a source of contacts
+---@field sandbox heymarket.sandbox the API in memory, for tests
 local heymarket = {}
 
 local runtime = require "heymarket.runtime"

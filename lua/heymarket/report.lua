@@ -1,20 +1,27 @@
 --- Reports: the outcome of each contact of a call, counted. Nothing else counts outcomes.
 local report = {}
 
----@class heymarket.Item
----@field index integer number of the contact in the call, 1 is the first
----@field position any where the source says that it stands: the row, for CSV
----@field outcome "rejected"|"invalid"|"failed"|"unknown"|"unsent"
----@field contact any the contact as it was handed in
----@field failure heymarket.Failure? why, except where the server only listed it
----@field remote table? what the server returned for it
----@field remote_truncated boolean? that was too large to keep: its large fields are left out
----@field reason "exists"|"refused"|nil of a rejected contact: does the account hold it?
----@field ambiguous boolean? an earlier try may have created it
----@field row any what the source gave as third value: the original cells, for CSV
----@field resumed boolean? the outcome is that of an earlier run, from the journal
+local failure = require "heymarket.failure"
+local format = require "heymarket.util.format"
+local messages = require "heymarket.messages"
+local text = require "heymarket.util.text"
 
----@class heymarket.Report
+local grouped = format.grouped
+
+---@class (exact) heymarket.Item
+---@field index integer number of the contact in the call, 1 is the first
+---@field position? any where the source says that it stands: the row, for CSV
+---@field outcome "rejected"|"invalid"|"failed"|"unknown"|"unsent"
+---@field contact? any the contact as it was handed in
+---@field failure? heymarket.Failure why, except where the server only listed it
+---@field remote? table what the server returned for it
+---@field remote_truncated? boolean that was too large to keep: its large fields are left out
+---@field reason? "exists"|"refused" of a rejected contact: does the account hold it?
+---@field ambiguous? boolean an earlier try may have created it
+---@field row? any what the source gave as third value: the original cells, for CSV
+---@field resumed? boolean the outcome is that of an earlier run, from the journal
+
+---@class (exact) heymarket.Report
 ---@field total integer accepted + rejected + invalid + failed + unknown + unsent
 ---@field accepted integer a 200 answer covers it and does not list it
 ---@field rejected integer the server listed it as not created or overwritten
@@ -28,12 +35,16 @@ local report = {}
 ---@field retries integer those of them that repeated an earlier one
 ---@field resumed integer contacts whose outcome came from the journal of an earlier run
 ---@field elapsed number seconds
----@field hook_error string? what on_event raised first; its errors do not disturb the call
+---@field hook_error? string what on_event raised first; its errors do not disturb the call
+
+local OUTCOMES = { "accepted", "rejected", "invalid", "failed", "unknown", "unsent" }
+
+-- Reports and items are plain tables: their metatables have no more than what `tostring` asks for.
+local Item = { __name = "heymarket.Item" }
+local Report = { __name = "heymarket.Report" }
 
 local Counter = {}
 Counter.__index = Counter
-
-local OUTCOMES = { "accepted", "rejected", "invalid", "failed", "unknown", "unsent" }
 
 --- Names of the outcomes, in the order in which a person wants to read them.
 report.outcomes = OUTCOMES
@@ -88,8 +99,66 @@ function Counter:accept(entries)
   self.accepted = self.accepted + #entries
 end
 
+-- Why a contact was not accepted: nil where nobody knows.
+local function why(item)
+  local problem = item.failure
+  local issues = problem and problem.issues
+  if issues and issues[1] then
+    local first = issues[1]
+    local words = (first.field and first.field .. " " or "") .. messages.render(first)
+    return #issues == 1 and words or ("%s (and %d more)"):format(words, #issues - 1)
+  elseif problem then
+    return failure.line(problem)
+  end
+  return item.reason and item.reason .. (item.ambiguous and ", perhaps created by an earlier try" or "")
+end
+
+-- One line for people and logs, such as "contact 3 (position 4): invalid: phone is required". The contact itself is not
+-- shown: logs are read by more people than contacts are.
+function Item:__tostring()
+  local place = self.position ~= nil and self.position ~= self.index
+  local parts =
+    { ("contact %.0f"):format(self.index) .. (place and (" (position %s)"):format(text.shown(self.position)) or "") }
+  parts[2] = self.outcome
+  parts[3] = why(self)
+  return text.one_line(table.concat(parts, ": "))
+end
+
+-- The reasons of the contacts that were rejected; "" where the items do not say them all.
+local function reasons_of(made)
+  local counts = { exists = 0, refused = 0 }
+  for _, item in ipairs(made.items) do
+    if item.outcome == "rejected" then
+      counts[item.reason] = counts[item.reason] + 1
+    end
+  end
+  if counts.exists + counts.refused ~= made.rejected then
+    return ""
+  elseif counts.exists == 0 or counts.refused == 0 then
+    return counts.exists == 0 and " (refused)" or " (exists)"
+  end
+  return (" (%s exists, %s refused)"):format(grouped(counts.exists), grouped(counts.refused))
+end
+
+-- One line for people, such as "5,200 contacts: 5,198 accepted, 2 rejected (exists), in 12.3 s".
+function Report:__tostring()
+  local counts = {}
+  for _, outcome in ipairs(OUTCOMES) do
+    if self[outcome] > 0 then
+      local reasons = outcome == "rejected" and reasons_of(self) or ""
+      counts[#counts + 1] = ("%s %s%s"):format(grouped(self[outcome]), outcome, reasons)
+    end
+  end
+  local tenths = math.floor(self.elapsed * 10 + 0.5) -- the decimal point does not depend on the locale
+  local seconds = ("%s.%d s"):format(grouped(math.floor(tenths / 10)), tenths % 10)
+  local line = format.plural(self.total, "contact") .. (counts[1] and ": " or "") .. table.concat(counts, ", ")
+  local resumed = self.resumed > 0 and (" (%s from the journal)"):format(grouped(self.resumed)) or ""
+  return line .. ", in " .. seconds .. resumed
+end
+
 -- Counts a contact that was not accepted.
 local function count(self, item)
+  setmetatable(item, Item)
   self.open[item.index] = nil
   self[item.outcome] = self[item.outcome] + 1
   local superseded = item.failure and item.failure.reason == "superseded"
@@ -221,7 +290,7 @@ function Counter:report(facts, with_items)
     made.items = self.items
     made.items_truncated = self.items_truncated
   end
-  return made
+  return setmetatable(made, Report)
 end
 
 --- The report as it stands, without asking for memory. It can be made once.
@@ -234,7 +303,7 @@ function Counter:last_report(requests, retries, elapsed)
   write_counts(self, made)
   made.requests, made.retries, made.elapsed = requests, retries, elapsed
   made.items_truncated = true -- items may be missing: there was no memory for them
-  return made
+  return setmetatable(made, Report)
 end
 
 return report

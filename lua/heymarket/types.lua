@@ -3,95 +3,96 @@
 --- contact/fields.lua; tools/compare_types.lua compares them. Report and Item are in report.lua, Failure and Issue in
 --- failure.lua.
 
----@class heymarket.Config of heymarket.new
----@field secret_id string? HEYMARKET_SECRET_ID of the environment unless given
----@field secret_key string? HEYMARKET_SECRET_KEY of the environment unless given
----@field base_url string? HEYMARKET_BASE_URL of the environment, or the vendor's; plain http only for a loopback host
----@field timeout number? seconds for one try (60)
----@field connect_timeout number? seconds (10)
----@field max_attempts integer? tries of each request (5)
----@field max_retry_after number? longest Retry-After, in seconds, that is waited for (120)
----@field requests_per_minute integer|false|nil pace, retries counted; false for none (500)
----@field batch_size integer? contacts in a request (100)
----@field concurrency integer? requests in flight at a time (4)
----@field token_ttl number? seconds for which a token is used again, at most 290 (240)
----@field default_country string|false|nil calling code of phones without one; false takes 7 to 15 digits as they are
----@field ca_file string? certificates to trust, in place of the system's
----@field proxy string? URL
----@field user_agent string? added to that of the library
----@field on_event fun(event: heymarket.Event)?
----@field shared_dict string? nginx: name of the lua_shared_dict through which all workers pace together
----@field runtime table? for tests: any of monotonic, time, sleep, random (functions) and transport
+---@class (exact) heymarket.Config of heymarket.new
+---@field secret_id? string HEYMARKET_SECRET_ID of the environment unless given
+---@field secret_key? string HEYMARKET_SECRET_KEY of the environment unless given
+---@field base_url? string HEYMARKET_BASE_URL of the environment, or the vendor's; plain http only for a loopback host
+---@field timeout? number seconds for one try (60)
+---@field connect_timeout? number seconds (10)
+---@field max_attempts? integer tries of each request (5)
+---@field max_retry_after? number longest Retry-After, in seconds, that is waited for (120)
+---@field requests_per_minute? integer|false pace, retries counted; false for none (500)
+---@field batch_size? integer contacts in a request (100)
+---@field concurrency? integer requests in flight at a time (4)
+---@field token_ttl? number seconds for which a token is used again, at most 290 (240)
+---@field default_country? string|false calling code of phones without one; false takes 7 to 15 digits as they are
+---@field ca_file? string certificates to trust, in place of the system's
+---@field proxy? string URL
+---@field user_agent? string added to that of the library
+---@field on_event? fun(event: heymarket.Event)
+---@field shared_dict? string nginx: name of the lua_shared_dict through which all workers pace together
+---@field runtime? table for tests: any of monotonic, time, sleep, random (functions) and transport
 
----@class heymarket.CheckOptions of client:check
----@field timeout number? seconds for one try
----@field max_attempts integer?
----@field requests_per_minute integer|false|nil
----@field on_event fun(event: heymarket.Event)?
----@field deadline number? seconds for the whole call
+---@class (exact) heymarket.CheckOptions of client:check
+---@field timeout? number seconds for one try
+---@field max_attempts? integer
+---@field requests_per_minute? integer|false
+---@field on_event? fun(event: heymarket.Event)
+---@field deadline? number seconds for the whole call
 
----@class heymarket.CreateOptions of client:create_contacts; in place of the client's where both have them
----@field timeout number? seconds for one try
----@field max_attempts integer?
----@field batch_size integer?
----@field concurrency integer?
----@field requests_per_minute integer|false|nil
----@field default_country string|false|nil
----@field on_event fun(event: heymarket.Event)?
----@field deadline number? seconds for the whole call
----@field overwrite boolean? overwrite contacts that exist (false)
+---@class (exact) heymarket.CreateOptions of client:create_contacts; in place of the client's where both have them
+---@field timeout? number seconds for one try
+---@field max_attempts? integer
+---@field batch_size? integer
+---@field concurrency? integer
+---@field requests_per_minute? integer|false
+---@field default_country? string|false
+---@field on_event? fun(event: heymarket.Event)
+---@field deadline? number seconds for the whole call
+---@field overwrite? boolean overwrite contacts that exist (false)
 
----@class heymarket.ImportOptions of client:import
----@field timeout number? seconds for one try
----@field max_attempts integer?
----@field batch_size integer?
----@field concurrency integer?
----@field requests_per_minute integer|false|nil
----@field default_country string|false|nil
----@field on_event fun(event: heymarket.Event)?
----@field deadline number? seconds for the whole call
----@field overwrite boolean? overwrite contacts that exist (false)
----@field on_item fun(item: heymarket.Item)? called for every contact that was not accepted
----@field on_progress fun(report: heymarket.Report)? the report so far
----@field should_stop (fun(): boolean)? asked about once a second; true ends the import after the requests in flight
----@field max_failures integer? stop after so many contacts that were not accepted
----@field journal string? path: the same call goes on after any interruption
+---@class (exact) heymarket.ImportOptions of client:import
+---@field timeout? number seconds for one try
+---@field max_attempts? integer
+---@field batch_size? integer
+---@field concurrency? integer
+---@field requests_per_minute? integer|false
+---@field default_country? string|false
+---@field on_event? fun(event: heymarket.Event)
+---@field deadline? number seconds for the whole call
+---@field overwrite? boolean overwrite contacts that exist (false)
+---@field on_item? fun(item: heymarket.Item) called for every contact that was not accepted
+---@field on_progress? fun(report: heymarket.Report) the report so far
+---@field should_stop? (fun(): boolean) asked about once a second; true ends the import after the requests in flight
+---@field max_failures? integer stop after so many contacts that were not accepted
+---@field journal? string path: the same call goes on after any interruption
 
----@class heymarket.ContactOptions of heymarket.contact
----@field default_country string|false|nil
+---@class (exact) heymarket.ContactOptions of heymarket.contact
+---@field default_country? string|false
 
----@class heymarket.CsvOptions of heymarket.csv.open
----@field map table<string, string>? name of a column to name of a field
----@field ignore string[]? names of columns to ignore; "*" is all whose names are not known
----@field allow_opt_in boolean? send is_opted_out = false; else it is left out (false)
----@field allow_multiline_rows boolean? a quoted cell may hold lines that look like rows (false)
----@field max_record integer? greatest length in bytes of a record (1 MiB)
----@field chunk_size integer? bytes that are read at a time (64 KiB)
+---@class (exact) heymarket.CsvOptions of heymarket.csv.open
+---@field map? table<string, string> name of a column to name of a field
+---@field ignore? string[] names of columns to ignore; "*" is all whose names are not known
+---@field allow_opt_in? boolean send is_opted_out = false; else it is left out (false)
+---@field allow_multiline_rows? boolean a quoted cell may hold lines that look like rows (false)
+---@field max_record? integer greatest length in bytes of a record (1 MiB)
+---@field chunk_size? integer bytes that are read at a time (64 KiB)
 
----@class heymarket.Contact
+---@class (exact) heymarket.Contact
 ---@field phone string|integer required
----@field first string?
----@field last string?
----@field display_name string?
----@field email string?
----@field avatar string? URL
----@field assignee_id integer? a user, or -1 for nobody
----@field tags (integer|{tag_id: integer})[]? at most 5
----@field custom table<integer|string, string|number|boolean>? by id of the custom field
----@field is_opted_out boolean?
----@field email_suppressions integer[]?
+---@field first? string
+---@field last? string
+---@field display_name? string
+---@field email? string
+---@field avatar? string URL
+---@field assignee_id? integer a user, or -1 for nobody
+---@field tags? (integer|{tag_id: integer})[] at most 5
+---@field custom? table<integer|string, string|number|boolean> by id of the custom field
+---@field is_opted_out? boolean
+---@field email_suppressions? integer[]
 
----@class heymarket.Event
+---@class (exact) heymarket.Event of on_event; doc/events.md says which type has which fields
 ---@field type "request"|"response"|"retry"|"pace"|"outcome"
----@field method string?
----@field url string?
----@field status integer?
----@field request_id string?
----@field attempt integer?
----@field contacts integer? in the request
----@field bytes integer?
----@field elapsed number? seconds
----@field delay number? seconds until the next try
----@field failure heymarket.Failure?
+---@field method? string of HTTP
+---@field url? string of the request, with its query
+---@field status? integer of the answer
+---@field request_id? string X-Request-Id of the answer
+---@field attempt? integer number of the try, 1 is the first
+---@field contacts? integer in the request; of "outcome": that have this outcome
+---@field bytes? integer length of the request's body
+---@field elapsed? number seconds that the try took
+---@field delay? number seconds until the try that this is about
+---@field outcome? string of "outcome": accepted, rejected, invalid, failed, unknown or unsent
+---@field failure? heymarket.Failure what went wrong, without `body` and `details`
 
 return {}

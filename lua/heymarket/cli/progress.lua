@@ -1,7 +1,7 @@
 --- Progress of an import on stderr: a bar on a terminal, elsewhere a line now and then.
 local progress = {}
 
-local format = require "heymarket.cli.format"
+local format = require "heymarket.util.format"
 local report = require "heymarket.report"
 local system = require "heymarket.system"
 

@@ -1,7 +1,7 @@
 --- What the command says of an import when it has ended: for people, and as JSON for programs.
 local summary = {}
 
-local format = require "heymarket.cli.format"
+local format = require "heymarket.util.format"
 local json = require "heymarket.util.json"
 local reasons = require "heymarket.cli.reasons"
 local text = require "heymarket.util.text"

@@ -1,4 +1,5 @@
 --- CSV files as a source of contacts: `client:import(csv.open("contacts.csv"))`.
+---@class heymarket.csv
 local csv = {}
 
 local contacts = require "heymarket.csv.contacts"

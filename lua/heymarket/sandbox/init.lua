@@ -2,6 +2,7 @@
 ---
 --- It keeps contacts by phone, checks tokens, applies `overwrite` and answers as the API does. Where nobody outside
 --- knows how the API behaves there is an option: a test should pass with each of its values.
+---@class heymarket.sandbox
 local sandbox = {}
 
 local answers = require "heymarket.sandbox.answers"
@@ -27,23 +28,23 @@ local Sandbox = {}
 Sandbox.__index = Sandbox
 Sandbox.__name = "heymarket.Sandbox"
 
----@class heymarket.SandboxEntry a request that was answered
+---@class (exact) heymarket.SandboxEntry a request that was answered
 ---@field method string
 ---@field path string with the query
----@field body any decoded
+---@field body? any decoded
 ---@field contacts integer number of contacts in it
----@field status integer? of the answer
+---@field status? integer of the answer
 ---@field request_id string
----@field fault heymarket.SandboxFault?
+---@field fault? heymarket.SandboxFault
 ---@field time number Unix seconds by the server's clock
 
----@class heymarket.SandboxRequest
+---@class (exact) heymarket.SandboxRequest
 ---@field method string
 ---@field path string without the query
 ---@field query table<string, string>
 ---@field headers table<string, string> by lower-case name
 ---@field body string
----@field decoded any the body, where it is JSON
+---@field decoded? any the body, where it is JSON
 ---@field contacts integer number of contacts in it
 
 --- Makes a sandbox without contacts. A wrong option raises.

@@ -6,17 +6,17 @@ local contact = require "heymarket.contact"
 local sandbox_json = require "heymarket.sandbox.json"
 local sandbox_options = require "heymarket.sandbox.options"
 
----@class heymarket.SandboxStep one step; each API request takes the first one that fits it
----@field status integer? answer with this status; nothing is stored unless `process` is true
----@field headers table<string, string>? further headers, also of a regular answer
----@field body string|table? body of that answer, a table is written as JSON; by default what goes with the status
----@field retry_after number|string? value of Retry-After: seconds, or an HTTP date
----@field delay number? seconds until the answer; the request is acted on before, as by a slow server
----@field fault heymarket.SandboxFault? what breaks; nothing is stored unless `process` is true
----@field process boolean? act on the request in any case, whatever is answered
----@field times number? for so many requests, 1 unless told; math.huge is allowed
----@field contains string? only for a request that holds this phone
----@field when (fun(request: heymarket.SandboxRequest): boolean)? only for a request for which this gives true
+---@class (exact) heymarket.SandboxStep one step; each API request takes the first one that fits it
+---@field status? integer answer with this status; nothing is stored unless `process` is true
+---@field headers? table<string, string> further headers, also of a regular answer
+---@field body? string|table body of that answer, a table is written as JSON; by default what goes with the status
+---@field retry_after? number|string value of Retry-After: seconds, or an HTTP date
+---@field delay? number seconds until the answer; the request is acted on before, as by a slow server
+---@field fault? heymarket.SandboxFault what breaks; nothing is stored unless `process` is true
+---@field process? boolean act on the request in any case, whatever is answered
+---@field times? number for so many requests, 1 unless told; math.huge is allowed
+---@field contains? string only for a request that holds this phone
+---@field when? (fun(request: heymarket.SandboxRequest): boolean) only for a request for which this gives true
 
 ---@alias heymarket.SandboxFault
 ---| "refused"|"unresolved"|"tls" no connection: nobody listens, no address, or a certificate that is not trusted

@@ -180,11 +180,11 @@ local function choose_port(wanted)
   return nil, failure.make("context", "nginx_port_taken", { port = wanted })
 end
 
----@class heymarket.SandboxServerOptions
----@field port integer? 0 (the default) is any free one
----@field host string? can only be this machine
----@field options heymarket.SandboxOptions?
----@field nginx string? the program, where it is not in one of its usual places
+---@class (exact) heymarket.SandboxServerOptions
+---@field port? integer 0 (the default) is any free one
+---@field host? string can only be this machine
+---@field options? heymarket.SandboxOptions
+---@field nginx? string the program, where it is not in one of its usual places
 
 --- Starts the sandbox over HTTP.
 ---@param given heymarket.SandboxServerOptions?

@@ -1,4 +1,4 @@
---- Numbers and durations as the command prints them.
+--- Numbers and durations as people read them.
 local format = {}
 
 --- A whole number with a comma between thousands: 12,345.
