@@ -1,9 +1,8 @@
 /* The multi handle of a pool, and the loop around it. */
 #include "pool.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <sys/epoll.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -13,24 +12,59 @@
 #define EVENTS_AT_ONCE 32 /* so that poll_once stays short with many busy connections */
 #define LOW_DESCRIPTORS 256
 
+static struct pollfd *find_watched(const struct pool *pool, int socket) {
+    for (size_t i = 0; i < pool->watched_count; i++) {
+        if (pool->watched[i].fd == socket) {
+            return &pool->watched[i];
+        }
+    }
+    return NULL;
+}
+
+/* A place for one more socket; NULL where memory has run out. */
+static struct pollfd *add_watched(struct pool *pool, int socket) {
+    if (pool->watched_count == pool->watched_room) {
+        size_t room = pool->watched_room > 0 ? pool->watched_room * 2 : 8;
+        struct pollfd *larger = realloc(pool->watched, room * sizeof *larger);
+        if (larger == NULL) {
+            return NULL;
+        }
+        pool->watched = larger;
+        pool->watched_room = room;
+    }
+    struct pollfd *added = &pool->watched[pool->watched_count++];
+    added->fd = socket;
+    return added;
+}
+
+static void forget_watched(struct pool *pool) {
+    free(pool->watched);
+    pool->watched = NULL;
+    pool->watched_count = pool->watched_room = pool->watched_turn = 0;
+}
+
 /* libcurl tells which sockets it wants watched. So poll_once costs one system call, however many
  * transfers wait. */
 static int on_socket(CURL *easy, curl_socket_t socket, int what, void *context, void *known) {
     struct pool *pool = context;
-    struct epoll_event event = {.data.fd = socket};
+    struct pollfd *watched = find_watched(pool, socket);
     (void)easy;
+    (void)known;
     if (what == CURL_POLL_REMOVE) {
-        epoll_ctl(pool->epoll, EPOLL_CTL_DEL, socket, &event);
+        if (watched != NULL) {
+            *watched = pool->watched[--pool->watched_count];
+        }
         return 0;
     }
-    event.events = (what != CURL_POLL_OUT ? EPOLLIN : 0U) | (what != CURL_POLL_IN ? EPOLLOUT : 0U);
-    int likely = known != NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    int other = known != NULL ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-    if (epoll_ctl(pool->epoll, likely, socket, &event) != 0 &&
-        epoll_ctl(pool->epoll, other, socket, &event) != 0) {
+    if (watched == NULL) {
+        watched = add_watched(pool, socket);
+    }
+    if (watched == NULL) {
         return -1;
     }
-    curl_multi_assign(pool->multi, socket, pool);
+    watched->events =
+        (short)((what != CURL_POLL_OUT ? POLLIN : 0) | (what != CURL_POLL_IN ? POLLOUT : 0));
+    watched->revents = 0;
     return 0;
 }
 
@@ -77,11 +111,6 @@ bool open_multi(struct pool *pool, struct problem *problem) {
     if (multi == NULL) {
         return fail(problem, "OUT_OF_MEMORY", "out_of_memory");
     }
-    pool->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (pool->epoll < 0) {
-        curl_multi_cleanup(multi);
-        return fail(problem, "OUT_OF_MEMORY", "too_many_files");
-    }
     pool->multi = multi;
     pool->pid = getpid();
     pool->timer = -1;
@@ -103,7 +132,7 @@ void close_multi(struct pool *pool) {
     curl_multi_cleanup(pool->multi);
     pool->multi = NULL;
     forget_sockets(pool);
-    close(pool->epoll);
+    forget_watched(pool);
 }
 
 /* The kept connection held bytes that nobody asked for, or its end. Nothing was sent: the request
@@ -144,15 +173,32 @@ static void collect_finished(struct pool *pool) {
     }
 }
 
+/* Copies up to `room` of the sockets that are ready; each call begins behind where the last one
+ * ended, so that each has its turn. libcurl changes the list itself while it works. */
+static size_t take_ready(struct pool *pool, struct pollfd *ready, size_t room) {
+    size_t taken = 0, count = pool->watched_count;
+    if (poll(pool->watched, (nfds_t)count, 0) <= 0) {
+        return 0;
+    }
+    for (size_t looked = 0; looked < count && taken < room; looked++) {
+        pool->watched_turn = (pool->watched_turn + 1) % count;
+        if (pool->watched[pool->watched_turn].revents != 0) {
+            ready[taken++] = pool->watched[pool->watched_turn];
+        }
+    }
+    return taken;
+}
+
 static CURLMcode move_bytes(struct pool *pool) {
-    struct epoll_event events[EVENTS_AT_ONCE];
-    int running, count = epoll_wait(pool->epoll, events, EVENTS_AT_ONCE, 0);
+    struct pollfd ready[EVENTS_AT_ONCE];
+    size_t count = take_ready(pool, ready, EVENTS_AT_ONCE);
+    int running;
     CURLMcode result = CURLM_OK;
-    for (int i = 0; i < count && result == CURLM_OK; i++) {
-        int mask = (events[i].events & EPOLLIN ? CURL_CSELECT_IN : 0) |
-                   (events[i].events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
-                   (events[i].events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
-        result = curl_multi_socket_action(pool->multi, events[i].data.fd, mask, &running);
+    for (size_t i = 0; i < count && result == CURLM_OK; i++) {
+        int mask = (ready[i].revents & POLLIN ? CURL_CSELECT_IN : 0) |
+                   (ready[i].revents & POLLOUT ? CURL_CSELECT_OUT : 0) |
+                   (ready[i].revents & (POLLERR | POLLHUP | POLLNVAL) ? CURL_CSELECT_ERR : 0);
+        result = curl_multi_socket_action(pool->multi, ready[i].fd, mask, &running);
     }
     if (result == CURLM_OK && pool->timer >= 0 && pool->timer <= monotonic()) {
         pool->timer = -1;
@@ -182,6 +228,7 @@ void poll_once(struct pool *pool) {
 void forget_if_forked(struct pool *pool) {
     if (pool->multi != NULL && pool->pid != getpid()) {
         forget_sockets(pool);
+        forget_watched(pool);
         list_release(&pool->running);
         list_release(&pool->finished);
         pool->held_count = 0;

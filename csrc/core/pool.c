@@ -3,7 +3,6 @@
 #include "pool.h"
 
 #include <limits.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +54,7 @@ static int pool_wait(lua_State *L) {
     if (held >= 0) {
         milliseconds = lesser(milliseconds, milliseconds_of(held));
     }
-    poll(&(struct pollfd){.fd = pool->epoll, .events = POLLIN}, 1, milliseconds);
+    poll(pool->watched, (nfds_t)pool->watched_count, milliseconds);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "response_head.h"
 
 #include <linux/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -80,10 +81,13 @@ struct pool_socket {
 
 struct pool {
     bool open;
-    CURLM *multi; /* made by the first start in this process */
-    pid_t pid;    /* of the process that made it */
-    int epoll;    /* watches the sockets of `multi`; valid while there is a multi */
-    double timer; /* monotonic seconds at which libcurl wants to be called; below 0: never */
+    CURLM *multi;           /* made by the first start in this process */
+    pid_t pid;              /* of the process that made it */
+    struct pollfd *watched; /* what libcurl waits for on which sockets */
+    size_t watched_count;
+    size_t watched_room;
+    size_t watched_turn; /* where the next look at them begins */
+    double timer;        /* monotonic seconds at which libcurl wants to be called; below 0: never */
     long long last_id;
     struct list running;
     struct list finished;

@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,10 +54,7 @@ curl_socket_t on_open_socket(void *context, curlsocktype purpose, struct curl_so
 }
 
 int on_close_socket(void *context, curl_socket_t socket) {
-    struct pool *pool = context;
-    forget_socket(pool, socket);
-    /* Closing alone would leave it in the set where a forked child still holds a copy. */
-    epoll_ctl(pool->epoll, EPOLL_CTL_DEL, socket, &(struct epoll_event){0});
+    forget_socket(context, socket);
     return close(socket);
 }
 

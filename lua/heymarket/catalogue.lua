@@ -37,7 +37,6 @@ return {
   response_too_long = "the response is longer than this client takes",
   status_impossible = "the response has a status that no response to this request can have",
   status_line_malformed = "the status line of the response is malformed",
-  too_many_files = "too many files are open",
   trailers = "the response has trailers after its body",
   transfer_encoding_twice = "the response has two Transfer-Encoding headers",
   transfer_encoding_unasked = "the response has a Transfer-Encoding that was not asked for",
