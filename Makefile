@@ -67,7 +67,7 @@ TEST_NEEDS = $(SERVE_NEEDS) lua-busted curl=curl openssl=openssl locales valgrin
 # npm brings StyLua.
 LINT_NEEDS = lua5.4 gcc=gcc luacheck=lua-check clang=clang clang-format=clang-format cppcheck=cppcheck \
   shellcheck=shellcheck pyflakes3=pyflakes3 npm=npm
-ROCKS_NEEDS = luarocks=luarocks $(dev_5.1) $(dev_5.4) $(lua_5.1) $(lua_5.4)
+ROCKS_NEEDS = luarocks=luarocks zip=zip unzip=unzip $(dev_5.1) $(dev_5.4) $(lua_5.1) $(lua_5.4) $(lua_jit)
 FUZZ_NEEDS = lua5.4 luajit=luajit2 liblua5.4-dev clang=clang libclang-rt-dev
 
 # Debian's own Python, for which Debian's packages are. The peers of bench/ have these.
@@ -79,7 +79,7 @@ PARTS = build run serve test lint rocks fuzz bench
 DEPS = check
 
 .PHONY: help build test check coverage demo lint format fuzz soak bench install uninstall deps clean
-.PHONY: ready native native-asan native-coverage fuzzers $(PARTS:%=needs-%) $(PARTS:%=deps-%)
+.PHONY: rock $(MODULES:%=rock-%) ready native native-asan native-coverage fuzzers $(PARTS:%=needs-%) $(PARTS:%=deps-%)
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -198,6 +198,18 @@ build/$(1)/heymarket/$(2).so: $(patsubst csrc/%.c,build/$(1)/obj/%.o,$(call sour
 endef
 $(foreach lua,$(LUAS),$(eval $(call object_rules,$(lua))))
 $(foreach lua,$(LUAS),$(foreach module,$(MODULES),$(eval $(call module_rules,$(lua),$(module)))))
+
+# What LuaRocks builds: the modules for one Lua, which it names with the other places by these variables. Each run builds
+# anew, because the last one may have been for another Lua.
+LUA_INCDIR =
+INCDIRS =
+LIBDIRS =
+rock: $(MODULES:%=rock-%)
+$(MODULES:%=rock-%): rock-%:
+	@mkdir -p build/rock/heymarket
+	$(CC) $(MODULE_CFLAGS) $(HARDENING) $(CFLAGS) $(MODULE_LDFLAGS) $(LDFLAGS) -o build/rock/heymarket/$*.so \
+	  $(call sources_of,$*) -I$(LUA_INCDIR) $(sort $(INCDIRS:%=-I%)) \
+	  $(sort $(foreach place,$(LIBDIRS),-L$(place) -Wl,-rpath,$(place))) $(patsubst lib%,-l%,$(LIBRARIES_$*))
 
 # The sanitizers' build, for Lua 5.4, and the wrapper that starts Lua with their library.
 native-asan: $(MODULES:%=build/asan/heymarket/%.so) build/asan/lua5.4
