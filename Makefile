@@ -3,13 +3,13 @@
 ALL_LUAS = 5.4 jit 5.1 5.2 5.3
 LUAS = $(ALL_LUAS)
 # What `make test` runs; with LUAS given, only these.
-RUNS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),$(LUAS) asan valgrind lint rocks demo fuzz)
+RUNS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),$(LUAS) asan valgrind lint rocks deb demo fuzz)
 SPECS =
 CHECK_LUA = $(if $(filter command,$(firstword $(origin LUAS))),$(firstword $(LUAS)),5.4)
 # The Luas to build for these runs. Specs that start nginx, which has LuaJIT, or the command in Lua 5.4 say so by name.
 STARTING_SPECS = $(if $(SPECS),$(shell grep -liE 'nginx|sandbox|lua5\.4|luajit' $(SPECS)),all)
 TEST_LUAS = $(sort $(filter 5.1 5.2 5.3 5.4 jit,$(RUNS)) $(if $(filter asan valgrind,$(RUNS)),5.4) \
-  $(if $(filter demo fuzz,$(RUNS)),5.4 jit) $(if $(filter-out lint rocks,$(RUNS)),$(if $(STARTING_SPECS),5.4 jit)))
+  $(if $(filter demo fuzz,$(RUNS)),5.4 jit) $(if $(filter-out lint rocks deb,$(RUNS)),$(if $(STARTING_SPECS),5.4 jit)))
 # How long each fuzzer of `make fuzz` runs; FUZZERS="csv json_text" for only these.
 SECONDS = 60
 FUZZERS =
@@ -63,11 +63,14 @@ BUILD_NEEDS = $(CC)=gcc pkg-config=pkg-config libc6-dev libcurl.pc=libcurl4-open
 RUN_NEEDS = $(foreach lua,$(LUAS),$(lua_$(lua))) lua-cjson lua-lpeg lua-argparse
 SERVE_NEEDS = nginx libnginx-mod-http-lua python3=python3
 # Beside what every Debian has (coreutils, util-linux, mount). The locales are for a decimal comma.
-TEST_NEEDS = $(SERVE_NEEDS) lua-busted curl=curl openssl=openssl locales valgrind=valgrind libc6-dbg
+TEST_NEEDS = $(SERVE_NEEDS) lua-busted curl=curl openssl=openssl locales valgrind=valgrind libc6-dbg \
+  git=git dpkg-dev zip=zip unzip=unzip
 # npm brings StyLua.
 LINT_NEEDS = lua5.4 gcc=gcc luacheck=lua-check clang=clang clang-format=clang-format cppcheck=cppcheck \
   shellcheck=shellcheck pyflakes3=pyflakes3 npm=npm
 ROCKS_NEEDS = luarocks=luarocks zip=zip unzip=unzip $(dev_5.1) $(dev_5.4) $(lua_5.1) $(lua_5.4) $(lua_jit)
+DEB_NEEDS = dpkg-buildpackage=dpkg-dev dh=debhelper lintian=lintian $(dev_5.1) $(dev_5.2) $(dev_5.3) $(dev_5.4)
+RELEASE_NEEDS = lua5.4 git=git zip=zip
 FUZZ_NEEDS = lua5.4 luajit=luajit2 liblua5.4-dev clang=clang libclang-rt-dev
 
 # Debian's own Python, for which Debian's packages are. The peers of bench/ have these.
@@ -75,10 +78,10 @@ BENCH_NEEDS = python3 python3-jwt python3-requests lua-luaossl lua-socket golang
   libc6-dev libsodium-dev libcurl4-openssl-dev
 
 # The parts of what is needed. DEPS=check says what is missing, DEPS=install installs it.
-PARTS = build run serve test lint rocks fuzz bench
+PARTS = build run serve test lint rocks deb release fuzz bench
 DEPS = check
 
-.PHONY: help build test check coverage demo lint format fuzz soak bench install uninstall deps clean
+.PHONY: help build test check coverage demo lint format fuzz soak bench install uninstall deb release deps clean
 .PHONY: rock $(MODULES:%=rock-%) ready native native-asan native-coverage fuzzers $(PARTS:%=needs-%) $(PARTS:%=deps-%)
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
@@ -147,6 +150,13 @@ uninstall: ## remove what install put there
 	@echo "uninstall: from $(DESTDIR)$(PREFIX)"
 	@sh .ci/install uninstall "$(DESTDIR)" "$(PREFIX)" $(INSTALL_LUAS)
 
+deb: needs-build needs-deb ## build the Debian packages lua-heymarket and heymarket, into build/deb
+	@echo "deb: into build/deb"
+	@sh .ci/deb build/deb
+
+release: needs-release ## check what a release needs, and make its rocks (VERSION=1.2.3); WRITE=1 writes the version into the files
+	@lua5.4 tools/release.lua "$(VERSION)" $(if $(WRITE),write)
+
 clean: ## remove build/, and what luarocks make leaves in the tree
 	@echo "clean: remove what was built"
 	@rm -rf build heymarket csrc/*.o csrc/*/*.o
@@ -173,11 +183,15 @@ needs-fuzz:
 	@.ci/deps $(DEPS) $(FUZZ_NEEDS)
 needs-rocks:
 	@.ci/deps $(DEPS) $(ROCKS_NEEDS)
+needs-release:
+	@.ci/deps $(DEPS) $(RELEASE_NEEDS)
+needs-deb:
+	@.ci/deps $(DEPS) $(DEB_NEEDS)
 
 # All that the checks need, short of running them.
 ready: build
 	@$(if $(filter lint,$(RUNS)),$(MAKE) needs-lint needs-build LUAS="$(ALL_LUAS)")
-	@$(MAKE) needs-run needs-test $(if $(filter rocks,$(RUNS)),needs-rocks) \
+	@$(MAKE) needs-run needs-test $(if $(filter rocks,$(RUNS)),needs-rocks) $(if $(filter deb,$(RUNS)),needs-deb) \
 	  $(if $(filter asan,$(RUNS)),native-asan) $(if $(filter fuzz,$(RUNS)),fuzzers) LUAS="$(LUAS)"
 
 native: $(NATIVE)
