@@ -72,3 +72,14 @@ describe("a Debian package that is missing", function()
     end
   end)
 end)
+
+describe("the workflow for GitHub, which runs elsewhere", function()
+  it("calls only targets that the Makefile has", function()
+    local makefile, count = "\n" .. process.read_file "Makefile", 0
+    for target in process.read_file(".github/workflows/checks.yml"):gmatch "run: make ([%w-]+)" do
+      count = count + 1
+      assert.is_truthy(makefile:find("\n" .. target .. ":", 1, true), target)
+    end
+    assert.is_true(count >= 5)
+  end)
+end)
