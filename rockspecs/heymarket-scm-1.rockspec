@@ -62,6 +62,7 @@ build = {
       ["heymarket.csv.reader"] = "lua/heymarket/csv/reader.lua",
       ["heymarket.csv.writer"] = "lua/heymarket/csv/writer.lua",
       ["heymarket.failure"] = "lua/heymarket/failure.lua",
+      ["heymarket.http.credentials"] = "lua/heymarket/http/credentials.lua",
       ["heymarket.http.date"] = "lua/heymarket/http/date.lua",
       ["heymarket.http.events"] = "lua/heymarket/http/events.lua",
       ["heymarket.http.in_flight"] = "lua/heymarket/http/in_flight.lua",

@@ -74,6 +74,8 @@ return {
     library = 'must be the digits of a calling code as a string, such as "1", or false',
     command = "must be the digits of a calling code, such as 1, or none",
   },
+  option_credentials_twice = "cannot be given beside {option:secret_id} or {option:secret_key}: it stands in their "
+    .. "place",
   option_custom_fields = "must be an array of {id = integer, title = string}",
   option_headers = "must be a table of header names and values, without Content-Length",
   option_map = "must have names of columns as keys and names of fields as values",
@@ -202,6 +204,12 @@ return {
   connection_timeout = "connection timed out",
   consecutive_failures = "stopped after {count} tries in a row without a usable response; the last: {last}",
   client_closed = "the client was closed during the call",
+  credentials_not_given = "the function credentials gave no credentials[: {words}]",
+  credentials_raised = "the function credentials raised an error[ at {place}]; its words are not shown, since they "
+    .. "could hold the key",
+  credentials_within = "the function credentials uses the client that it is to give credentials for",
+  credentials_wrong = "the function credentials must return two strings, secret_id and secret_key: its {name} "
+    .. "{problem}",
   deadline_passed = "the deadline of {seconds} s has passed",
   denied = "the credentials are valid but give no access to this: check the rights of the API key's team[: {words}]",
   no_time_for_retry = "the deadline of {seconds} s leaves no time for another try; the last: {last}",

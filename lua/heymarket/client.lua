@@ -3,8 +3,10 @@ local client = {}
 
 local runtime = require "heymarket.runtime"
 
-local core = runtime.native "heymarket.core"
+runtime.native "heymarket.core" -- before any other part needs it: its message is plainer than that of `require`
+
 local calls = require "heymarket.bulk.calls"
+local credentials = require "heymarket.http.credentials"
 local endpoints = require "heymarket.api.endpoints"
 local failure = require "heymarket.failure"
 local options = require "heymarket.options"
@@ -34,22 +36,26 @@ local function new_client(config)
   for _, name in ipairs { "monotonic", "time", "sleep", "random" } do
     clocks[name] = seams[name] or runtime[name]
   end
-  local signer = core.signer(settings.secret_id, settings.secret_key)
+  local ask = settings.credentials
+  local keys = ask and credentials.asked(ask) or credentials.fixed(settings.secret_id, settings.secret_key)
   local application = settings.user_agent
   settings.user_agent = application and runtime.USER_AGENT .. " " .. application or runtime.USER_AGENT
   settings.base_url = settings.base_url:gsub("/+$", "")
-  -- The credentials must not be in the client, which may be printed or logged.
-  local account = rows.hash(settings.secret_id)
+  -- The credentials must not be in the client, which may be printed or logged. The function is not asked before the
+  -- first token: without a name for the account, clients with one pace together by their address.
+  local account = settings.account and rows.hash(settings.account)
+  local pace_name = account or keys:account() or rows.hash(settings.base_url)
   local carrier = seams.transport or transport.new(settings, clocks)
-  local store = dict and pace_shared_dict.new(dict, account, clocks.time) or pace_memory.new(clocks.monotonic)
+  local store = dict and pace_shared_dict.new(dict, pace_name, clocks.time) or pace_memory.new(clocks.monotonic)
   settings.secret_id, settings.secret_key, settings.proxy, settings.runtime = nil, nil, nil, nil
+  settings.credentials, settings.account = nil, nil
   return setmetatable({
     spare = failure.spare(), -- for a call that finds no memory at its start
     config = settings,
     account = account,
     runtime = clocks,
-    signer = signer,
-    tokens = token.new(signer, settings.token_ttl, clocks.time),
+    credentials = keys,
+    tokens = token.new(keys, settings.token_ttl, clocks.time),
     pacer = pacer.new(store, clocks.monotonic),
     transport = carrier,
   }, Client)
@@ -58,7 +64,8 @@ end
 --- Makes a client. Nothing is opened or sent before the first call.
 ---
 --- Credentials and base_url come from the environment where the config does not have them: HEYMARKET_SECRET_ID,
---- HEYMARKET_SECRET_KEY, HEYMARKET_BASE_URL. The secret key is kept in guarded memory only, never in a Lua table.
+--- HEYMARKET_SECRET_KEY, HEYMARKET_BASE_URL. The secret key is kept in guarded memory only, never in a Lua table. With
+--- `credentials` a function is asked for both, each time a token is to be signed.
 ---@param config heymarket.Config? see types.lua
 ---@return heymarket.Client?
 ---@return heymarket.Failure? failure of kind "invalid", with all mistakes in `issues`
@@ -144,11 +151,25 @@ local function run(self, body, subject, given)
   return value, problem
 end
 
+-- By what a journal knows the account: its name, or the id that is in use. Where a function gives that, it is asked.
+local function account_of(self)
+  if not self.account and not self.credentials:account() then
+    local bearer, problem = self.tokens:get()
+    if not bearer then
+      return nil, problem
+    end
+  end
+  return self.account or self.credentials:account()
+end
+
 -- Gives a call what it needs of the client.
 local function equip(self, call, settings)
   call.settings = settings
   call.monotonic = self.runtime.monotonic
-  call.base_url, call.account = self.config.base_url, self.account
+  call.base_url = self.config.base_url
+  function call.account()
+    return account_of(self)
+  end
   function call.new_sender(before_send)
     return new_sender(self, settings, before_send)
   end
@@ -234,9 +255,9 @@ function Client:check(given)
 end
 
 local function sign(self)
-  local ok, bearer
+  local ok, bearer, problem
   if not self.closed then
-    ok, bearer = pcall(self.tokens.get, self.tokens)
+    ok, bearer, problem = pcall(self.tokens.get, self.tokens)
   end
   if self.closed then
     -- Signing allocates, so a finalizer may run in it that closes the client.
@@ -244,7 +265,7 @@ local function sign(self)
   elseif not ok then
     error(bearer, 0)
   end
-  return bearer
+  return bearer, problem
 end
 
 --- A bearer token for the API: signed now, or one from the cache that is younger than token_ttl. It is a secret.
@@ -263,7 +284,7 @@ function Client:close()
     -- The key is wiped in any case.
     pcall(self.tokens.forget, self.tokens)
     pcall(self.transport.close, self.transport)
-    pcall(self.signer.close, self.signer)
+    pcall(self.credentials.close, self.credentials)
   end
 end
 

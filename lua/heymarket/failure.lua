@@ -27,8 +27,8 @@ local one_line = text.one_line
 ---@field details_truncated? boolean its large parts are left out
 ---@field code? string libcurl's name for a transport error, such as "COULDNT_CONNECT"
 ---@field reason? string a code where `kind` does not say enough: "max_failures", "superseded", "internal_error",
----"no_memory", "interrupted"; of a journal "other_input", "other_options", "version", "not_journal", "not_regular",
----"in_use", "damaged", "changed"
+---"no_memory", "interrupted", "credentials"; of a journal "other_input", "other_options", "version", "not_journal",
+---"not_regular", "in_use", "damaged", "changed"
 ---@field retry_after? number seconds that the server asked to wait
 ---@field attempts? integer tries made
 ---@field issues? heymarket.Issue[] for kind "invalid"

@@ -70,6 +70,16 @@ function kinds.of_type(wanted)
 end
 
 kinds.hook = kind("function", kinds.is_function, "option_type", types "function")
+
+-- It stands in the place of an id and a key.
+kinds.credentials = { type = "function" }
+function kinds.credentials.check(value, values)
+  if values.secret_id or values.secret_key then
+    return "option_credentials_twice"
+  end
+  return kinds.hook.check(value)
+end
+
 kinds.boolean = kind("boolean", function(value)
   return type(value) == "boolean"
 end, "option_boolean")

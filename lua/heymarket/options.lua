@@ -31,8 +31,10 @@ local FAILURES = "write the rows that were not accepted to this CSV file, as the
 local GROUPS = {
   {
     "config",
-    { "secret_id", line, variable = "HEYMARKET_SECRET_ID", required = true },
-    { "secret_key", line, variable = "HEYMARKET_SECRET_KEY", required = true },
+    { "secret_id", line, variable = "HEYMARKET_SECRET_ID", required = true, unless = "credentials" },
+    { "secret_key", line, variable = "HEYMARKET_SECRET_KEY", required = true, unless = "credentials" },
+    { "credentials", kinds.credentials },
+    { "account", line },
     { "base_url", kinds.base_url, "https://api.heymarket.com", variable = "HEYMARKET_BASE_URL" },
     { "connect_timeout", seconds(0.001, 3600), 10 },
     { "max_retry_after", seconds(0, 86400), 120 },
@@ -160,6 +162,7 @@ local GROUPS = {
 ---@field help string? of its flag
 ---@field variable string? of the environment
 ---@field required boolean?
+---@field unless string? the option that stands in its place: where that is given, this one is not needed
 
 -- By scope: the rows in order, and by name.
 local IN_ORDER, BY_NAME = {}, {}
@@ -169,7 +172,7 @@ for _, group in ipairs(GROUPS) do
   for i = 2, #group do
     local cells = group[i]
     local row = { name = cells[1], kind = cells[2], default = cells[3], argument = cells[4], help = cells[5] }
-    row.variable, row.required = cells.variable, cells.required
+    row.variable, row.required, row.unless = cells.variable, cells.required, cells.unless
     local shown = row.variable or row.argument and "--" .. row.name:gsub("_", "-")
     ON_COMMAND_LINE[row.name] = ON_COMMAND_LINE[row.name] or shown
     for scope in group[1]:gmatch "%a+" do
@@ -231,7 +234,7 @@ function options.read(scope, given, fallback)
     local name, value, code, found = row.name, given[row.name], nil, nil
     if value ~= nil then
       code, found = row.kind.check(value, values)
-    elseif row.required then
+    elseif row.required and (not row.unless or given[row.unless] == nil) then
       code, found = "option_missing", { variable = row.variable }
     else
       value = fallback and fallback[name]
@@ -261,7 +264,7 @@ function options.with_environment(config)
     given[name] = value
   end
   for _, row in ipairs(IN_ORDER.config) do
-    local value = row.variable and os.getenv(row.variable)
+    local value = row.variable and (not row.unless or config[row.unless] == nil) and os.getenv(row.variable)
     if given[row.name] == nil and value and value ~= "" then
       given[row.name] = value
     end

@@ -6,6 +6,8 @@
 ---@class (exact) heymarket.Config of heymarket.new
 ---@field secret_id? string HEYMARKET_SECRET_ID of the environment unless given
 ---@field secret_key? string HEYMARKET_SECRET_KEY of the environment unless given
+---@field credentials? (fun(): string?, string?) gives secret_id and secret_key, or nil and a message, for each token
+---@field account? string a name that stays when the id changes: journals and the pace go by it, else by the id
 ---@field base_url? string HEYMARKET_BASE_URL of the environment, or the vendor's; plain http only for a loopback host
 ---@field timeout? number seconds for one try (60)
 ---@field connect_timeout? number seconds (10)

@@ -74,6 +74,7 @@ local FINE = {
   token_ttl = { 0, 1, 240, 290 },
   default_country = { "1", "44", "354", false },
   user_agent = { "my-app/1.0", "x" },
+  account = { "ours", "x" },
   on_event = { hook, callable },
   overwrite = { true, false },
   deadline = { 0.5, 1, 86400 },
@@ -92,6 +93,7 @@ local WRONG = {
   token_ttl = { -1, 291, 300, NAN, INF, "240", true, false, hook },
   default_country = { 1, 44, "", "+1", "0", "01", "a", "1 ", "12345", "DE", "us", true, NAN, hook },
   user_agent = { "", "a\r\nX-Injected: 1", "a\nb", "a\0b", 1, true, false, hook },
+  account = { "", "a\nb", 1, true, false, hook },
   on_event = { "print", 1, true, false },
   overwrite = { "true", 1, 0, "", hook },
   deadline = { 0, -1, NAN, INF, "1", true, false, hook },
@@ -109,6 +111,7 @@ local WRONG = {
 local OF_CONFIG = {
   "secret_id",
   "secret_key",
+  "account",
   "base_url",
   "timeout",
   "connect_timeout",

@@ -294,6 +294,33 @@ for _, name in ipairs(faces.names) do
       assert.equal("unauthorized", failure.kind)
     end)
 
+    it("accepts only the new credentials after a rotation, and keeps its contacts", function()
+      open { secret_id = "old-id", secret_key = "old-key" }
+      local old = face.client()
+      assert(old:create_contacts { { phone = "12345678900" } })
+      face.rotate("new-id", "new-key")
+      local _, failure = old:check()
+      assert.equal("unauthorized", failure.kind)
+      local new = face.client()
+      assert.is_true(new:check())
+      assert.equal(1, face.count())
+      local now = math.floor(system.time())
+      local cases = { { "old-id", "old-key", 401 }, { "new-id", "new-key", 200 }, { "new-id", "old-key", 401 } }
+      for _, case in ipairs(cases) do
+        local token = faces.token(('{"iss":"%s","iat":%d}'):format(case[1], now), { id = case[1], key = case[2] })
+        assert.equal(case[3], face.raw("GET", "/v1/inboxes", { Authorization = "Bearer " .. token }).status)
+      end
+      for _, wrong in ipairs { "", "a\nb", 5, {} } do
+        assert.has_error(function()
+          face.rotate("new-id", wrong)
+        end)
+        assert.has_error(function()
+          face.rotate(wrong, "new-key")
+        end)
+      end
+      assert.is_true(new:check())
+    end)
+
     it("accepts tokens whose time is off by clock_skew at most", function()
       open { clock_skew = 20 }
       local now = math.floor(system.time())

@@ -106,6 +106,10 @@ local function local_face(options)
     return sandbox:count()
   end
 
+  function face.rotate(id, key)
+    sandbox:rotate(id, key)
+  end
+
   function face.script(...)
     sandbox:script(...)
   end
@@ -164,6 +168,10 @@ local function http_face(options)
 
   function face.count()
     return ask("GET", "count").count
+  end
+
+  function face.rotate(id, key)
+    server:rotate(id, key)
   end
 
   function face.script(...)

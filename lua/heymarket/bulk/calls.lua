@@ -17,7 +17,7 @@ local YIELD_EVERY = 256 -- contacts that are checked before others have their tu
 ---@field issues heymarket.Issue[] mistakes in the options
 ---@field default_country string|boolean|nil see contact.phone
 ---@field base_url string
----@field account string by which the journal knows the account
+---@field account fun(): string?, heymarket.Failure? by what the journal knows the account
 ---@field monotonic fun(): number
 ---@field new_sender fun(before_send: function?): table makes the sender of the call
 ---@field yield fun() lets others have their turn
@@ -177,12 +177,17 @@ end
 -- Opens the journal of an import. Returns why it cannot be used.
 local function open_journal(call)
   local settings = call.settings
-  local notes, problem = journal.open(settings.journal, {
+  local account, problem = call.account()
+  if problem then
+    return problem
+  end
+  local notes
+  notes, problem = journal.open(settings.journal, {
     overwrite = settings.overwrite,
     default_country = settings.default_country,
     batch_size = settings.batch_size,
     base_url = call.base_url,
-    account = call.account,
+    account = account,
   }, call.monotonic)
   call.journal = notes or false
   return problem

@@ -1,6 +1,6 @@
 --- Decides what follows a failed try: another try, the end of its request, or the end of the whole call.
 ---
---- All here are pure functions of a failure, the state of its request and the time.
+--- All here are pure functions of what they are given.
 local retry = {}
 
 local failure = require "heymarket.failure"
@@ -22,6 +22,28 @@ local MAX_CONSECUTIVE_FAILURES = 10
 ---@field deadline_seconds number? the same as the user gave it
 ---@field consecutive_failures integer failed tries in a row, of all requests of the call, this one included
 ---@field random fun():number uniform in [0, 1)
+
+--- The state of a request.
+---@param given heymarket.Sender.Dependencies
+---@param ends_at number? monotonic time at which the call ends
+---@param request heymarket.Request
+---@param consecutive_failures integer
+---@param stopped boolean
+---@return heymarket.RetryState
+function retry.state(given, ends_at, request, consecutive_failures, stopped)
+  return {
+    attempts = request.attempts,
+    max_attempts = given.max_attempts,
+    max_retry_after = given.max_retry_after,
+    repeatable = request.endpoint.repeatable,
+    was_unauthorized = request.was_unauthorized,
+    stopped = stopped,
+    deadline = ends_at,
+    deadline_seconds = given.deadline,
+    consecutive_failures = consecutive_failures,
+    random = given.random,
+  }
+end
 
 --- Exponential backoff with full jitter.
 ---@param attempts integer tries made so far, 1 or more

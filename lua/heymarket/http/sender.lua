@@ -131,28 +131,14 @@ function Sender:add_again(request, problem, now, delay)
   self.queue[#self.queue + 1] = request
 end
 
-function Sender:retry_state(request)
-  return {
-    attempts = request.attempts,
-    max_attempts = self.max_attempts,
-    max_retry_after = self.max_retry_after,
-    repeatable = request.endpoint.repeatable,
-    was_unauthorized = request.was_unauthorized,
-    stopped = self.stopped ~= nil,
-    deadline = self.ends_at,
-    deadline_seconds = self.deadline,
-    consecutive_failures = self.consecutive_failures,
-    random = self.random,
-  }
-end
-
 -- A try has failed: its request goes back into the queue, or has ended.
 function Sender:on_failure(request, problem, started)
   problem.attempts = request.attempts
   request.failure = problem
   self.consecutive_failures = retry.count_failure(self.consecutive_failures, problem)
   local now = self.monotonic()
-  local decision, delay, final, reason = retry.decide(problem, self:retry_state(request), now)
+  local state = retry.state(self.given, self.ends_at, request, self.consecutive_failures, self.stopped ~= nil)
+  local decision, delay, final, reason = retry.decide(problem, state, now)
   if problem.kind == "rate_limited" and delay then
     self.pacer:on_throttled(delay, started)
   end
@@ -192,8 +178,8 @@ function Sender:on_result(result)
 end
 
 -- The next try of a request, its headers, and its event.
-function Sender:prepare(request, permit)
-  local made, headers = try.prepare(self.given, self.ends_at, request, permit)
+function Sender:prepare(request, permit, bearer)
+  local made, headers = try.prepare(self.given, self.ends_at, request, permit, bearer)
   local event = events.of(request, "request")
   event.url, event.attempt = made.url, request.attempts + 1
   return made, headers, event
@@ -278,23 +264,36 @@ function Sender:take_permit(request, now)
   return permit, delay
 end
 
+-- A token for the next try; nil where the call has stopped. To get one the user may be asked for the credentials, which
+-- takes time and may close the client; and where memory is asked for, a finalizer may do that as well.
+function Sender:take_token()
+  local ok, bearer, problem = pcall(self.tokens.get, self.tokens)
+  if problem then
+    self:stop(problem)
+  elseif not ok or self.is_closed() or self.ends_at and self.monotonic() >= self.ends_at then
+    self:check_stop()
+  end
+  if not ok and not self.stopped then
+    error(bearer, 0)
+  end
+  return not self.stopped and bearer or nil
+end
+
 -- Starts the request at a place of the queue. False, and perhaps the seconds after which to ask again, where it cannot
 -- start now.
 function Sender:start_at(place, now)
-  local request = self.queue[place]
+  local request, bearer = self.queue[place], self:take_token()
+  if not bearer then
+    return false
+  end
   local permit, delay = self:take_permit(request, now)
   if not permit then
     return false, delay
   end
-  local ok, next_try, headers, event = pcall(self.prepare, self, request, permit)
+  local ok, next_try, headers, event = pcall(self.prepare, self, request, permit, bearer)
   if not ok then
     self.pacer:finish(permit)
-    -- Signing allocates, so a finalizer may run in it that closes the client.
-    self:check_stop()
-    if not self.stopped then
-      error(next_try, 0)
-    end
-    return false
+    error(next_try, 0)
   end
   table.remove(self.queue, place)
   self:start(next_try, headers, event)

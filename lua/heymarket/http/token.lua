@@ -17,33 +17,47 @@ local current_of = setmetatable({}, { __mode = "k" })
 local lent_to = setmetatable({}, { __mode = "k" })
 
 --- Makes the tokens of a client.
----@param signer userdata core signer
+---@param credentials table see http/credentials.lua
 ---@param ttl number seconds for which a token is used again; the API takes it for 300 s after `iat`
 ---@param time fun():number wall clock, Unix seconds
-function token.new(signer, ttl, time)
-  return setmetatable({ signer = signer, ttl = ttl, time = time, offset = 0 }, Tokens)
+function token.new(credentials, ttl, time)
+  return setmetatable({ credentials = credentials, ttl = ttl, time = time, offset = 0, forgotten = 0 }, Tokens)
 end
 
---- A token that can be used now.
----@return string
-function Tokens:get()
+-- Can the current token be used now?
+local function is_current(self)
   local now = self.time() + self.offset
   -- Where the clock was set back, the age of the token is not known.
-  if not current_of[self] or now - self.signed_at >= self.ttl or now < self.signed_at then
-    self.signed_at = now
-    -- A machine with a wrong clock may be before 1970; a token cannot have such a time.
-    current_of[self] = self.signer:sign(math.floor(math.max(0, math.min(now, LARGEST))))
+  return current_of[self] and now - self.signed_at < self.ttl and now >= self.signed_at
+end
+
+--- A token that can be used now. It may ask the user's function for the credentials, and so may yield.
+---@return string? bearer
+---@return heymarket.Failure? problem why there is none
+function Tokens:get()
+  while not is_current(self) do
+    local forgotten = self.forgotten
+    local signer, problem = self.credentials:signer()
+    if problem then
+      return nil, problem
+    elseif signer and forgotten == self.forgotten then
+      local now = self.time() + self.offset
+      self.signed_at = now
+      -- A machine with a wrong clock may be before 1970; a token cannot have such a time.
+      current_of[self] = signer:sign(math.floor(math.max(0, math.min(now, LARGEST))))
+      return current_of[self]
+    end
+    -- Another call has asked meanwhile, so there may be a token now. Or the server has refused the last token while the
+    -- function was asked: what it gave may be older than that.
   end
   return current_of[self]
 end
 
---- A token that can be used now, for a try.
+--- Notes the token that a try is sent with.
 ---@param try heymarket.Try
----@return string
-function Tokens:lend(try)
-  local bearer = self:get()
+---@param bearer string
+function Tokens.lend(_, try, bearer)
   lent_to[try] = bearer
-  return bearer
 end
 
 --- The token that a try was sent with.
@@ -56,6 +70,7 @@ end
 --- Forgets the token: the next one is signed anew.
 function Tokens:forget()
   current_of[self] = nil
+  self.forgotten = self.forgotten + 1
 end
 
 --- The server refused this token: the next one is signed anew, by the server's clock where that is known. Several

@@ -36,9 +36,10 @@ end
 ---@param ends_at number? monotonic time at which the call ends
 ---@param request heymarket.Request
 ---@param permit any of the pacer, which is told when the try has ended
+---@param bearer string token
 ---@return heymarket.Try
 ---@return string[] headers lines with the token: kept in no table, since a try can be printed or logged while in flight
-function try.prepare(given, ends_at, request, permit)
+function try.prepare(given, ends_at, request, permit, bearer)
   local now, timeout, pacer = given.monotonic(), given.timeout, given.pacer
   if ends_at then
     timeout = math.max(0.001, math.min(timeout, ends_at - now))
@@ -58,9 +59,10 @@ function try.prepare(given, ends_at, request, permit)
       permit = nil
     end
   end
+  given.tokens:lend(made, bearer)
   return made,
     {
-      "Authorization: Bearer " .. given.tokens:lend(made),
+      "Authorization: Bearer " .. bearer,
       "Accept: application/json",
       request.body and "Content-Type: application/json",
     }

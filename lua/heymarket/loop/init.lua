@@ -1,10 +1,11 @@
 --- Chooses the loop: how a call waits in the place where it runs.
 ---
---- A loop has three functions:
+--- A loop has four functions:
 --- - `can_wait()`: true, or false and a failure that says why a call cannot wait here. It never yields.
 --- - `wait(transport, completions, seconds)`: moves transfers, and returns when `completions` holds a result or the
 ---   time has passed. It may return early, and it may yield. With 0 seconds it moves what can be moved and lets others
 ---   have their turn.
+--- - `pause(seconds)`: lets others run for so long and gives true; false, at once, where nobody else could run.
 --- - `wake(completions)`: tells who waits for `completions` that a result is there. It never yields and raises nothing.
 local loop = {}
 

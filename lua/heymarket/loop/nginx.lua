@@ -72,6 +72,16 @@ function nginx.wait(transport, completions, seconds)
   ngx.update_time()
 end
 
+--- Lets other coroutines run, where this phase can wait.
+function nginx.pause(seconds)
+  local can_wait = nginx.can_wait()
+  if can_wait then
+    ngx.sleep(seconds)
+    ngx.update_time()
+  end
+  return can_wait
+end
+
 function nginx.wake(completions)
   return semaphores[completions] and semaphores[completions]:post(1)
 end

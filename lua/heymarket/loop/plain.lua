@@ -15,6 +15,11 @@ function plain.wait(transport, completions, seconds)
   end
 end
 
+--- Nobody else could run in the meantime: a coroutine would wait for one that it keeps from running.
+function plain.pause()
+  return false
+end
+
 --- Nobody else runs while a plain program waits, so nobody has to be woken.
 function plain.wake() end
 

@@ -153,6 +153,20 @@ function Sandbox:script(...)
   return self
 end
 
+--- From now on only these credentials are good, as after a key was rotated: tokens of the old key are refused.
+---@param secret_id string
+---@param secret_key string
+---@return heymarket.Sandbox self
+function Sandbox:rotate(secret_id, secret_key)
+  local given = { secret_id = secret_id, secret_key = secret_key }
+  for _, name in ipairs { "secret_id", "secret_key" } do
+    options.expect(given[name], "string", "sandbox:rotate: " .. name, 2)
+  end
+  sandbox_options.expect("sandbox", given, "sandbox:rotate", 2)
+  self.options.secret_id, self.options.secret_key = secret_id, secret_key
+  return self
+end
+
 --- Number of requests that the script still has steps for.
 ---@return number
 function Sandbox:pending()
@@ -244,7 +258,10 @@ end
 ---@return heymarket.Failure?
 function Sandbox:client(config)
   options.expect(config, "table?", "sandbox:client: config", 2)
-  local settings = { secret_id = self.options.secret_id, secret_key = self.options.secret_key }
+  local settings = {}
+  if not (config and config.credentials) then
+    settings.secret_id, settings.secret_key = self.options.secret_id, self.options.secret_key
+  end
   local clock, runtime = self.clock, {} -- in which waiting moves the clock
   for name, method in pairs { monotonic = clock.monotonic, time = clock.time, sleep = clock.advance } do
     runtime[name] = function(seconds)

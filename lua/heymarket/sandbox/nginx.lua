@@ -112,6 +112,10 @@ local ACTIONS = {
     served:refuse(unpack(sandbox_script.list(given)))
     return { refused = true }
   end,
+  ["POST rotate"] = function(given)
+    served:rotate(given.secret_id, given.secret_key)
+    return { rotated = true }
+  end,
   ["POST reset"] = function()
     return { count = served:reset():count() }
   end,
@@ -137,7 +141,8 @@ end
 --- Answers who wants to know what the sandbox holds, or scripts it, and shows its key.
 ---
 --- GET: contacts (object, phone to contact), count, requests, script. POST: contacts (one or an array, put in), script
---- (one step or an array), refuse (phones), reset.
+--- (one step or an array), refuse (phones), rotate
+--- (secret_id and secret_key, the only good ones from then on), reset.
 function sandbox_nginx.control()
   local method, name = ngx.req.get_method(), ngx.var.uri:sub(#CONTROL + 1)
   local action = ACTIONS[method .. " " .. name]

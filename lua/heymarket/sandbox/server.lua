@@ -59,7 +59,7 @@ Server.__name = "heymarket.SandboxServer"
 
 --- Asks the sandbox something, or tells it something.
 ---@param method "GET"|"POST"
----@param name string GET: contacts, count, requests, script; POST: contacts, script, refuse, reset
+---@param name string GET: contacts, count, requests, script; POST: contacts, script, refuse, rotate, reset
 ---@param value any? what is sent
 ---@return any? answer decoded; nil, problem where it was refused
 function Server:admin(method, name, value)
@@ -73,6 +73,19 @@ function Server:admin(method, name, value)
     return answer
   end
   return nil, ok and answer.error or answer
+end
+
+--- From now on only these credentials are good, as sandbox:rotate does.
+---@param secret_id string
+---@param secret_key string
+---@return heymarket.SandboxServer self
+function Server:rotate(secret_id, secret_key)
+  local _, problem = self:admin("POST", "rotate", { secret_id = secret_id, secret_key = secret_key })
+  if problem then
+    error(problem, 2)
+  end
+  self.secret_id, self.secret_key = secret_id, secret_key
+  return self
 end
 
 --- Scripts how the next API requests are answered, as sandbox:script does. A step cannot have `when` here.
