@@ -122,6 +122,23 @@ format: needs-lint ## bring the sources into their format
 	@echo "format: Lua and C sources"
 	@sh .ci/lint format
 
+# The documents. Lint builds them, too.
+DOC_NEEDS = lua5.4 cmark-gfm=cmark-gfm
+LINT_NEEDS += $(DOC_NEEDS)
+PARTS += doc
+.PHONY: doc reference needs-doc deps-doc
+
+doc: needs-doc ## write the documents as a site, into build/doc, and name dead links
+	@echo "doc: README.md and doc/ as HTML"
+	@lua5.4 tools/site.lua build/doc
+
+reference: ## write doc/reference.md and the codes in doc/errors.md anew, from the sources
+	@echo "reference: doc/reference.md, doc/errors.md"
+	@lua5.4 tools/reference.lua
+
+needs-doc:
+	@.ci/deps $(DEPS) $(DOC_NEEDS)
+
 fuzz: ## feed damaged input to whatever reads foreign bytes (SECONDS=60 each, FUZZERS="csv journal")
 	@echo "fuzz: $(SECONDS) s each"
 	@$(MAKE) build needs-run fuzzers LUAS="5.4 jit"

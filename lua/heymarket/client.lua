@@ -69,6 +69,7 @@ end
 ---@param config heymarket.Config? see types.lua
 ---@return heymarket.Client?
 ---@return heymarket.Failure? failure of kind "invalid", with all mistakes in `issues`
+---@see doc/vendor-api.md#credentials-and-tokens what the vendor says of credentials
 function client.new(config)
   options.expect(config, "table?", "heymarket.new: config", 2)
   return guarded(new_client, config)
@@ -192,10 +193,12 @@ end
 --- Creates contacts. All are checked before anything is sent: one invalid contact refuses the whole call.
 ---
 --- Uses `POST /v1/batch/contacts`, in as many requests as it takes.
----@param contacts heymarket.Contact[]
+---@param contacts heymarket.Contact[] they are not changed
 ---@param given heymarket.CreateOptions?
 ---@return heymarket.Report? report when every contact was accepted, or is known to be in the account already
----@return heymarket.Failure? failure otherwise; `failure.report` tells what was done
+---@return heymarket.Failure? failure otherwise, of any kind but "source" and "journal"; "invalid": nothing was sent.
+--- `failure.report` tells what was done
+---@see doc/vendor-api.md#the-batch-call what the vendor says of the batch call
 function Client:create_contacts(contacts, given)
   expect_client(self, "create_contacts")
   options.expect(contacts, "table", "create_contacts: contacts", 2)
@@ -217,7 +220,9 @@ end
 --- returns `contact [, position]` until nil
 ---@param given heymarket.ImportOptions?
 ---@return heymarket.Report? report when the source came to its end, whatever the outcomes
----@return heymarket.Failure? failure when the import had to stop; `failure.report` tells what was done
+---@return heymarket.Failure? failure when the import had to stop, of any kind but "refused"; "invalid" is about an
+--- option. `failure.report` tells what was done
+---@see doc/vendor-api.md#the-batch-call what the vendor says of the batch call
 function Client:import(source, given)
   expect_client(self, "import")
   if not options.is_function(source) then
@@ -247,7 +252,8 @@ end
 --- Asks `GET /v1/inboxes`, which the vendor recommends for this. Only a whole JSON list of inboxes counts.
 ---@param given heymarket.CheckOptions?
 ---@return boolean? true
----@return heymarket.Failure?
+---@return heymarket.Failure? failure "unauthorized" or "denied" where they are not good; others where it cannot be told
+---@see doc/vendor-api.md#the-check-of-credentials what the vendor says of this
 function Client:check(given)
   expect_client(self, "check")
   options.expect(given, "table?", "check: options", 2)
@@ -270,7 +276,8 @@ end
 
 --- A bearer token for the API: signed now, or one from the cache that is younger than token_ttl. It is a secret.
 ---@return string? token
----@return heymarket.Failure?
+---@return heymarket.Failure? failure of kind "invalid" where the client is closed
+---@see doc/vendor-api.md#credentials-and-tokens what the vendor says of tokens
 function Client:token()
   expect_client(self, "token")
   return run(self, sign)

@@ -34,6 +34,7 @@ end
 ---@param given heymarket.ContactOptions?
 ---@return table? wire a new table, as the endpoint documents it
 ---@return heymarket.Failure? failure of kind "invalid", with all mistakes in `issues`
+---@see doc/vendor-api.md#fields-of-a-contact what the vendor says of each field
 function heymarket.contact(fields, given)
   options.expect(fields, "table", "heymarket.contact: fields", 2)
   options.expect(given, "table?", "heymarket.contact: options", 2)

@@ -19,38 +19,38 @@
 ---@field token_ttl? number seconds for which a token is used again, at most 290 (240)
 ---@field default_country? string|false calling code of phones without one; false takes 7 to 15 digits as they are
 ---@field ca_file? string certificates to trust, in place of the system's
----@field proxy? string URL
+---@field proxy? string URL of an HTTP or SOCKS proxy
 ---@field user_agent? string added to that of the library
----@field on_event? fun(event: heymarket.Event)
+---@field on_event? fun(event: heymarket.Event) told what the call does
 ---@field shared_dict? string nginx: name of the lua_shared_dict through which all workers pace together
 ---@field runtime? table for tests: any of monotonic, time, sleep, random (functions) and transport
 
 ---@class (exact) heymarket.CheckOptions of client:check
 ---@field timeout? number seconds for one try
----@field max_attempts? integer
----@field requests_per_minute? integer|false
----@field on_event? fun(event: heymarket.Event)
+---@field max_attempts? integer tries of each request
+---@field requests_per_minute? integer|false pace, retries counted; false for none
+---@field on_event? fun(event: heymarket.Event) told what the call does
 ---@field deadline? number seconds for the whole call
 
 ---@class (exact) heymarket.CreateOptions of client:create_contacts; in place of the client's where both have them
 ---@field timeout? number seconds for one try
----@field max_attempts? integer
----@field batch_size? integer
----@field concurrency? integer
----@field requests_per_minute? integer|false
----@field default_country? string|false
----@field on_event? fun(event: heymarket.Event)
+---@field max_attempts? integer tries of each request
+---@field batch_size? integer contacts in a request
+---@field concurrency? integer requests in flight at a time
+---@field requests_per_minute? integer|false pace, retries counted; false for none
+---@field default_country? string|false calling code of phones without one; false takes 7 to 15 digits as they are
+---@field on_event? fun(event: heymarket.Event) told what the call does
 ---@field deadline? number seconds for the whole call
 ---@field overwrite? boolean overwrite contacts that exist (false)
 
 ---@class (exact) heymarket.ImportOptions of client:import
 ---@field timeout? number seconds for one try
----@field max_attempts? integer
----@field batch_size? integer
----@field concurrency? integer
----@field requests_per_minute? integer|false
----@field default_country? string|false
----@field on_event? fun(event: heymarket.Event)
+---@field max_attempts? integer tries of each request
+---@field batch_size? integer contacts in a request
+---@field concurrency? integer requests in flight at a time
+---@field requests_per_minute? integer|false pace, retries counted; false for none
+---@field default_country? string|false calling code of phones without one; false takes 7 to 15 digits as they are
+---@field on_event? fun(event: heymarket.Event) told what the call does
 ---@field deadline? number seconds for the whole call
 ---@field overwrite? boolean overwrite contacts that exist (false)
 ---@field on_item? fun(item: heymarket.Item) called for every contact that was not accepted
@@ -60,7 +60,7 @@
 ---@field journal? string path: the same call goes on after any interruption
 
 ---@class (exact) heymarket.ContactOptions of heymarket.contact
----@field default_country? string|false
+---@field default_country? string|false calling code of phones without one; false takes 7 to 15 digits as they are
 
 ---@class (exact) heymarket.CsvOptions of heymarket.csv.open
 ---@field map? table<string, string> name of a column to name of a field
@@ -71,17 +71,17 @@
 ---@field chunk_size? integer bytes that are read at a time (64 KiB)
 
 ---@class (exact) heymarket.Contact
----@field phone string|integer required
----@field first? string
----@field last? string
----@field display_name? string
----@field email? string
----@field avatar? string URL
+---@field phone string|integer with its country code
+---@field first? string first name
+---@field last? string last name
+---@field display_name? string the name that is shown; the server takes first and last name where it is absent
+---@field email? string e-mail address
+---@field avatar? string URL of an image, http:// or https://
 ---@field assignee_id? integer a user, or -1 for nobody
 ---@field tags? (integer|{tag_id: integer})[] at most 5
 ---@field custom? table<integer|string, string|number|boolean> by id of the custom field
----@field is_opted_out? boolean
----@field email_suppressions? integer[]
+---@field is_opted_out? boolean true where the person wants no messages; sent only when it is given
+---@field email_suppressions? integer[] ids of suppressions, as the API has them
 
 ---@class (exact) heymarket.Event of on_event; doc/events.md says which type has which fields
 ---@field type "request"|"response"|"retry"|"pace"|"outcome"

@@ -42,6 +42,7 @@ describe("a Debian package that is missing", function()
     soak = "libc6-dev",
     coverage = "libc6-dev",
     lint = "lua5.4",
+    doc = "lua5.4",
     format = "lua5.4",
     check = "lua5.4",
   }

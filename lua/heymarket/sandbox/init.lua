@@ -255,7 +255,7 @@ end
 --- pacing and delays only move the sandbox's clock.
 ---@param config table? as for heymarket.new, without base_url; of `runtime` all but the transport may be replaced
 ---@return heymarket.Client?
----@return heymarket.Failure?
+---@return heymarket.Failure? failure of kind "invalid", as of heymarket.new
 function Sandbox:client(config)
   options.expect(config, "table?", "sandbox:client: config", 2)
   local settings = {}

@@ -228,7 +228,7 @@ end
 --- lines NAME=value.
 ---@param given heymarket.SandboxServerOptions?
 ---@return integer? code 0 when it was interrupted
----@return heymarket.Failure?
+---@return heymarket.Failure? failure of kind "context" or "invalid", as of `start`
 function sandbox_server.run(given)
   local server, problem = sandbox_server.start(given)
   if not server then
