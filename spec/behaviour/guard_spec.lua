@@ -644,11 +644,12 @@ describe("an error of our own", function()
     "heymarket.http.retry",
     "heymarket.util.text",
     "heymarket.http.token",
+    "heymarket.http.credentials",
   }
 
   -- Calls the function with each table of functions that belongs to the running client, or to the modules.
   local function tables_of(client, world)
-    local found = { client.tokens, client.pacer, client.pacer.store, world }
+    local found = { client.tokens, client.credentials, client.pacer, client.pacer.store, world }
     for _, name in ipairs(MODULES) do
       found[#found + 1] = require(name)
     end

@@ -2,6 +2,7 @@
 --- counts what arrives.
 local cjson = require("cjson").new()
 local core = require "heymarket.core"
+local credentials = require "heymarket.http.credentials"
 local endpoints = require "heymarket.api.endpoints"
 local pace_memory = require "heymarket.http.pace_memory"
 local pacer = require "heymarket.http.pacer"
@@ -15,7 +16,7 @@ local transport = require "heymarket.http.transport"
 local COMMAND = "/usr/bin/env python3 spec/support/endpoint_server.py"
 
 describe("an endpoint", function()
-  local pipe, port, carrier, signer
+  local pipe, port, carrier, keys
 
   setup(function()
     pipe, port = server.spawn(COMMAND)
@@ -27,18 +28,18 @@ describe("an endpoint", function()
 
   before_each(function()
     carrier = transport.new({}, runtime)
-    signer = core.signer("id", "key")
+    keys = credentials.fixed("id", "key")
   end)
 
   after_each(function()
     carrier:close()
-    signer:close()
+    keys:close()
   end)
 
   -- A sender whose tries go to http://127.0.0.1:port/mode. Pauses before another try take no time.
   local function sender_to(mode, changes)
     local made = {
-      tokens = token.new(signer, 240, runtime.time),
+      tokens = token.new(keys, 240, runtime.time),
       pacer = pacer.new(pace_memory.new(runtime.monotonic), runtime.monotonic),
       transport = carrier,
       monotonic = runtime.monotonic,
