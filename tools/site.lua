@@ -36,7 +36,7 @@ local STYLE = [[
 html { color-scheme: light dark; scroll-padding-top: 1rem }
 body { margin: 0; color: var(--text); background: var(--back); font: 1rem/1.6 system-ui, sans-serif }
 a { color: var(--link); text-decoration-thickness: 1px; text-underline-offset: 2px }
-main { max-width: 52rem; padding: 1rem 1.25rem 4rem; min-width: 0 }
+main { max-width: 64rem; padding: 1rem 1.25rem 4rem; min-width: 0 }
 h1, h2, h3 { line-height: 1.25; overflow-wrap: anywhere }
 h1 { font-size: 1.9rem; margin: .5rem 0 1rem }
 h2 { font-size: 1.4rem; margin: 2.5rem 0 .75rem; padding-top: .75rem; border-top: 1px solid var(--line) }
@@ -50,8 +50,9 @@ pre code { background: none; padding: 0; overflow-wrap: normal; font-size: 1em }
 table { border-collapse: collapse; min-width: 100%; font-size: .94rem }
 th, td { text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line) }
 th { color: var(--soft); font-weight: 600 }
-td { min-width: 6.5rem }
-td code { overflow-wrap: break-word }
+p, li, pre, h1, h2, h3 { max-width: 50rem }
+td { min-width: 4rem }
+td code { overflow-wrap: anywhere }
 td:first-child code { white-space: nowrap }
 td:last-child { min-width: 12rem }
 nav { padding: 1rem 1.25rem; background: var(--tint); border-bottom: 1px solid var(--line); font-size: .94rem }
