@@ -240,59 +240,6 @@ end)
 describe("the list of options", function()
   local list = require("heymarket.options").list
 
-  local function read(path)
-    local file = assert(io.open(path, "rb"))
-    local content = file:read "*a"
-    file:close()
-    return content
-  end
-
-  local readme = read "README.md"
-
-  -- Names and defaults of the README's table of the config: by name, the text of the default.
-  local function readme_config()
-    local found = {}
-    local rows = assert(readme:match "\n| config | default | |\n|[-|]+\n(.-)\n\n")
-    for names, defaults in rows:gmatch "| ([^|]*) | ?([^|]*) |[^\n]*" do
-      local values = {}
-      for value in defaults:gmatch "[^,]+" do
-        values[#values + 1] = value:match "^%s*(.-)%s*$"
-      end
-      local i = 0
-      for name in names:gmatch "`([%w_]+)`" do
-        i = i + 1
-        found[name] = values[i] or ""
-      end
-    end
-    return found
-  end
-
-  it("is the README's table of the config, with its defaults", function()
-    local found = readme_config()
-    for _, row in ipairs(list "config") do
-      if row.name ~= "runtime" then -- for tests of the library itself
-        local default = assert(found[row.name], row.name .. " is not in the README")
-        if row.variable then
-          assert.are.equal("`" .. row.variable .. "`", default:match "^`[%u_]+`")
-        elseif row.default ~= nil then
-          assert.are.equal(tostring(row.default), default, row.name)
-        else
-          assert.is_truthy(default == "" or default == "none", row.name)
-        end
-        found[row.name] = nil
-      end
-    end
-    assert.is_nil(next(found))
-  end)
-
-  it("has no option of a call that the README does not name", function()
-    for _, scope in ipairs { "call", "import", "check" } do
-      for _, row in ipairs(list(scope)) do
-        assert.is_truthy(readme:find("`" .. row.name .. "[`(=]") or readme:find("`" .. row.name .. " = "), row.name)
-      end
-    end
-  end)
-
   it("gives the command its flags, with arguments and defaults", function()
     local main, commands = require("heymarket.cli.parser").make(require "argparse", function() end)
     local scopes = {

@@ -1,8 +1,8 @@
 --- The fields of a contact, in the order in which they are written for the server.
 ---
---- The encoder, the CSV header, the help text, the checks of the sandbox and the table in README.md come from this list
---- or are compared with it (spec/fields_spec.lua). A new field of a known kind needs a line here and a rule in
---- sandbox/contacts.lua.
+--- The encoder, the CSV header, the help text, the checks of the sandbox and the table in doc/contacts.md come from
+--- this list or are compared with it (spec/fields_spec.lua). A new field of a known kind needs a line here and a rule
+--- in sandbox/contacts.lua.
 
 ---@alias heymarket.FieldKind
 ---| "phone" a phone number, which becomes digits

@@ -1,6 +1,7 @@
--- The README's examples are the files in examples/, and they do what the text around them says.
+-- The scripts in examples/, which the documents show, do what is said of them, also where something goes wrong.
 
 local core = require "heymarket.core"
+local documents = require "spec.support.documents"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
 
@@ -11,19 +12,22 @@ local function read(path)
   return text
 end
 
-local readme = read "README.md"
-
 -- The assert of Lua 5.1 and 5.2, but not that of LuaJIT, takes no message that is not a string.
 local ASSERT_TAKES_FAILURES = rawget(_G, "jit") ~= nil or _VERSION ~= "Lua 5.1" and _VERSION ~= "Lua 5.2"
 
--- The code block that follows a text.
-local function block_after(text)
-  local first, last = readme:find(text, 1, true)
-  assert(first, "not in the README: " .. text)
-  return assert(readme:match("```lua\n(.-)```", last), "no code after: " .. text)
+-- The code block of a page that begins with these lines, or is this file.
+local function block(page, wanted)
+  for _, each in ipairs(documents.blocks(page)) do
+    if each.language == "lua" and each.code:sub(1, #wanted) == wanted then
+      return each.code
+    end
+  end
+  error("not in " .. page .. ": " .. wanted)
 end
 
-describe("the README", function()
+local FIRST = 'local heymarket = require "heymarket"\n\nlocal client = assert(heymarket.new())'
+
+describe("the documents", function()
   local api
   local credentials
 
@@ -44,27 +48,27 @@ describe("the README", function()
     api:reset()
   end)
 
-  for _, name in ipairs { "create", "import" } do
-    it("shows examples/" .. name .. ".lua as it is", function()
-      assert.equal(read("examples/" .. name .. ".lua"), block_after("[examples/" .. name .. ".lua]"))
-    end)
-  end
+  it("show examples/create.lua and examples/import.lua as they are", function()
+    for page, path in pairs { ["README.md"] = "examples/create.lua", ["doc/import.md"] = "examples/import.lua" } do
+      assert.equal(read(path), block(page, read(path)))
+    end
+  end)
 
-  it("begins with code that creates a contact", function()
-    local out = process.lua(block_after "\nthe outcome of each contact.", credentials)
+  it("begin with code that creates a contact", function()
+    local out = process.lua(block("README.md", FIRST), credentials)
     assert.equal("1 accepted, 0 were there already\n", out)
-    assert.same({ ["12345678900"] = 1 }, api:ledger().stored)
-    local again = process.lua(block_after "\nthe outcome of each contact.", credentials)
+    assert.same({ ["12345678901"] = 1 }, api:ledger().stored)
+    local again = process.lua(block("README.md", FIRST), credentials)
     assert.equal("0 accepted, 1 were there already\n", again)
   end)
 
-  it("has a first script that prints the outcome of each contact", function()
+  it("have a first script that prints the outcome of each contact", function()
     local script = read "examples/create.lua"
     assert.equal("2 of 2 accepted\n", process.lua(script, credentials))
     assert.equal("0 of 2 accepted\n1\trejected\texists\n2\trejected\texists\n", process.lua(script, credentials))
   end)
 
-  it("has a first script that explains a refusal", function()
+  it("have a first script that explains a refusal", function()
     api:default { status = 401, body = { message = "who are you" } }
     local out = process.lua(read "examples/create.lua", credentials)
     assert.matches("^unauthorized: ", out)
@@ -79,7 +83,7 @@ describe("the README", function()
     return script:sub(1, first - 1) .. by .. script:sub(last + 1)
   end
 
-  it("has a first script that explains every mistake in what it is given", function()
+  it("have a first script that explains every mistake in what it is given", function()
     local script = read "examples/create.lua"
     local line = '{ phone = "+1 (234) 567-8900", first = "John", last = "Smith" },'
     for by, wanted in pairs {
@@ -99,9 +103,9 @@ describe("the README", function()
     assert.same({}, api:ledger().stored)
   end)
 
-  it("has scripts that end with a plain message when they cannot begin", function()
+  it("have scripts that end with a plain message when they cannot begin", function()
     local wanted = "invalid: secret_id is missing"
-    local first = process.lua(block_after "\nthe outcome of each contact.", {})
+    local first = process.lua(block("README.md", FIRST), {})
     assert.truthy(first:find(ASSERT_TAKES_FAILURES and wanted or "string expected, got table", 1, true))
     assert.truthy(process.lua(read "examples/create.lua", {}):find(wanted, 1, true))
     local import = read "examples/import.lua"
@@ -110,7 +114,7 @@ describe("the README", function()
     assert.matches("usage: make_demo_csv.lua FOLDER", process.lua(read "examples/make_demo_csv.lua", {}))
   end)
 
-  it("has an import that says why a file cannot be imported", function()
+  it("have an import that says why a file cannot be imported", function()
     local folder = server.folder()
     local function run(text)
       local path = folder .. "/people.csv"
@@ -143,7 +147,7 @@ describe("the README", function()
     server.remove(folder)
   end)
 
-  it("has an import that names the rows which were not accepted", function()
+  it("have an import that names the rows which were not accepted", function()
     local folder = server.folder()
     local path = folder .. "/people.csv"
     local file = assert(io.open(path, "wb"))
@@ -153,9 +157,5 @@ describe("the README", function()
     assert.matches("^row 4: invalid: [^\n]*phone[^\n]*\n2 of 3 accepted\n$", out)
     assert.same({ ["12345678900"] = 1, ["442079460958"] = 1 }, api:ledger().stored)
     server.remove(folder)
-  end)
-
-  it("has a spec for the sandbox that passes without a network", function()
-    assert.equal("", process.lua(block_after "Waiting costs no time", {}))
   end)
 end)
