@@ -60,10 +60,10 @@ lua_jit = luajit=luajit2
 
 BUILD_NEEDS = $(CC)=gcc pkg-config=pkg-config libc6-dev libcurl.pc=libcurl4-openssl-dev \
   libsodium.pc=libsodium-dev $(foreach lua,$(LUAS),$(dev_$(lua)))
-RUN_NEEDS = $(foreach lua,$(LUAS),$(lua_$(lua))) lua-cjson lua-lpeg lua-argparse
+RUN_NEEDS = $(foreach lua,$(LUAS),$(lua_$(lua))) lua-cjson lua-argparse
 SERVE_NEEDS = nginx libnginx-mod-http-lua python3=python3
-# Beside what every Debian has (coreutils, util-linux, mount). The locales are for a decimal comma.
-TEST_NEEDS = $(SERVE_NEEDS) lua-busted curl=curl openssl=openssl locales valgrind=valgrind libc6-dbg \
+# Beside what every Debian has (coreutils, util-linux, mount). The locales are for a decimal comma, LPeg for an oracle.
+TEST_NEEDS = $(SERVE_NEEDS) lua-busted lua-lpeg curl=curl openssl=openssl locales valgrind=valgrind libc6-dbg \
   git=git dpkg-dev zip=zip unzip=unzip
 # npm brings StyLua.
 LINT_NEEDS = lua5.4 gcc=gcc luacheck=lua-check clang=clang clang-format=clang-format cppcheck=cppcheck \

@@ -17,7 +17,7 @@ description = {
 }
 
 supported_platforms = { "linux" }
-dependencies = { "lua >= 5.1, < 5.5", "lua-cjson >= 2.1", "lpeg >= 1.0" }
+dependencies = { "lua >= 5.1, < 5.5", "lua-cjson >= 2.1" }
 
 -- LuaRocks looks for the libraries only: Debian keeps curl/curl.h where LuaRocks does not look, and the compiler does.
 -- CURL_DIR and SODIUM_DIR name another place.
@@ -56,7 +56,6 @@ build = {
       ["heymarket.contact"] = "lua/heymarket/contact/init.lua",
       ["heymarket.contact.phone"] = "lua/heymarket/contact/phone.lua",
       ["heymarket.csv.contacts"] = "lua/heymarket/csv/contacts.lua",
-      ["heymarket.csv.grammar"] = "lua/heymarket/csv/grammar.lua",
       ["heymarket.csv.header"] = "lua/heymarket/csv/header.lua",
       ["heymarket.csv"] = "lua/heymarket/csv/init.lua",
       ["heymarket.csv.reader"] = "lua/heymarket/csv/reader.lua",

@@ -678,23 +678,6 @@ describe("csv", function()
       _, failed = csv.open "."
       assert.equal("source", failed.kind)
     end)
-
-    it("says how to install LPeg where it is missing", function()
-      local loaded, preloaded = package.loaded.lpeg, package.preload.lpeg
-      local ours, rules = package.loaded["heymarket.csv"], package.loaded["heymarket.csv.grammar"]
-      finally(function()
-        package.loaded.lpeg, package.preload.lpeg = loaded, preloaded
-        package.loaded["heymarket.csv"], package.loaded["heymarket.csv.grammar"] = ours, rules
-      end)
-      package.loaded.lpeg, package.loaded["heymarket.csv"], package.loaded["heymarket.csv.grammar"] = nil, nil, nil
-      package.preload.lpeg = function()
-        error "not here"
-      end
-      local source, failed = require("heymarket.csv").open(handle_of "phone\n")
-      assert.is_nil(source)
-      assert.equal("source", failed.kind)
-      assert.truthy(failed.message:find("lua-lpeg", 1, true))
-    end)
   end)
 
   describe("source", function()

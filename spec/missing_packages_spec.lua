@@ -20,21 +20,6 @@ describe("where a package is missing", function()
     assert.is_truthy(said:find("Debian: lua-cjson, LuaRocks: lua-cjson", 1, true), said)
   end)
 
-  it("csv.open gives a failure that names lpeg, and the rest of the library works", function()
-    local said = without(
-      "lpeg",
-      [[
-        local heymarket = require "heymarket"
-        local source, failure = heymarket.csv.open "/dev/null"
-        print(source, failure.kind, failure.message)
-        print(type(heymarket.contact({ phone = "+12345678900" })))
-      ]]
-    )
-    assert.is_truthy(said:find("nil\tsource\tCSV needs LPeg", 1, true), said)
-    assert.is_truthy(said:find("lua-lpeg", 1, true) and said:find("luarocks install lpeg", 1, true), said)
-    assert.is_truthy(said:find("\ntable\n", 1, true), said)
-  end)
-
   it("the command names argparse", function()
     local said = without("argparse", "os.exit(require('heymarket.cli').main({ 'check' }))")
     assert.is_truthy(said:find("lua-argparse", 1, true) and said:find("luarocks install argparse", 1, true), said)

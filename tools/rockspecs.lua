@@ -39,7 +39,7 @@ local LIBRARY = [[
   ]=],
   labels = { "heymarket", "sms", "contacts", "import", "csv", "nginx" },]]
 local LIBRARY_NEEDS = [[
-dependencies = { "lua >= 5.1, < 5.5", "lua-cjson >= 2.1", "lpeg >= 1.0" }
+dependencies = { "lua >= 5.1, < 5.5", "lua-cjson >= 2.1" }
 
 -- LuaRocks looks for the libraries only: Debian keeps curl/curl.h where LuaRocks does not look, and the compiler does.
 -- CURL_DIR and SODIUM_DIR name another place.

@@ -181,18 +181,13 @@ static int encode(lua_State *L) {
 
 /* Reads the field on top of the stack. */
 static void read_field(lua_State *L, struct field *field) {
-    static const char *const kinds[KINDS + 1] = {
-        [PHONE] = "phone",   [TEXT] = "text",       [EMAIL] = "email",
-        [URL] = "url",       [USER_ID] = "user_id", [TAG_IDS] = "tag_ids",
-        [CUSTOM] = "custom", [BOOLEAN] = "boolean", [INTEGERS] = "integers",
-    };
     int top = lua_gettop(L);
     lua_getfield(L, top, "name");
     const char *name = luaL_checklstring(L, -1, &field->length);
     luaL_argcheck(L, field->length <= MAX_NAME, 1, "a name is too long");
     snprintf(field->prefix, sizeof field->prefix, ",\"%s\":", name);
     lua_getfield(L, top, "kind");
-    field->kind = (enum kind)luaL_checkoption(L, -1, NULL, kinds);
+    field->kind = kind_check(L, -1);
     lua_getfield(L, top, "required");
     field->is_required = lua_toboolean(L, -1);
     lua_getfield(L, top, "max_items");

@@ -87,8 +87,12 @@ struct phone {
 /* Reads default_country at this index. The string stays the stack's. */
 HIDDEN struct country phone_country(lua_State *L, int index);
 
-/* Reads the value at this index as a phone number. Where it is none, or could be somebody else's,
- * it says so in `mistake` and gives false. */
+/* Reads a text as a phone number. Where it is none, or could be somebody else's, it says so in
+ * `mistake` and gives false. */
+HIDDEN bool phone_read(struct phone *phone, const char *text, size_t length,
+                       const struct country *country, struct mistake *mistake);
+
+/* The same for a value of any type at this index. */
 HIDDEN bool phone_read_value(struct phone *phone, lua_State *L, int index,
                              const struct country *country, struct mistake *mistake);
 
@@ -136,6 +140,22 @@ struct encoding {
 HIDDEN struct mistake *encoding_mistake(struct encoding *e, const char *code);
 
 HIDDEN void encoding_put(struct encoding *e, const char *text, size_t length);
+
+HIDDEN void encoding_whole(struct encoding *e, long long number);
+
+HIDDEN void encoding_boolean(struct encoding *e, bool truth);
+
+/* Writes a JSON string. Gives 0, or the position from which on it is not UTF-8. Where there is no
+ * room for it, it is not looked at. */
+HIDDEN size_t encoding_string(struct encoding *e, const char *text, size_t length, int *flags);
+
+HIDDEN bool text_is_email(const char *text, size_t length);
+
+/* The text ends with a zero byte, or is longer than "https://". */
+HIDDEN bool text_is_url(const char *text);
+
+/* The kind whose name is at this index, else an argument error. */
+HIDDEN enum kind kind_check(lua_State *L, int index);
 
 /* Writes the value at this index as a value of this kind, or adds the mistakes that it has. Gives
  * false where the field is to be left out. */

@@ -38,7 +38,7 @@ struct mistake *encoding_mistake(struct encoding *e, const char *code) {
 
 /* Numbers -------------------------------------------------------------------------------------- */
 
-static void put_whole(struct encoding *e, long long number) {
+void encoding_whole(struct encoding *e, long long number) {
     char digits[NUMBER_SIZE];
     encoding_put(e, digits, number_write(digits, number));
 }
@@ -89,7 +89,7 @@ static void write_user_id(struct encoding *e, int index) {
     } else if (number.whole <= 0 && number.whole != -1) {
         encoding_mistake(e, "not_user_id");
     }
-    put_whole(e, number.whole);
+    encoding_whole(e, number.whole);
 }
 
 /* Text ----------------------------------------------------------------------------------------- */
@@ -110,8 +110,7 @@ static bool refuse_character(struct encoding *e, const char *code, const char *t
     return false;
 }
 
-/* Writes a JSON string. Gives 0, or the position from which on it is not UTF-8. */
-static size_t put_string(struct encoding *e, const char *text, size_t length, int *flags) {
+size_t encoding_string(struct encoding *e, const char *text, size_t length, int *flags) {
     size_t start = e->length, invalid = 0;
     if (length > SIZE_MAX / 16) {
         luaL_error(e->L, "not enough memory");
@@ -132,7 +131,7 @@ static const char *write_text(struct encoding *e, int index, size_t *length, int
     }
     const char *text = lua_tolstring(e->L, index, length);
     e->is_blank = *length == 0;
-    size_t invalid = put_string(e, text, *length, flags);
+    size_t invalid = encoding_string(e, text, *length, flags);
     if (invalid > 0) {
         mistake_number(encoding_mistake(e, "not_utf8"), "position", invalid);
         return NULL;
@@ -143,11 +142,11 @@ static const char *write_text(struct encoding *e, int index, size_t *length, int
     return e->is_blank ? NULL : text;
 }
 
-/* For texts without control characters. Lua's strings end with a zero byte. */
-static bool is_email(const char *text) {
-    const char *at = strchr(text, '@'), *dot = strrchr(text, '.');
-    return at != NULL && at > text && strchr(at + 1, '@') == NULL && at[1] != '.' && dot != NULL &&
-           dot > at && dot[1] != '\0';
+bool text_is_email(const char *text, size_t length) {
+    const char *end = text + length, *at = memchr(text, '@', length);
+    const char *dot = memrchr(text, '.', length);
+    return at != NULL && at > text && memchr(at + 1, '@', (size_t)(end - at - 1)) == NULL &&
+           dot != NULL && dot > at + 1 && dot + 1 < end && at[1] != '.';
 }
 
 static void write_name(struct encoding *e, int index) {
@@ -164,13 +163,12 @@ static void write_email(struct encoding *e, int index) {
                                                                      length, IS_BLANK | IS_MARK))) {
         return;
     }
-    if ((flags & ~HAS_WIDE) != 0 || !is_email(text)) {
+    if ((flags & ~HAS_WIDE) != 0 || !text_is_email(text, length)) {
         encoding_mistake(e, "not_email");
     }
 }
 
-/* Lua's strings end with a zero byte. */
-static bool is_url(const char *text) {
+bool text_is_url(const char *text) {
     size_t i = strncasecmp(text, "https", 5) == 0 ? 5 : 4;
     return strncasecmp(text, "http", 4) == 0 && strncmp(text + i, "://", 3) == 0 &&
            strchr("/?#", text[i + 3]) == NULL;
@@ -180,7 +178,7 @@ static void write_url(struct encoding *e, int index) {
     size_t length;
     int flags;
     const char *text = write_text(e, index, &length, &flags);
-    if (e->is_blank || (text != NULL && ((flags & HAS_SPACE) != 0 || !is_url(text)))) {
+    if (e->is_blank || (text != NULL && ((flags & HAS_SPACE) != 0 || !text_is_url(text)))) {
         encoding_mistake(e, "not_url");
     }
 }
@@ -199,13 +197,13 @@ static void write_phone(struct encoding *e, int index) {
     PUT(e, "\"");
 }
 
-static void put_boolean(struct encoding *e, bool truth) {
+void encoding_boolean(struct encoding *e, bool truth) {
     encoding_put(e, truth ? "true" : "false", truth ? sizeof "true" - 1 : sizeof "false" - 1);
 }
 
 static void write_boolean(struct encoding *e, int index) {
     if (lua_isboolean(e->L, index)) {
-        put_boolean(e, lua_toboolean(e->L, index));
+        encoding_boolean(e, lua_toboolean(e->L, index));
     } else {
         mistake_given(encoding_mistake(e, "not_boolean"), e->L, index);
     }
@@ -252,7 +250,7 @@ static void write_integers(struct encoding *e, int index) {
         lua_rawgeti(e->L, index, (int)i);
         if (read_whole(e, lua_gettop(e->L), &number, "item_not_integer", "item_inexact", i)) {
             encoding_put(e, ",", i > 1);
-            put_whole(e, number.whole);
+            encoding_whole(e, number.whole);
         }
     }
     PUT(e, "]");
@@ -320,7 +318,7 @@ static void write_tag_ids(struct encoding *e, int index) {
         if (read_tag(e, i, &number)) {
             encoding_put(e, ",", i > 1);
             PUT(e, "{\"tag_id\":");
-            put_whole(e, number.whole);
+            encoding_whole(e, number.whole);
             PUT(e, "}");
             if (i <= MAX_ITEMS) {
                 ids[i - 1] = number.whole;
@@ -409,17 +407,17 @@ static void write_custom_value(struct encoding *e, const struct custom *custom) 
     size_t invalid;
     int flags;
     if (custom->type == LUA_TSTRING) {
-        invalid = put_string(e, custom->text, custom->length, &flags);
+        invalid = encoding_string(e, custom->text, custom->length, &flags);
         if (invalid > 0) {
             mistake_number(refuse_custom(e, "custom_not_utf8", custom), "position", invalid);
         }
     } else if (custom->type == LUA_TBOOLEAN) {
-        put_boolean(e, custom->truth);
+        encoding_boolean(e, custom->truth);
     } else if (custom->type != LUA_TNUMBER) {
         struct mistake *mistake = refuse_custom(e, "custom_bad_type", custom);
         mistake_text(mistake, "type", custom->text, strlen(custom->text));
     } else if (custom->number.is_exact) {
-        put_whole(e, custom->number.whole);
+        encoding_whole(e, custom->number.whole);
     } else if (number_is_inexact(&custom->number)) {
         refuse_custom(e, "custom_inexact", custom);
     } else if (!isfinite(custom->number.value)) {
@@ -461,4 +459,13 @@ bool kind_write(struct encoding *e, enum kind kind, int index) {
     e->is_blank = false;
     writers[kind](e, index);
     return !e->is_blank;
+}
+
+enum kind kind_check(lua_State *L, int index) {
+    static const char *const kinds[KINDS + 1] = {
+        [PHONE] = "phone",   [TEXT] = "text",       [EMAIL] = "email",
+        [URL] = "url",       [USER_ID] = "user_id", [TAG_IDS] = "tag_ids",
+        [CUSTOM] = "custom", [BOOLEAN] = "boolean", [INTEGERS] = "integers",
+    };
+    return (enum kind)luaL_checkoption(L, index, NULL, kinds);
 }

@@ -5,6 +5,8 @@ EXPORTED int luaopen_heymarket_rows(lua_State *L);
 
 int luaopen_heymarket_rows(lua_State *L) {
     static const luaL_Reg functions[] = {
+        {"csv_record", rows_csv_record},
+        {"csv_rows", rows_csv_rows},
         {"encoder", rows_encoder},
         {"hash", rows_hash},
         {"hmac_sha256", rows_hmac_sha256},
@@ -16,6 +18,7 @@ int luaopen_heymarket_rows(lua_State *L) {
         {NULL, NULL},
     };
     compat_newmodule(L, "heymarket.rows", functions);
+    rows_prepare_csv_rows(L);
     rows_prepare_json_check(L);
     return 1;
 }

@@ -473,8 +473,8 @@ static bool read_digits(struct phone *phone, const char *digits, size_t length, 
     return check_international(phone, mistake);
 }
 
-static bool phone_read(struct phone *phone, const char *text, size_t length,
-                       const struct country *country, struct mistake *mistake) {
+bool phone_read(struct phone *phone, const char *text, size_t length, const struct country *country,
+                struct mistake *mistake) {
     struct cleaned cleaned;
     bool international = false;
     if (length > 0 && text[0] != '0' && count_digits(text, text + length) == length) {

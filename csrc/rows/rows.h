@@ -54,7 +54,12 @@ HIDDEN void rows_setup_sodium(lua_State *L);
 /* Makes the type that json_check needs. */
 HIDDEN void rows_prepare_json_check(lua_State *L);
 
+/* Makes the type of csv_rows. */
+HIDDEN void rows_prepare_csv_rows(lua_State *L);
+
 /* The functions of the module. */
+HIDDEN int rows_csv_record(lua_State *L);
+HIDDEN int rows_csv_rows(lua_State *L);
 HIDDEN int rows_encoder(lua_State *L);
 HIDDEN int rows_hash(lua_State *L);
 HIDDEN int rows_hmac_sha256(lua_State *L);

@@ -14,6 +14,45 @@ local rows = {}
 --- body and the digits of the phone; or nil and the mistakes
 function rows.encoder(fields) end
 
+--- Reads a record of CSV, whatever it holds.
+---@param buffer string
+---@param from integer where the record begins
+---@param at_end boolean is the end of the buffer that of the file?
+---@param delimiter string one byte
+---@param ending "lf"|"cr"|"any" what ends a record: LF or CR LF, CR, or any of them
+---@return string[]? cells nil where the buffer ends before the record
+---@return integer? after where the next record begins
+---@return table<integer, "stray"|"unclosed"|"bare">? verdicts what is wrong with the quotes of a cell
+---@return boolean? is_blank
+function rows.csv_record(buffer, from, at_end, delimiter, ending) end
+
+---@class heymarket.CsvRows
+local CsvRows = {}
+
+--- Appends the entries of ordinary rows, up to the first row that is odd or not whole.
+---@param buffer string
+---@param from integer where the first of them begins
+---@param count integer at most so many
+---@param index integer of the last entry before
+---@param position integer of the last entry before
+---@param default_country string|false|nil
+---@param entries heymarket.Entry[]
+---@return integer taken
+---@return integer after where the next row begins
+---@return integer left_out in how many rows a false was left out
+---@return boolean is_cut does the buffer end before the next row?
+function CsvRows:take(buffer, from, count, index, position, default_country, entries) end
+
+--- Makes what reads ordinary rows.
+---@param columns table[] `column`, `kind`, `prefix` (the name as JSON, with its comma and colon), `max_items`,
+--- `without_false`: the columns that have a field, in the order in which they are written
+---@param width integer number of all columns
+---@param max_record integer bytes of a record at most
+---@param delimiter string one byte
+---@param ending "lf"|"cr"
+---@return heymarket.CsvRows
+function rows.csv_rows(columns, width, max_record, delimiter, ending) end
+
 --- Reads a phone.
 ---@param value any
 ---@param default_country string|false|nil digits of a calling code; false: numbers are international

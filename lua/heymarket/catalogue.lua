@@ -260,7 +260,6 @@ return {
   csv_mapped_internal = "cannot be mapped: a column that begins with _ is always ignored",
   csv_mapped_to_unknown = 'is mapped to "{name}", which is not a field[; did you mean "{nearest}"?]',
   csv_mapped_twice = 'is mapped twice: "{other}" is the same column',
-  csv_no_lpeg = "CSV needs LPeg: install it (Debian package lua-lpeg; luarocks install lpeg)",
   csv_no_phone = "is missing: one column must be phone or Phone Number, or be mapped to phone",
   csv_not_boolean = "must be yes, y, true, t or 1, or no, n, false, f or 0, not {cell}",
   csv_not_integer = "must be a whole number that is not too large, not {cell}",

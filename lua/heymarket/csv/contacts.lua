@@ -2,11 +2,12 @@
 local contacts = {}
 
 local contact = require "heymarket.contact"
+local fields = require "heymarket.contact.fields"
 local failure = require "heymarket.failure"
 local text = require "heymarket.util.text"
 
 local byte, find, lower, sub = string.byte, string.find, string.lower, string.sub
-local encode, trim = contact.encode, text.trim
+local trim = text.trim
 local integer_type = rawget(math, "type") -- Lua 5.3 and later
 
 -- Doubles hold every integer up to here, and only on Lua 5.3 and later is there another number type.
@@ -113,8 +114,8 @@ function contacts.new(columns, layout, allow_opt_in)
     places[i] = {
       column = place.column,
       name = place.name,
+      kind = place.kind,
       read = READERS[place.kind] or read_text,
-      is_text = not READERS[place.kind],
       is_custom = place.kind == "custom",
       without_false = place.name == "is_opted_out" and not allow_opt_in,
     }
@@ -123,35 +124,53 @@ function contacts.new(columns, layout, allow_opt_in)
     columns = columns,
     places = places, -- of the columns that have a field
     opt_ins_left_out = 0,
-    draft = {}, -- a contact, and its custom fields, that are filled anew for each entry
-    draft_custom = {},
   }, Contacts)
 end
 
--- A contact, with room for most of its fields at once.
-local function new_contact()
-  return {
-    phone = nil,
-    first = nil,
-    last = nil,
-    email = nil,
-    tags = nil,
-    custom = nil,
-    is_opted_out = nil,
-    avatar = nil,
-  }
+-- Custom fields stand in the order of their ids: longer ones are greater, for none begins with 0.
+local function is_before(a, b)
+  if a.rank ~= b.rank then
+    return a.rank < b.rank
+  elseif #a.name ~= #b.name then
+    return #a.name < #b.name
+  end
+  return a.name < b.name
 end
 
--- Sets all fields of a contact that have a column; `custom` is for the custom fields. Gives the issues, and whether
--- is_opted_out was left out.
-local function fill(self, found, custom, cells, issues, is_trimmed)
-  local places, is_left_out = self.places, false
-  for i = 1, #places do
-    local place = places[i]
+--- The columns that have a field, in the order in which the server is given the fields.
+---@return table[] columns see Reader:set_fields
+function Contacts:fields()
+  local rank, max_items, list = {}, {}, {}
+  for i, field in ipairs(fields) do
+    rank[field.name], max_items[field.name] = i, field.max_items
+  end
+  for i, place in ipairs(self.places) do
+    list[i] = {
+      rank = rank[place.is_custom and "custom" or place.name],
+      name = place.name,
+      column = place.column,
+      kind = place.kind,
+      prefix = (',"%s":'):format(place.name),
+      max_items = max_items[place.name],
+      without_false = place.without_false,
+    }
+  end
+  table.sort(list, is_before)
+  return list
+end
+
+--- Counts rows in which is_opted_out was left out.
+---@param count integer
+function Contacts:count_left_out(count)
+  self.opt_ins_left_out = self.opt_ins_left_out + count
+end
+
+-- The contact of a record. Gives also what is wrong with its cells, and whether is_opted_out was left out.
+local function read_cells(self, cells, issues)
+  local found, custom, is_left_out = {}, {}, false
+  for _, place in ipairs(self.places) do
     local cell, value = cells[place.column], nil
-    if is_trimmed and place.is_text then
-      value = cell ~= "" and cell or nil
-    elseif cell ~= "" then
+    if cell ~= "" then
       local code, values
       value, code, values = place.read(cell)
       if code then
@@ -168,83 +187,47 @@ local function fill(self, found, custom, cells, issues, is_trimmed)
     end
   end
   found.custom = next(custom) ~= nil and custom or nil
-  return issues, is_left_out
-end
-
--- Sets all fields of a contact from a record; gives what is wrong with the row.
-local function read_record(self, found, custom, records, i)
-  local cells, issues = records.cells[i], records.issues[i] or nil
-  if issues and #cells ~= #self.columns then
-    return issues -- which cell belongs to which column is not known
-  end
-  local is_left_out
-  issues, is_left_out = fill(self, found, custom, cells, issues, records.is_trimmed[i])
-  if is_left_out then
-    self.opt_ins_left_out = self.opt_ins_left_out + 1
-  end
-  return issues
+  return found, issues, is_left_out
 end
 
 --- The contact of a record.
----@param records table see reader.records
----@param i integer
+---@param cells string[]
+---@param issues heymarket.Issue[]? what is wrong with the record
 ---@return table|heymarket.Failure contact or what is wrong with the row
-function Contacts:of_record(records, i)
-  local found = new_contact()
-  local issues = read_record(self, found, {}, records, i)
-  return issues and failure.invalid(issues) or found
+function Contacts:of_record(cells, issues)
+  if issues and #cells ~= #self.columns then
+    return failure.invalid(issues) -- which cell belongs to which column is not known
+  end
+  local found, all, is_left_out = read_cells(self, cells, issues)
+  self:count_left_out(is_left_out and 1 or 0)
+  return all and failure.invalid(all) or found
 end
 
 --- See Source:describe of heymarket.csv.
 ---@param entries heymarket.Entry[]
+---@param cells (string[]|false)[] of these entries; false where something is wrong with the row
 ---@param items heymarket.Item[]
-function Contacts:describe(entries, items)
+function Contacts:describe(entries, cells, items)
   for i, item in ipairs(items) do
-    local entry, found = entries[i], nil
-    if entry.origin then
-      found = new_contact()
-      fill(self, found, {}, entry.origin, nil, false)
-    end
-    item.index, item.position = entry.index, entry.position
-    item.contact, item.row = found, entry.origin or entry.row
+    local entry = entries[i]
+    item.index, item.position, item.row = entry.index, entry.position, cells[i] or entry.row
+    item.contact = cells[i] and read_cells(self, cells[i]) or nil
   end
 end
 
---- Entries of records.
----@param records table see reader.records
----@param first integer the first of them
+--- The entry of a record.
+---@param cells string[]
+---@param issues heymarket.Issue[]? what is wrong with the record
+---@param entry heymarket.Entry its index, position and origin; it gets body and phone, or a `problem`
 ---@param default_country string|boolean|nil see contact.phone
----@param index integer number of contacts before the first
----@return heymarket.Entry[] entries the last one may have a `problem`: then records after it were not looked at
-function Contacts:entries(records, first, default_country, index)
-  local entries, problems = {}, {}
-  for i = first, records.count do
-    index = index + 1
-    local cells, body, digits = records.cells[i], nil, nil
-    local issues = read_record(self, self.draft, self.draft_custom, records, i)
-    if not issues then
-      body, digits = encode(self.draft, index, default_country, problems)
-    end
-    -- Later fields of most entries are named here, so that the table is made in its final size.
-    local entry = {
-      index = index,
-      position = records.rows[i],
-      origin = cells,
-      phone = digits,
-      body = body,
-      batch = nil,
-      fingerprint = nil,
-    }
-    entries[i - first + 1] = entry
-    if issues then
-      entry.origin, entry.row, entry.problem = nil, cells, failure.invalid(issues)
-      break
-    elseif not body then
-      entry.problem = failure.invalid(problems)
-      break
-    end
+function Contacts:complete(entry, cells, issues, default_country)
+  local found, problems = self:of_record(cells, issues), {}
+  if failure.is(found) then
+    entry.origin, entry.row, entry.problem = nil, cells, found
+    return
   end
-  return entries
+  entry.body, entry.phone = contact.encode(found, entry.index, default_country, problems)
+  entry.problem = not entry.body and failure.invalid(problems) or nil
 end
 
 return contacts

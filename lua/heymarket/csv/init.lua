@@ -4,7 +4,6 @@ local csv = {}
 
 local contacts = require "heymarket.csv.contacts"
 local failure = require "heymarket.failure"
-local grammar = require "heymarket.csv.grammar"
 local header = require "heymarket.csv.header"
 local messages = require "heymarket.messages"
 local options = require "heymarket.options"
@@ -18,26 +17,25 @@ csv.encode_row = require("heymarket.csv.writer").encode_row
 local Source = { __name = "heymarket.csv.Source" }
 Source.__index = Source
 
--- Makes sure that records are at hand. Returns the place of the next one, nil at the end of the input.
-local function next_record(self, n)
-  if self.failed then
-    error(self.failed, 0)
-  elseif self.given < self.records.count then
-    return self.given + 1
-  end
-  self.given = 0
-  self.reader:read(self.records, n)
-  if self.records.count > 0 then
-    return 1
-  end
-  self.last_end = self.reader:consumed() -- blank lines at the end count, too
-  self:close()
+-- Notes how far records were given.
+local function give(self)
+  self.last_row, self.last_end = self.reader:position(), self.reader:consumed()
 end
 
--- Notes which record was given last.
-local function give(self, i)
-  self.given = i
-  self.last_row, self.last_end = self.records.rows[i], self.records.ends[i]
+-- The next record, as Reader:read_record gives it.
+local function read_record(self)
+  if self.failed then
+    error(self.failed, 0)
+  end
+  local cells, issues, origin = self.reader:read_record()
+  if cells then
+    give(self)
+  elseif cells == nil then
+    self.has_ended = true
+    self.last_end = self.reader:consumed() -- blank lines at the end count, too
+    self:close()
+  end
+  return cells, issues, origin
 end
 
 --- Gives the next record; the source is an iterator. Raises a failure of kind "source" where it cannot go on.
@@ -45,28 +43,57 @@ end
 ---@return integer? position row in a spreadsheet: the header is row 1
 ---@return string[]? cells the record as it was written; the caller may keep it
 function Source:__call()
-  local i = next_record(self, 1)
-  if not i then
-    return nil
+  local cells, issues = read_record(self)
+  while cells == false do
+    self.reader:fill()
+    cells, issues = read_record(self)
   end
-  local found, cells = self.contacts:of_record(self.records, i), self.records.cells[i]
-  give(self, i)
-  return found, self.last_row, cells
+  if cells then
+    return self.contacts:of_record(cells, issues), self.last_row, cells
+  end
 end
 
---- Gives the next records as entries of an import. Raises a failure of kind "source" where it cannot go on.
+-- Adds the entry of the next record, which is not ordinary. Gives the entry; nil where none could be added without
+-- reading more input, or at the end.
+local function add_record(self, entries, index, default_country)
+  local cells, issues, origin = read_record(self)
+  if not cells then
+    return nil
+  end
+  local entry = { index = index, position = self.last_row, origin = origin }
+  self.contacts:complete(entry, cells, issues, default_country)
+  entries[#entries + 1] = entry
+  return entry
+end
+
+--- Gives the next records as entries of an import, as many as the buffer holds: it waits for more input only before the
+--- first one. Raises a failure of kind "source" where it cannot go on.
 ---@param n integer
 ---@param default_country string|boolean|nil see contact.phone
 ---@param index integer number of contacts before these
 ---@return heymarket.Entry[] entries at most n, empty at the end of the input; the last one may have a `problem`
 function Source:take(n, default_country, index)
-  local first = next_record(self, n)
-  if not first then
-    return {}
+  local entries = {}
+  while true do
+    local before = #entries
+    self.contacts:count_left_out(self.reader:take(entries, n - before, index + before, default_country))
+    if #entries > before then
+      give(self)
+    end
+    if #entries == n then
+      return entries
+    end
+    local ok, entry = pcall(add_record, self, entries, index + #entries + 1, default_country)
+    if not ok and not (entries[1] and self.reader:has_failed()) then
+      error(entry, 0) -- where entries come before it, the next call raises it again
+    end
+    entry = ok and entry
+    if entry and entry.problem or not entry and (entries[1] or self.has_ended) then
+      return entries
+    elseif not entry then
+      self.reader:fill()
+    end
   end
-  local entries = self.contacts:entries(self.records, first, default_country, index)
-  give(self, first + #entries - 1)
-  return entries
 end
 
 --- Says in items which contacts they are of. Only now are the contacts of these entries made.
@@ -74,7 +101,7 @@ end
 ---@param items heymarket.Item[] of these entries, in the same order; each gets index, position, contact (nil where
 --- something is wrong with the row) and row (the record as it was written)
 function Source:describe(entries, items)
-  self.contacts:describe(entries, items)
+  self.contacts:describe(entries, self.reader:cells_of(entries), items)
 end
 
 --- Row of the last record given, as a spreadsheet counts: the header is row 1.
@@ -104,7 +131,7 @@ function Source:close()
     handle:close()
   end
   -- A source that is closed in the middle has not come to the end of its input.
-  if not self.failed and not (self.reader:has_ended() and self.given >= self.records.count) then
+  if not self.failed and not self.reader:has_ended() then
     self.failed = failure.make("source", "csv_closed", { name = self.reader.name })
   end
 end
@@ -173,6 +200,7 @@ local function start(self, values)
   end
   self.columns, self.last_end = columns, self.reader:consumed()
   self.contacts = contacts.new(columns, layout, values.allow_opt_in)
+  self.reader:set_fields(self.contacts:fields())
 end
 
 -- Opens what the caller gave. Returns a handle, its name for messages, and whether it is ours to close.
@@ -210,20 +238,15 @@ function csv.open(file, given)
   if not values then
     return nil, failure.invalid(issues)
   end
-  local rules = grammar.load()
-  if not rules then
-    return nil, failure.make("source", "csv_no_lpeg")
-  end
   local handle, name, is_owned = open_handle(file)
   if not handle then
     return nil, name
   end
   local source = setmetatable({
-    reader = reader.new(handle, name, rules, values),
+    reader = reader.new(handle, name, values),
     owned = is_owned and handle or nil,
     total = size_of(handle),
-    records = reader.records(), -- read, but not all given yet
-    given = 0, -- so many of them were given
+    has_ended = false,
     last_row = 1,
     last_end = 0,
     columns = nil,

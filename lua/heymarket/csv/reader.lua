@@ -1,16 +1,17 @@
---- Reads records of CSV: bytes become cells. It knows no contacts.
+--- Reads records of CSV: bytes become cells, or entries of an import where a row is ordinary. It knows no fields.
 ---
 --- Nothing is read leniently where that could change a customer's data: what is not clearly one thing is a mistake of
---- its row, and the rows around it are still read.
+--- its row, and the rows around it are still read. The bytes are looked at in csrc/rows/csv.c.
 local reader = {}
 
 local failure = require "heymarket.failure"
+local rows = require "heymarket.rows"
 local text = require "heymarket.util.text"
 
 local byte, find, gsub, sub = string.byte, string.find, string.gsub, string.sub
 
 local GROWTH = 64 * 1024 -- a record that is longer than this is read in growing steps
-local COMMA = byte ","
+local DELIMITER = ","
 local UTF8_MARK = "\239\187\191"
 
 local Reader = {}
@@ -67,59 +68,41 @@ local function judge(verdict, content, row, first, last)
   return QUOTE_CODES[verdict], first < last and { first = first, last = last } or {}
 end
 
--- Reads any record cell by cell. Gives the cells, the position of its line end, the position after it and the
--- mistakes; nothing where the buffer holds only the start of the record.
-function Reader:scan()
-  local scanner, match = self.grammar.scanners[self.ending], self.grammar.match
-  local buffer, from = self.buffer, self.next
-  local cells, count, issues = {}, 0, nil
+-- The issues of the cells of the next record about which there is a verdict, by number of the cell.
+function Reader:judge_cells(cells, verdicts)
+  local issues
   local line = self.row + 1 + self.inner_breaks
-  while true do
-    local verdict, content, past = match(scanner.cell, buffer, from)
-    count = count + 1
-    cells[count] = content
+  for i, cell in ipairs(cells) do
     local first = line
-    line = line + count_breaks(content, self.line_end)
-    if verdict ~= "good" then
-      issues = self:add_issue(issues, count, judge(verdict, content, self.row + 1, first, line))
-    end
-    if byte(buffer, past) == COMMA then
-      from = past + 1
-    else
-      local after = match(scanner.eol, buffer, past)
-      if not after and self.at_end then
-        after = past
-      end
-      return after and cells, past, after, issues
+    line = line + count_breaks(cell, self.line_end)
+    if verdicts[i] then
+      issues = self:add_issue(issues, i, judge(verdicts[i], cell, self.row + 1, first, line))
     end
   end
+  return issues
 end
 
--- Reads the next record by the scanner. Gives its cells, its mistakes and whether it is blank; nil at the end of the
--- input; false where more was read into the buffer. `is_patient` waits for one byte after the record, to tell CR from
--- CR LF.
-function Reader:read_scanned(is_patient)
-  while true do
-    local cells, past, after, issues
-    if self.next <= #self.buffer then
-      cells, past, after, issues = self:scan()
-    elseif self.at_end then
-      return nil
-    end
-    if (cells and after or #self.buffer + 1) - self.next > self.max_record then
-      self:fail("csv_record_too_long", { row = self.row + 1, limit = self.max_record })
-    end
-    if cells and not (is_patient and after > #self.buffer and not self.at_end) then
-      local is_blank = past == self.next
-      self.next = after
-      self.row = self.row + 1
-      return cells, issues, is_blank
-    end
-    self:fill()
-    if not is_patient then
-      return false
-    end
+-- Reads the next record, blank or not. Gives its cells, its issues and whether it is blank; nil at the end of the
+-- input; false where the buffer ends before it. `is_patient` wants one byte behind the record, to tell CR from CR LF.
+function Reader:scan(is_patient)
+  if self.failed then
+    error(self.failed, 0)
   end
+  local cells, after, verdicts, is_blank
+  if self.next <= #self.buffer then
+    cells, after, verdicts, is_blank = rows.csv_record(self.buffer, self.next, self.at_end, DELIMITER, self.ending)
+  elseif self.at_end then
+    return nil
+  end
+  if (after or #self.buffer + 1) - self.next > self.max_record then
+    self:fail("csv_record_too_long", { row = self.row + 1, limit = self.max_record })
+  elseif not cells or is_patient and after > #self.buffer and not self.at_end then
+    return false
+  end
+  local issues = verdicts and self:judge_cells(cells, verdicts)
+  self.next = after
+  self.row = self.row + 1
+  return cells, issues, is_blank
 end
 
 -- Has a quoted cell swallowed rows? Then one of its lines holds as many delimiters as the header. Where the header has
@@ -128,7 +111,7 @@ local function has_swallowed(cell, line_end, width)
   local found, from = 0, 1
   repeat
     local at = find(cell, line_end, from, true)
-    local _, delimiters = gsub(sub(cell, from, at and at - 1), ",", "")
+    local _, delimiters = gsub(sub(cell, from, at and at - 1), DELIMITER, "")
     if delimiters == width - 1 then
       found = found + 1
     end
@@ -154,11 +137,17 @@ function Reader:check_lines(cells, issues)
   return issues
 end
 
--- Reads the next record that is not blank, slowly. Nil at the end, false where more was read into the buffer.
-function Reader:read_odd()
-  local cells, issues, is_blank
+--- Reads the next record that is not blank, whatever it holds.
+---@return string[]|nil|false cells nil at the end of the input; false where more input has to be read first, see
+--- `fill`. Raises a failure of kind "source" where the record cannot be read
+---@return heymarket.Issue[]? issues what is wrong with its quotes, its lines or the number of its cells; that number is
+--- named by an issue without a field
+---@return string? origin its bytes
+function Reader:read_record()
+  local cells, issues, is_blank, first
   repeat
-    cells, issues, is_blank = self:read_scanned()
+    first = self.next
+    cells, issues, is_blank = self:scan()
     if not cells then
       return cells
     end
@@ -168,69 +157,49 @@ function Reader:read_odd()
     issues = issues or {}
     issues[#issues + 1] = { code = "csv_cell_count", values = { count = #cells, columns = self.width } }
   end
-  return cells, issues
+  return cells, issues, sub(self.buffer, first, self.next - 1)
 end
 
--- Reads the next record by one pattern. Nil where that does not match: the record is odd, or not whole in the buffer.
--- The third value says that no cell has anything to trim.
-function Reader:read_fast()
-  local from, width, match = self.next, self.width, self.match
-  local cells = { match(self.trimmed_row, self.buffer, from) }
-  local is_trimmed = cells[1] ~= nil
-  if not is_trimmed then
-    cells = { match(self.any_row, self.buffer, from) }
-  end
-  local after = cells[width + 1]
-  if not after or after - from > self.max_record then
-    return nil
-  end
-  cells[width + 1] = nil
-  self.next = after
-  self.row = self.row + 1
-  local issues
-  if find(self.buffer, self.line_end, from, true) ~= after - 1 then
-    issues = self:check_lines(cells)
-  end
-  return cells, issues, is_trimmed
-end
-
---- Makes a place for records, to be filled by `read`.
----@return table records arrays: `cells`; `issues` (false where there are none; a row with another number of cells than
---- the header has one without a field); `rows` (the header is row 1), `ends` (bytes of the input up to the record's
---- end), `is_trimmed`; and `count`
-function reader.records()
-  return { cells = {}, issues = {}, rows = {}, ends = {}, is_trimmed = {}, count = 0 }
-end
-
---- Reads the next records, as many as the buffer holds: it waits for more input only before the first one.
----@param records table see reader.records; its count is 0 at the end of the input. Raises a failure of kind "source"
---- where that cannot be read
+--- Appends the entries of ordinary rows, up to the first row that is not ordinary or not whole in the buffer.
+---@param entries heymarket.Entry[]
 ---@param n integer at most so many
-function Reader:read(records, n)
-  if self.failed then
-    error(self.failed, 0)
+---@param index integer number of contacts before these
+---@param default_country string|boolean|nil see heymarket.contact.phone
+---@return integer left_out in how many of these rows a false was left out
+function Reader:take(entries, n, index, default_country)
+  local taken, after, left_out =
+    self.ordinary:take(self.buffer, self.next, n, index, self.row, default_country, entries)
+  self.next, self.row = after, self.row + taken
+  return left_out
+end
+
+--- The cells of entries, from the bytes of their records.
+---@param entries heymarket.Entry[]
+---@return (string[]|false)[] by the place of the entry; false where it has no `origin`
+function Reader:cells_of(entries)
+  local cells = {}
+  for i, entry in ipairs(entries) do
+    cells[i] = entry.origin and (rows.csv_record(entry.origin, 1, true, DELIMITER, self.ending)) or false
   end
-  local count = 0
-  records.count = 0
-  while count < n do
-    local cells, issues, is_trimmed = self:read_fast()
-    if not cells then
-      if count > 0 then
-        break
-      end
-      cells, issues = self:read_odd()
-      if cells == nil then
-        break
-      end
-    end
-    if cells then
-      count = count + 1
-      records.cells[count], records.issues[count] = cells, issues or false
-      records.rows[count], records.is_trimmed[count] = self.row, is_trimmed or false
-      records.ends[count] = self.dropped + self.next - 1
-    end
-  end
-  records.count = count
+  return cells
+end
+
+--- Says which columns have a field, for `take`. To be called after `read_header`.
+---@param columns table[] see csrc/rows/csv_rows.c
+function Reader:set_fields(columns)
+  self.ordinary = rows.csv_rows(columns, self.width, self.max_record, DELIMITER, self.ending)
+end
+
+--- Row of the last record, as a spreadsheet counts: the header is row 1.
+---@return integer
+function Reader:position()
+  return self.row
+end
+
+--- Has reading failed? Then every further call raises the same failure.
+---@return boolean
+function Reader:has_failed()
+  return self.failed ~= nil
 end
 
 --- Has all of the input been read?
@@ -258,9 +227,19 @@ function Reader:read_mark()
   end
 end
 
+-- Reads the first record whole.
+function Reader:scan_first()
+  local cells, issues, is_blank = self:scan(true)
+  while cells == false do
+    self:fill()
+    cells, issues, is_blank = self:scan(true)
+  end
+  return cells, issues, is_blank
+end
+
 -- The cells of the first record, and what is wrong with it.
 function Reader:read_first_record()
-  local ok, cells, issues, is_blank = pcall(self.read_scanned, self, true)
+  local ok, cells, issues, is_blank = pcall(self.scan_first, self)
   -- This comes first, for in such a file the quotes and line ends mean nothing.
   local has_zero = find(sub(self.buffer, 1, self.next - 1), "\0", 1, true)
   if has_zero or not ok and find(self.buffer, "\0", 1, true) then
@@ -275,7 +254,7 @@ function Reader:read_first_record()
   return cells, issues
 end
 
---- Reads the header. To be called once, before `read`.
+--- Reads the header. To be called once, before any other record.
 ---@return string[]? columns their names, trimmed
 ---@return heymarket.Issue[]? issues
 function Reader:read_header()
@@ -295,22 +274,17 @@ function Reader:read_header()
     self.columns[i] = text.trim(name)
   end
   self.width = #cells
-  self.any_row = self.grammar.row(#cells, self.ending)
-  self.trimmed_row = self.grammar.row(#cells, self.ending, true)
   return self.columns
 end
 
 --- Makes a reader.
 ---@param handle table|userdata has read(size)
 ---@param name string of the input, for messages
----@param rules table the grammar
 ---@param settings table `chunk_size`, `max_record` (bytes), `allow_multiline_rows`
-function reader.new(handle, name, rules, settings)
+function reader.new(handle, name, settings)
   return setmetatable({
     handle = handle,
     name = name,
-    grammar = rules,
-    match = rules.match,
     chunk_size = settings.chunk_size,
     max_record = settings.max_record,
     allow_multiline_rows = settings.allow_multiline_rows,
@@ -324,8 +298,7 @@ function reader.new(handle, name, rules, settings)
     ending = "any",
     line_end = "\n",
     inner_breaks = 0, -- line breaks within cells so far: rows and these give the lines of the file
-    any_row = nil, -- patterns of a row, see grammar.lua
-    trimmed_row = nil,
+    ordinary = nil, -- what reads ordinary rows, see csrc/rows/csv_rows.c
     failed = nil,
   }, Reader)
 end
