@@ -29,8 +29,13 @@ describe("the description of", function()
     end)
   end
 
-  it("a signer and a pool lists methods that they have", function()
-    local signer, pool = core.signer("id", "key"), core.pool()
+  it("a signer, a pool and an inbox lists methods that they have", function()
+    local signer, pool, inbox = core.signer("id", "key"), core.pool(), core.inbox()
+    for _, name in ipairs(described("core", "Inbox:")) do
+      assert.are.equal("function", type(inbox[name]), name)
+    end
+    assert.are.equal(7, #described("core", "Inbox:"))
+    inbox:close()
     for _, name in ipairs(described("core", "Signer:")) do
       assert.are.equal("function", type(signer[name]), name)
     end

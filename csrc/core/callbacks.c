@@ -120,7 +120,7 @@ static bool keep_bytes(struct transfer *transfer, struct buffer *buffer, const c
 static bool take_header(struct transfer *transfer, const char *line, size_t length) {
     bool first = transfer->response.place == RESPONSE_STATUS_LINE;
     transfer->head_received += length;
-    if (transfer->head_received > transfer->pool->max_header) {
+    if (transfer->head_received > transfer->settings->max_header) {
         return refuse_response(transfer, CURLE_FILESIZE_EXCEEDED, "response_too_long");
     } else if (!response_line(&transfer->response, line, length)) {
         return false;
@@ -143,7 +143,7 @@ size_t on_header(char *line, size_t size, size_t count, void *context) {
 
 static bool keep_content(void *context, const char *data, size_t length) {
     struct transfer *transfer = context;
-    if (length > transfer->pool->max_body - transfer->body.length) {
+    if (length > transfer->settings->max_body - transfer->body.length) {
         return refuse_response(transfer, CURLE_FILESIZE_EXCEEDED, "response_too_long");
     }
     return keep_bytes(transfer, &transfer->body, data, length);

@@ -21,9 +21,9 @@ static void set_method(CURL *easy, const struct request *request, CURLcode *resu
     SET(CURLOPT_CUSTOMREQUEST, request->method);
 }
 
-static void set_proxy(CURL *easy, const struct pool *pool, bool secure, CURLcode *result) {
-    if (pool->proxy != NULL) {
-        SET(CURLOPT_PROXY, pool->proxy);
+static void set_proxy(CURL *easy, const struct settings *settings, bool secure, CURLcode *result) {
+    if (settings->proxy != NULL) {
+        SET(CURLOPT_PROXY, settings->proxy);
         SET(CURLOPT_HTTPPROXYTUNNEL, 1L);
     } else if (!secure) {
         SET(CURLOPT_PROXY, ""); /* nor one of the environment */
@@ -31,7 +31,8 @@ static void set_proxy(CURL *easy, const struct pool *pool, bool secure, CURLcode
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 }
 
-static void set_protection(CURL *easy, const struct pool *pool, bool secure, CURLcode *result) {
+static void set_protection(CURL *easy, const struct settings *settings, bool secure,
+                           CURLcode *result) {
     const char *scheme = secure ? "https" : "http";
     SET(CURLOPT_PROTOCOLS_STR, scheme);
     SET(CURLOPT_REDIR_PROTOCOLS_STR, scheme);
@@ -41,8 +42,8 @@ static void set_protection(CURL *easy, const struct pool *pool, bool secure, CUR
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_HTTP09_ALLOWED, 0L);
-    if (pool->ca_file != NULL) {
-        SET(CURLOPT_CAINFO, pool->ca_file);
+    if (settings->ca_file != NULL) {
+        SET(CURLOPT_CAINFO, settings->ca_file);
         /* These authorities and no others. Not every TLS library knows a folder of them, so this
          * may fail. */
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
@@ -78,7 +79,7 @@ static void set_connection(CURL *easy, const struct transfer *transfer, CURLcode
                      request->secure ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_PIPEWAIT, 0L);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
-    SET(CURLOPT_MAXAGE_CONN, transfer->pool->max_age);
+    SET(CURLOPT_MAXAGE_CONN, transfer->settings->max_age);
     SET(CURLOPT_TIMEOUT_MS, timeout > 0 ? timeout : 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, request->connect_timeout);
     SET(CURLOPT_FRESH_CONNECT, transfer->fresh ? 1L : 0L);
@@ -91,19 +92,19 @@ static void set_connection(CURL *easy, const struct transfer *transfer, CURLcode
 
 CURLcode set_options(struct transfer *transfer, CURL *easy) {
     const struct request *request = &transfer->request;
-    const struct pool *pool = transfer->pool;
+    const struct settings *settings = transfer->settings;
     CURLcode first_failure = CURLE_OK, *result = &first_failure;
     SET(CURLOPT_NOSIGNAL, 1L);
     SET(CURLOPT_NOPROGRESS, 1L);
     SET(CURLOPT_URL, request->url);
     SET(CURLOPT_HTTPHEADER, request->headers);
-    if (pool->user_agent != NULL) {
-        SET(CURLOPT_USERAGENT, pool->user_agent);
+    if (settings->user_agent != NULL) {
+        SET(CURLOPT_USERAGENT, settings->user_agent);
     }
     set_connection(easy, transfer, result);
     set_callbacks(easy, transfer, result);
-    set_protection(easy, pool, request->secure, result);
-    set_proxy(easy, pool, request->secure, result);
+    set_protection(easy, settings, request->secure, result);
+    set_proxy(easy, settings, request->secure, result);
     set_method(easy, request, result);
     return first_failure;
 }

@@ -17,9 +17,13 @@ EXPORTED int luaopen_heymarket_core(lua_State *L);
 
 int luaopen_heymarket_core(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"check_url", core_check_url},   {"open_handles", open_handles},
-        {"parse_date", core_parse_date}, {"pool", core_pool},
-        {"signer", core_signer},         {NULL, NULL},
+        {"check_url", core_check_url},
+        {"inbox", core_inbox},
+        {"open_handles", open_handles},
+        {"parse_date", core_parse_date},
+        {"pool", core_pool},
+        {"signer", core_signer},
+        {NULL, NULL},
     };
     compat_newmodule(L, "heymarket.core", functions);
     core_prepare_signer(L);

@@ -2,6 +2,7 @@
 #include "pool.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -103,6 +104,18 @@ static CURLM *new_multi(void) {
     return multi;
 }
 
+/* Where this fails, the thread would not learn of new requests. */
+static bool watch_wake(struct pool *pool, struct problem *problem) {
+    struct pollfd *watched = add_watched(pool, pool->wake);
+    if (watched == NULL) {
+        close_multi(pool);
+        return fail(problem, "OUT_OF_MEMORY", "out_of_memory");
+    }
+    watched->events = POLLIN;
+    watched->revents = 0;
+    return true;
+}
+
 bool open_multi(struct pool *pool, struct problem *problem) {
     if (pool->multi != NULL) {
         return true;
@@ -122,7 +135,7 @@ bool open_multi(struct pool *pool, struct problem *problem) {
     /* One request at a time on each connection, with HTTP/2 too: a connection that is lost then
      * leaves one request in doubt, and not all that were in flight. */
     curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
-    return true;
+    return pool->wake <= 0 || watch_wake(pool, problem);
 }
 
 void close_multi(struct pool *pool) {
@@ -198,7 +211,10 @@ static CURLMcode move_bytes(struct pool *pool) {
         int mask = (ready[i].revents & POLLIN ? CURL_CSELECT_IN : 0) |
                    (ready[i].revents & POLLOUT ? CURL_CSELECT_OUT : 0) |
                    (ready[i].revents & (POLLERR | POLLHUP | POLLNVAL) ? CURL_CSELECT_ERR : 0);
-        result = curl_multi_socket_action(pool->multi, ready[i].fd, mask, &running);
+        /* `wake` has ended the waiting, and is for the thread. */
+        if (ready[i].fd != pool->wake) {
+            result = curl_multi_socket_action(pool->multi, ready[i].fd, mask, &running);
+        }
     }
     if (result == CURLM_OK && pool->timer >= 0 && pool->timer <= monotonic()) {
         pool->timer = -1;
@@ -222,10 +238,34 @@ void poll_once(struct pool *pool) {
     }
 }
 
+static int lesser(int milliseconds, double seconds) {
+    int other = milliseconds_of(seconds);
+    return milliseconds < 0 || other < milliseconds ? other : milliseconds;
+}
+
+void wait_for_events(struct pool *pool, int milliseconds) {
+    struct pollfd wake = {.fd = pool->wake > 0 ? pool->wake : -1, .events = POLLIN};
+    if (pool->multi == NULL) {
+        poll(&wake, 1, milliseconds);
+        return;
+    }
+    double held = release_due(pool);
+    if (pool->timer >= 0) {
+        milliseconds = lesser(milliseconds, pool->timer - monotonic());
+    }
+    if (held >= 0) {
+        milliseconds = lesser(milliseconds, held);
+    }
+    poll(pool->watched, (nfds_t)pool->watched_count, milliseconds);
+}
+
 /* The connections belong to the parent, and libcurl's own cleaning up would send on them. So only
  * plain memory of our own is freed. No descriptor is closed: its number may be another file's by
  * now. */
 void forget_if_forked(struct pool *pool) {
+    if (pool->thread != NULL && !thread_is_ours(pool->thread)) {
+        pool->thread = NULL;
+    }
     if (pool->multi != NULL && pool->pid != getpid()) {
         forget_sockets(pool);
         forget_watched(pool);

@@ -35,26 +35,10 @@ static int pool_perform(lua_State *L) {
     return 1;
 }
 
-static int lesser(int a, int b) {
-    return a < b ? a : b;
-}
-
 /* wait(seconds): blocks until something can be done, or for so long. */
 static int pool_wait(lua_State *L) {
     struct pool *pool = check_pool(L);
-    int milliseconds = milliseconds_of((double)luaL_checknumber(L, 2));
-    if (pool->multi == NULL) {
-        poll(NULL, 0, milliseconds);
-        return 0;
-    }
-    double held = release_due(pool);
-    if (pool->timer >= 0) {
-        milliseconds = lesser(milliseconds, milliseconds_of(pool->timer - monotonic()));
-    }
-    if (held >= 0) {
-        milliseconds = lesser(milliseconds, milliseconds_of(held));
-    }
-    poll(pool->watched, (nfds_t)pool->watched_count, milliseconds);
+    wait_for_events(pool, milliseconds_of((double)luaL_checknumber(L, 2)));
     return 0;
 }
 
@@ -94,11 +78,10 @@ static void disconnect(struct pool *pool) {
 static int pool_release(lua_State *L) {
     struct pool *pool = luaL_checkudata(L, 1, TYPE);
     forget_if_forked(pool);
+    leave_thread(pool);
     disconnect(pool);
-    free(pool->ca_file);
-    free(pool->proxy);
-    free(pool->user_agent);
-    pool->ca_file = pool->proxy = pool->user_agent = NULL;
+    settings_release(pool->settings);
+    pool->settings = NULL;
     if (pool->open) {
         pool->open = false;
         atomic_fetch_sub(&core_counts[POOLS], 1);
@@ -150,6 +133,16 @@ static bool is_local(const char *proxy) {
            facts.loopback;
 }
 
+static struct settings *new_settings(lua_State *L) {
+    struct settings *settings = calloc(1, sizeof *settings);
+    if (settings == NULL) {
+        luaL_error(L, "not enough memory");
+        return NULL;
+    }
+    settings->references = 1;
+    return settings;
+}
+
 /* pool{max_body, max_header, max_age, ca_file, proxy, user_agent} */
 int core_pool(lua_State *L) {
     if (lua_isnoneornil(L, 1)) {
@@ -159,13 +152,15 @@ int core_pool(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     core_setup(L);
     struct pool *pool = compat_newobject(L, TYPE, sizeof *pool);
-    pool->max_body = (size_t)number_option(L, "max_body", DEFAULT_MAX_BODY, MAX_BYTES);
-    pool->max_header = (size_t)number_option(L, "max_header", DEFAULT_MAX_HEADER, MAX_BYTES);
-    pool->max_age = (long)number_option(L, "max_age", DEFAULT_MAX_AGE, (double)(INT_MAX / 1000));
-    pool->ca_file = text_option(L, "ca_file");
-    pool->proxy = text_option(L, "proxy");
-    pool->user_agent = text_option(L, "user_agent");
-    pool->proxy_is_local = is_local(pool->proxy);
+    struct settings *settings = pool->settings = new_settings(L);
+    settings->max_body = (size_t)number_option(L, "max_body", DEFAULT_MAX_BODY, MAX_BYTES);
+    settings->max_header = (size_t)number_option(L, "max_header", DEFAULT_MAX_HEADER, MAX_BYTES);
+    settings->max_age =
+        (long)number_option(L, "max_age", DEFAULT_MAX_AGE, (double)(INT_MAX / 1000));
+    settings->ca_file = text_option(L, "ca_file");
+    settings->proxy = text_option(L, "proxy");
+    settings->user_agent = text_option(L, "user_agent");
+    settings->proxy_is_local = is_local(settings->proxy);
     pool->open = true;
     atomic_fetch_add(&core_counts[POOLS], 1);
     return 1;
@@ -179,4 +174,5 @@ void core_prepare_pool(lua_State *L) {
     };
     compat_newtype(L, TYPE, methods, pool_release);
     open_result_type(L);
+    open_inbox_type(L);
 }

@@ -9,6 +9,7 @@
 
 #include <linux/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -26,11 +27,27 @@ struct request {
     bool secure;
 };
 
+/* What a pool was made with. The thread reads it while the pool may be closed already. */
+struct settings {
+    atomic_int references; /* the pool's, and one of each transfer */
+    atomic_bool closed;    /* the pool is closed */
+    size_t max_body;
+    size_t max_header;
+    long max_age;
+    char *ca_file;
+    char *proxy;
+    bool proxy_is_local; /* on this machine */
+    char *user_agent;
+};
+
 struct transfer {
     struct transfer *next;
     struct transfer *previous;
-    struct pool *pool;
-    CURL *easy; /* NULL once finished */
+    struct pool *pool; /* whose multi handle runs it: the pool that it was started with, or the
+                          thread's */
+    struct settings *settings;
+    struct inbox *inbox; /* where its result goes; NULL: into `finished` of its pool */
+    CURL *easy;          /* NULL once finished */
     struct request request;
     long long id;
     int references; /* the list it is in, and a `take` that is reading it */
@@ -65,6 +82,8 @@ struct transfer {
     char message[CURL_ERROR_SIZE];
 };
 
+struct inbox;
+
 struct list {
     struct transfer *first;
     struct transfer *last;
@@ -79,11 +98,15 @@ struct pool_socket {
     struct transfer *user; /* the transfer that uses it; NULL: none */
 };
 
+/* What runs transfers: a pool that Lua made, or that of the thread. */
 struct pool {
     bool open;
-    CURLM *multi;           /* made by the first start in this process */
-    pid_t pid;              /* of the process that made it */
-    struct pollfd *watched; /* what libcurl waits for on which sockets */
+    struct settings *settings; /* NULL: the thread's pool */
+    struct thread *thread;     /* runs its transfers; NULL: none of them yet */
+    CURLM *multi;              /* made by the first start in this process */
+    pid_t pid;                 /* of the process that made it */
+    int wake;                  /* the thread's pool: a descriptor that ends its waiting; else 0 */
+    struct pollfd *watched;    /* what libcurl waits for on which sockets */
     size_t watched_count;
     size_t watched_room;
     size_t watched_turn; /* where the next look at them begins */
@@ -93,13 +116,6 @@ struct pool {
     struct list finished;
     struct pool_socket *sockets;
     int held_count; /* running transfers that are held */
-    size_t max_body;
-    size_t max_header;
-    long max_age;
-    char *ca_file;
-    char *proxy;
-    bool proxy_is_local; /* on this machine */
-    char *user_agent;
 };
 
 /* ---- sigpipe.c: no write to a closed connection ends the process ---- */
@@ -185,7 +201,9 @@ HIDDEN void list_append(struct list *list, struct transfer *transfer);
 HIDDEN void list_remove(struct list *list, struct transfer *transfer);
 HIDDEN void list_release(struct list *list);
 
-HIDDEN struct transfer *new_transfer(struct pool *pool);
+HIDDEN void settings_release(struct settings *settings);
+
+HIDDEN struct transfer *new_transfer(struct pool *pool, struct settings *settings);
 HIDDEN void transfer_release(struct transfer *transfer);
 
 /* Makes libcurl's handle for the transfer and starts it. Where that fails, `easy` is NULL. */
@@ -215,14 +233,53 @@ HIDDEN void close_multi(struct pool *pool);
 /* Does what can be done without waiting. */
 HIDDEN void poll_once(struct pool *pool);
 
+/* Waits until something can be done, or for so long; below 0: however long that takes. */
+HIDDEN void wait_for_events(struct pool *pool, int milliseconds);
+
 /* After fork the child must not touch the parent's connections: it drops them without closing. */
 HIDDEN void forget_if_forked(struct pool *pool);
+
+/* ---- inbox.c: where the results of the thread arrive ---- */
+
+/* Takes a finished transfer, which then belongs to the inbox. */
+HIDDEN void inbox_put(struct transfer *transfer);
+
+/* The result of the transfer will go to the inbox, and will not any more. */
+HIDDEN void inbox_expect(struct inbox *inbox, struct transfer *transfer);
+HIDDEN void inbox_forget(struct transfer *transfer);
+
+/* In a forked child: what the parent's thread has is none of the child's transfers. */
+HIDDEN void inbox_forget_all(void);
+
+/* The inbox at an index; NULL where there is nothing. Raises an error where it is closed, or
+ * something else. Asked again it allocates nothing. */
+HIDDEN struct inbox *check_inbox(lua_State *L, int index);
+
+/* ---- thread.c: the thread that runs the transfers of all pools whose results go to inboxes ----
+ */
+
+/* Makes sure that the thread runs and that the pool counts among its users. */
+HIDDEN bool use_thread(struct pool *pool, struct problem *problem);
+
+/* Hands a transfer over to the thread. */
+HIDDEN void thread_start(struct thread *thread, struct transfer *transfer);
+
+/* The pool is closed: its transfers end. With its last user the thread ends. */
+HIDDEN void leave_thread(struct pool *pool);
+
+/* After fork the thread is the parent's. */
+HIDDEN bool thread_is_ours(const struct thread *thread);
 
 /* ---- the methods of a pool: pool_start.c, result.c, pool.c ---- */
 
 HIDDEN int pool_start(lua_State *L);
 HIDDEN int pool_take(lua_State *L);
 HIDDEN void open_result_type(lua_State *L);
+HIDDEN void open_inbox_type(lua_State *L);
+
+/* Pushes the result of the first transfer of a list, or nil where there is none. `open` tells
+ * whether the owner of the list was closed meanwhile. */
+HIDDEN int push_first_result(lua_State *L, struct list *list, const bool *open);
 
 /* The pool at index 1; raises an error where it is closed. */
 HIDDEN struct pool *check_pool(lua_State *L);

@@ -5,7 +5,16 @@
 #include <string.h>
 #include <strings.h>
 
-enum { METHOD = 2, URL, HEADERS, BODY, TIMEOUT, CONNECT_TIMEOUT, ID }; /* indexes of arguments */
+enum {
+    METHOD = 2,
+    URL,
+    HEADERS,
+    BODY,
+    TIMEOUT,
+    CONNECT_TIMEOUT,
+    ID,
+    INBOX
+}; /* indexes of arguments */
 
 static long check_milliseconds(lua_State *L, int index) {
     double seconds = (double)luaL_checknumber(L, index);
@@ -52,7 +61,7 @@ static bool check_arguments(lua_State *L, const struct pool *pool, struct reques
         return fail(problem, "BAD_FUNCTION_ARGUMENT", "url_with_odd_characters");
     } else if (!check_url(given->url, url_length, URL_REQUEST, &facts, problem)) {
         return false;
-    } else if (!facts.secure && pool->proxy != NULL && !pool->proxy_is_local) {
+    } else if (!facts.secure && pool->settings->proxy != NULL && !pool->settings->proxy_is_local) {
         return fail(problem, "UNSUPPORTED_PROTOCOL", "proxy_leaves_machine");
     }
     given->secure = facts.secure;
@@ -96,47 +105,66 @@ static bool copy_request(lua_State *L, struct request *request, const struct req
            (given->body == NULL || body != NULL) && copy_headers(L, request);
 }
 
-/* Raises no Lua error and allocates nothing in Lua. So nothing that it acquires can be lost, and no
- * finalizer can close the pool meanwhile. */
-static struct transfer *launch(lua_State *L, struct pool *pool, const struct request *given,
-                               struct problem *problem) {
-    struct transfer *transfer = open_multi(pool, problem) ? new_transfer(pool) : NULL;
-    if (transfer == NULL || !copy_request(L, &transfer->request, given)) {
-        fail(problem, "OUT_OF_MEMORY", problem->code != NULL ? problem->code : "out_of_memory");
-    } else {
-        transfer->response.head_request = strcmp(given->method, "HEAD") == 0;
-        start_transfer(transfer, problem);
+/* The transfer goes to the thread where its result is for an inbox, else it begins here. */
+static bool begin(struct pool *pool, struct transfer *transfer, struct problem *problem) {
+    if (transfer->inbox != NULL) {
+        thread_start(pool->thread, transfer);
+        return true;
     }
-    if (problem->curl == NULL) {
+    if (start_transfer(transfer, problem)) {
         list_append(&pool->running, transfer);
-        return transfer;
-    } else if (transfer != NULL) {
-        transfer_release(transfer);
+        return true;
     }
-    return NULL;
+    transfer_release(transfer);
+    return false;
 }
 
-/* start(method, url, headers, body, timeout, connect_timeout [, id]) -> id. The id names the
- * transfer in `take` and `cancel`. Or nil, libcurl's name of the error, text, code: the text is a
- * value for the words of the code; where there is no code, it is libcurl's own. */
+/* Raises no Lua error and allocates nothing in Lua. So nothing that it acquires can be lost, and no
+ * finalizer can close the pool meanwhile. */
+static bool launch(lua_State *L, struct pool *pool, const struct request *given, long long id,
+                   struct inbox *inbox, struct problem *problem) {
+    bool ready = inbox != NULL ? use_thread(pool, problem) : open_multi(pool, problem);
+    struct transfer *transfer = ready ? new_transfer(pool, pool->settings) : NULL;
+    if (transfer == NULL || !copy_request(L, &transfer->request, given)) {
+        if (transfer != NULL) {
+            transfer_release(transfer);
+        }
+        return fail(problem, "OUT_OF_MEMORY",
+                    problem->code != NULL ? problem->code : "out_of_memory");
+    }
+    transfer->id = id;
+    transfer->response.head_request = strcmp(given->method, "HEAD") == 0;
+    if (inbox != NULL) {
+        inbox_expect(inbox, transfer);
+    }
+    return begin(pool, transfer, problem);
+}
+
+/* start(method, url, headers, body, timeout, connect_timeout [, id [, inbox]]) -> id. The id names
+ * the transfer in `take` and `cancel`. With an inbox the thread runs the transfer, and its result
+ * goes there; so does the news that it could not begin. Or nil, libcurl's name of the error, text,
+ * code: the text is a value for the words of the code; where there is no code, it is libcurl's own.
+ */
 int pool_start(lua_State *L) {
     struct pool *pool = check_pool(L);
     struct request given = {0};
     struct problem problem = {0};
-    struct transfer *transfer = NULL;
-    double id;
-    read_arguments(L, &given, &id);
+    double number;
+    bool started = false;
+    read_arguments(L, &given, &number);
+    struct inbox *inbox = check_inbox(L, INBOX);
+    long long id = number > 0 ? (long long)number : pool->last_id + 1;
     if (!pool->open) {
         fail(&problem, "ABORTED_BY_CALLBACK", "client_closed");
     } else if (check_arguments(L, pool, &given, &problem)) {
         struct sigpipe guard;
         sigpipe_block(&guard);
-        transfer = launch(L, pool, &given, &problem);
+        started = launch(L, pool, &given, id, inbox, &problem);
         sigpipe_restore(&guard);
     }
-    if (transfer != NULL) {
-        transfer->id = id > 0 ? (long long)id : ++pool->last_id;
-        lua_pushinteger(L, (lua_Integer)transfer->id);
+    if (started) {
+        pool->last_id = number > 0 ? pool->last_id : id;
+        lua_pushinteger(L, (lua_Integer)id);
         return 1;
     }
     lua_pushnil(L);

@@ -64,38 +64,42 @@ static int holder_release(lua_State *L) {
     return 0;
 }
 
-/* Pushes the result of the first finished transfer. False where a finalizer took it meanwhile. The
+/* Pushes the result of the first transfer of a list. False where a finalizer took it meanwhile. The
  * transfer stays in the list until the table is whole, so a memory error of Lua's loses nothing. */
-static bool take_first(lua_State *L, struct pool *pool, struct holder *holder) {
-    struct transfer *transfer = pool->finished.first;
+static bool take_first(lua_State *L, struct list *list, const bool *open, struct holder *holder) {
+    struct transfer *transfer = list->first;
     transfer->references++;
     holder->transfer = transfer;
     push_result(L, transfer);
     holder->transfer = NULL;
-    bool ours = transfer->linked || !pool->open;
+    bool ours = transfer->linked || !*open;
     if (transfer->linked) {
-        list_remove(&pool->finished, transfer);
+        list_remove(list, transfer);
         transfer_release(transfer);
     }
     transfer_release(transfer);
     return ours;
 }
 
-int pool_take(lua_State *L) {
-    struct pool *pool = check_pool(L);
+int push_first_result(lua_State *L, struct list *list, const bool *open) {
     lua_settop(L, 1);
-    if (pool->finished.first != NULL) {
+    if (list->first != NULL) {
         struct holder *holder = compat_newobject(L, TYPE, sizeof *holder);
         /* Each time the list may be another one. */
-        while (pool->finished.first != NULL) {
+        while (list->first != NULL) {
             lua_settop(L, 2);
-            if (take_first(L, pool, holder)) {
+            if (take_first(L, list, open, holder)) {
                 return 1;
             }
         }
     }
     lua_pushnil(L);
     return 1;
+}
+
+int pool_take(lua_State *L) {
+    struct pool *pool = check_pool(L);
+    return push_first_result(L, &pool->finished, &pool->open);
 }
 
 void open_result_type(lua_State *L) {

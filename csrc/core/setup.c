@@ -12,6 +12,8 @@ static void setup(void) {
         setup_problem = "libsodium cannot start";
     } else if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         setup_problem = "libcurl cannot start";
+    } else if (!prepare_thread()) {
+        setup_problem = "no handler for the end of the process can be set";
     }
 }
 

@@ -43,10 +43,21 @@ void list_release(struct list *list) {
     }
 }
 
-struct transfer *new_transfer(struct pool *pool) {
+void settings_release(struct settings *settings) {
+    if (settings != NULL && atomic_fetch_sub(&settings->references, 1) == 1) {
+        free(settings->ca_file);
+        free(settings->proxy);
+        free(settings->user_agent);
+        free(settings);
+    }
+}
+
+struct transfer *new_transfer(struct pool *pool, struct settings *settings) {
     struct transfer *transfer = calloc(1, sizeof *transfer);
     if (transfer != NULL) {
         transfer->pool = pool;
+        transfer->settings = settings;
+        atomic_fetch_add(&settings->references, 1);
         transfer->references = 1;
         transfer->started = monotonic();
         transfer->socket = -1;
@@ -65,6 +76,8 @@ void transfer_release(struct transfer *transfer) {
     free((void *)transfer->request.body);
     free(transfer->head.data);
     free(transfer->body.data);
+    settings_release(transfer->settings);
+    inbox_forget(transfer);
     free(transfer);
     atomic_fetch_sub(&core_counts[TRANSFERS], 1);
 }

@@ -42,6 +42,37 @@ function core.signer(id, key) end
 ---@field http_version number? 1.0, 1.1, 2 or 3
 ---@field received integer bytes
 
+---@class heymarket.Inbox where the results of transfers arrive that the thread runs; nothing here blocks
+local Inbox = {}
+
+--- The next result; nil where none is there.
+---@return heymarket.PoolResult?
+function Inbox:take() end
+
+--- A descriptor that is readable when results are there.
+---@return integer? fd nil where too many files are open
+function Inbox:descriptor() end
+
+--- Makes the descriptor unreadable until more results come. To be called before `take`.
+function Inbox:clear() end
+
+--- Makes the descriptor readable, as if a result had come.
+function Inbox:ring() end
+
+--- Listens on a unix socket of its own. Who connects reads a byte when results come. `accept` must follow.
+---@return string? path nil where no folder can be written
+function Inbox:listen() end
+
+--- Takes the connection, and removes the path.
+---@return boolean is_connected
+function Inbox:accept() end
+
+--- Drops the results that are there, and those that come. Every later call raises an error but `close`.
+function Inbox:close() end
+
+---@return heymarket.Inbox
+function core.inbox() end
+
 ---@class heymarket.Pool connections and the transfers on them; nothing here blocks but `wait`
 local Pool = {}
 
@@ -53,11 +84,12 @@ local Pool = {}
 ---@param timeout number seconds for all of it, above 0
 ---@param connect_timeout number seconds, above 0
 ---@param id integer? names the transfer; without it the pool numbers it
+---@param inbox heymarket.Inbox? the thread runs the transfer, and its result goes there
 ---@return integer? id
 ---@return string? code libcurl's name of the error
 ---@return string? detail a value for the words of `problem`; libcurl's own words where there is no problem
 ---@return string? problem a code of heymarket.messages
-function Pool:start(method, url, headers, body, timeout, connect_timeout, id) end
+function Pool:start(method, url, headers, body, timeout, connect_timeout, id, inbox) end
 
 --- Does what can be done without waiting.
 ---@return integer running number of transfers that run
