@@ -3,7 +3,7 @@ std = "min"
 self = false -- the methods of seams keep their shape, whether they need the object or not
 max_line_length = 120
 files["lua/heymarket/util/json.lua"] = { read_globals = { math = { fields = { "type", "tointeger" }, other_fields = true } } }
-files["lua/heymarket/loop/nginx.lua"] = { std = "min+ngx_lua" }
+files["lua/heymarket/loop/nginx*.lua"] = { std = "min+ngx_lua" }
 files["spec"] = { std = "min+busted" }
 files["spec/live/nginx"] = { std = "min+busted+ngx_lua" }
 files["bench"] = { std = "max" }

@@ -64,7 +64,8 @@ RUN_NEEDS = $(foreach lua,$(LUAS),$(lua_$(lua))) lua-cjson lua-argparse
 SERVE_NEEDS = nginx libnginx-mod-http-lua python3=python3
 # Beside what every Debian has (coreutils, util-linux, mount). The locales are for a decimal comma, LPeg for an oracle.
 TEST_NEEDS = $(SERVE_NEEDS) lua-busted lua-lpeg curl=curl openssl=openssl locales valgrind=valgrind libc6-dbg \
-  git=git dpkg-dev zip=zip unzip=unzip
+  git=git dpkg-dev zip=zip unzip=unzip \
+  lua-luv lua-cqueues lua-socket
 # npm brings StyLua.
 LINT_NEEDS = lua5.4 gcc=gcc luacheck=lua-check clang=clang clang-format=clang-format cppcheck=cppcheck \
   shellcheck=shellcheck pyflakes3=pyflakes3 npm=npm

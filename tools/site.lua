@@ -19,6 +19,7 @@ local GROUPS = {
       "doc/import.md",
       "doc/command.md",
       "doc/nginx.md",
+      "doc/loops.md",
     },
   },
   { "Look up", { "doc/reference.md", "doc/configuration.md", "doc/events.md", "doc/errors.md", "doc/sandbox.md" } },

@@ -27,6 +27,7 @@ return {
   length_twice = "the response has two Content-Length headers",
   line_end_malformed = "a header line of the response does not end with CRLF",
   method_malformed = "the method is not an HTTP method",
+  no_thread = "the thread that sends requests cannot be started",
   out_of_memory = "there is not enough memory",
   proxy_leaves_machine = "plain http must not go through a proxy on another machine: use https",
   proxy_scheme_unknown = "a proxy is reached with http, https, socks4 or socks5",
@@ -78,6 +79,11 @@ return {
     .. "place",
   option_custom_fields = "must be an array of {id = integer, title = string}",
   option_headers = "must be a table of header names and values, without Content-Length",
+  option_loop = 'must be "luv", "cqueues", or a table with a function wait(fd, seconds)',
+  option_loop_lua51 = "needs coroutines that can wait inside of pcall, which Lua 5.1 does not have: use Lua 5.2 or "
+    .. "later, or LuaJIT",
+  option_loop_missing = "names a library that cannot be loaded: install {name} for this Lua (Debian: apt-get install "
+    .. "lua-{name})",
   option_map = "must have names of columns as keys and names of fields as values",
   option_missing = {
     library = "is missing: give it to heymarket.new, or set {variable} in the environment",
@@ -188,6 +194,9 @@ return {
 
   -- Loop --------------------------------------------------------------------------------------------------------
 
+  cqueues_not_running = "cqueues does not run here: make the call in a function that a controller was given with wrap",
+  loop_needs_coroutine = "with {option:loop} a call waits as a coroutine does, and this is none: make it in a "
+    .. "coroutine that the loop resumes",
   nginx_cannot_wait = "nginx cannot wait in the {phase} phase: make the call in rewrite, access, content or a timer; "
     .. "from here, ngx.timer.at(0, …) starts one",
 

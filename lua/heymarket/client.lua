@@ -37,7 +37,8 @@ local function new_client(config)
     clocks[name] = seams[name] or runtime[name]
   end
   local ask = settings.credentials
-  local keys = ask and credentials.asked(ask) or credentials.fixed(settings.secret_id, settings.secret_key)
+  local keys = ask and credentials.asked(ask, settings.loop)
+    or credentials.fixed(settings.secret_id, settings.secret_key)
   local application = settings.user_agent
   settings.user_agent = application and runtime.USER_AGENT .. " " .. application or runtime.USER_AGENT
   settings.base_url = settings.base_url:gsub("/+$", "")

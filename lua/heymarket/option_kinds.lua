@@ -174,6 +174,30 @@ function kinds.shared_dict.check(value)
   return code
 end
 
+-- Lua 5.1 lets no coroutine wait inside of pcall, which every call runs in. LuaJIT does.
+local COROUTINES_WAIT = _VERSION ~= "Lua 5.1" or rawget(_G, "jit") ~= nil
+-- By name: what loads the library.
+local LOOPS = {
+  luv = function()
+    return require "luv"
+  end,
+  cqueues = function()
+    return require "cqueues"
+  end,
+}
+
+kinds.loop = { type = "word" }
+function kinds.loop.check(value)
+  local is_table = type(value) == "table" and kinds.is_function(value.wait)
+  if not is_table and not LOOPS[value] then
+    return "option_loop"
+  elseif not COROUTINES_WAIT then
+    return "option_loop_lua51"
+  elseif not is_table and not pcall(LOOPS[value]) then
+    return "option_loop_missing", { name = value }
+  end
+end
+
 -- libcurl's parser decides, for it is libcurl that connects. It is loaded only where there is a URL to check.
 -- Returns whether the URL is https and whether it stays on this machine, or nil and what is wrong with it.
 local function check_url(value, purpose)

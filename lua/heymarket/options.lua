@@ -42,6 +42,7 @@ local GROUPS = {
     { "token_ttl", seconds(0, 290), 240 },
     { "user_agent", line },
     { "shared_dict", kinds.shared_dict },
+    { "loop", kinds.loop },
     { "runtime", of_type "table" },
   },
   {

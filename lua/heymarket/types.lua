@@ -23,7 +23,11 @@
 ---@field user_agent? string added to that of the library
 ---@field on_event? fun(event: heymarket.Event) told what the call does
 ---@field shared_dict? string nginx: name of the lua_shared_dict through which all workers pace together
+---@field loop? "luv"|"cqueues"|heymarket.Loop outside nginx: the event loop whose coroutines make the calls
 ---@field runtime? table for tests: any of monotonic, time, sleep, random (functions) and transport
+
+---@class heymarket.Loop any other event loop
+---@field wait fun(fd: integer, seconds: number) yields until fd is readable or the time has passed
 
 ---@class (exact) heymarket.CheckOptions of client:check
 ---@field timeout? number seconds for one try

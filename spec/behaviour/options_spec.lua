@@ -104,6 +104,7 @@ local WRONG = {
   ca_file = { "", "a\0b", 1, true, false, hook },
   proxy = { "", "http://a\r\nb", 1, true, false, hook },
   shared_dict = { "", 1, true, false, hook },
+  loop = { "", "uv", 1, true, false, hook, { wait = 1 } },
   secret_id = { "", "a\nb", 1, true, false, hook },
   secret_key = { "", "a\nb", 1, true, false, hook },
   base_url = { "", 1, true, false, hook },
@@ -127,6 +128,7 @@ local OF_CONFIG = {
   "user_agent",
   "on_event",
   "shared_dict",
+  "loop",
 }
 local OF_CALLS = {
   "timeout",

@@ -127,7 +127,7 @@ describe("during a call the token", function()
     local seen, raised = 0, nil
     local wait = client.transport.wait
     function client.transport.wait(self, completions, seconds)
-      for _, flight in pairs(self.flights) do
+      for _, flight in pairs(self:own_mailbox().flights) do
         seen = seen + 1
         local ok, problem = pcall(check_absent, flight, client:token())
         raised = raised or not ok and problem or nil

@@ -40,6 +40,8 @@ local LOCATIONS = [[
     location = /import { content_by_lua_block { require("spec.live.nginx.app").import() } }
     location = /of_timer { content_by_lua_block { require("spec.live.nginx.app").of_timer() } }
     location = /worker_thread { content_by_lua_block { require("spec.live.nginx.app").in_worker_thread() } }
+    location = /own_client { content_by_lua_block { require("spec.live.nginx.app").own_client() } }
+    location = /no_folder { content_by_lua_block { require("spec.live.nginx.app").no_folder() } }
     location = /handles { content_by_lua_block { require("spec.live.nginx.app").handles() } }
     location = /opened { content_by_lua_block { require("spec.live.nginx.app").opened() } }
     location = /tried { content_by_lua_block { require("spec.live.nginx.app").tried() } }
@@ -514,7 +516,91 @@ describe("many handlers at once", function()
   end)
 end)
 
-describe("the timer that moves the bytes of all calls", function()
+describe("the thread that moves the bytes of all calls", function()
+  local upstream, app
+
+  setup(function()
+    upstream = server.start()
+  end)
+
+  teardown(function()
+    upstream:stop()
+  end)
+
+  before_each(function()
+    upstream:reset()
+  end)
+
+  after_each(function()
+    app:stop()
+  end)
+
+  local CONFIG = "requests_per_minute = false, timeout = 20"
+
+  local function threads_of(pid)
+    local _, count = process.output("cat /proc/" .. pid .. "/task/*/comm"):gsub("heymarket\n", "")
+    return count
+  end
+
+  it("is one in each worker that calls, and none in the master", function()
+    app = start_app(upstream.url, { workers = 1, config = CONFIG })
+    local worker = app:workers()[1]
+    assert.are.equal(0, threads_of(worker))
+    for _ = 1, 3 do
+      assert.are.equal(1, create(app, "/create", new_phone()).accepted)
+      assert.are.equal(1, threads_of(worker))
+    end
+    assert.are.equal(0, threads_of(app.pid))
+    app:signal "reload"
+    eventually("the old worker has ended", function()
+      return not process.is_alive(worker)
+    end)
+    assert.are.equal(1, create(app, "/create", new_phone()).accepted)
+    assert.are.equal(1, threads_of(app:workers()[1]))
+    assert_clean(app)
+  end)
+
+  it("is one where each request has a Lua state of its own (lua_code_cache off)", function()
+    local gate = start_gate()
+    app = start_app(gate.url, { workers = 1, config = CONFIG, http = "lua_code_cache off;\n" })
+    local worker = app:workers()[1]
+    local crowd = app:crowd("/own_client?phone=1210555%d", 20)
+    wait_until_held(gate, 20)
+    assert.are.equal(1, threads_of(worker))
+    gate:get "/open"
+    local statuses, bodies = crowd:finish()
+    gate:stop()
+    assert.are.same({ [200] = 20 }, statuses)
+    for _, body in ipairs(bodies) do
+      assert.are.equal(1, cjson.decode(body).accepted)
+    end
+    eventually("the thread has ended with the last client", function()
+      return threads_of(worker) == 0
+    end)
+    local log = app:log():gsub("[^\n]*%[alert%][^\n]*lua_code_cache is off[^\n]*\n", "")
+    assert.is_nil(log:match "%[error%]" or log:match "%[crit%]" or log:match "%[alert%]", log)
+  end)
+
+  it("is asked now and then where no folder can be written, which the log says once", function()
+    app = start_app(upstream.url, { workers = 1, config = CONFIG })
+    json_of(app, "/no_folder")
+    for _ = 1, 3 do
+      assert.are.same({ [200] = 10 }, (app:crowd("/create?phone=1211555%d", 10):finish()))
+    end
+    local _, told = app:log():gsub("no unix socket can be made", "")
+    assert.are.equal(1, told)
+    assert_clean(app)
+  end)
+
+  it("leaves no folder behind", function()
+    local before = process.output "ls -d /tmp/heymarket-?????? 2> /dev/null"
+    app = start_app(upstream.url, { workers = 1, config = CONFIG })
+    assert.are.equal(1, create(app, "/create", new_phone()).accepted)
+    assert.are.equal(before, process.output "ls -d /tmp/heymarket-?????? 2> /dev/null")
+  end)
+end)
+
+describe("the timer that hands over the results of all calls", function()
   local upstream, app
 
   setup(function()

@@ -29,12 +29,14 @@ end
 
 --- Makes credentials that a function gives, each time a token is to be signed.
 ---@param ask fun(): string?, string? gives id and key; or nil, and a message that may be shown
-function credentials.asked(ask)
+---@param chosen string|table|nil the option `loop`
+function credentials.asked(ask, chosen)
   -- Wrapped, because a callable table may hold the key, and a client can be printed.
   return setmetatable({
     ask = function()
       return ask()
     end,
+    chosen = loop.chosen(chosen),
   }, Credentials)
 end
 
@@ -87,10 +89,14 @@ local function ask(self)
   return signer
 end
 
+local function pause(self, seconds)
+  return (self.chosen or loop.here()).pause(seconds)
+end
+
 -- Waits while another coroutine asks. Returns why it got none, where that is so.
 local function wait(self, asking)
   local last = runtime.monotonic() + PATIENCE
-  while not asking.ended and runtime.monotonic() < last and loop.here().pause(LOOK_EVERY) do
+  while not asking.ended and runtime.monotonic() < last and pause(self, LOOK_EVERY) do
   end
   if not asking.ended and self.asking == asking then
     self.asking = nil -- the next one asks
@@ -125,7 +131,7 @@ function Credentials:signer()
     return self.current
   elseif asking and asking.thread == (coroutine.running() or "main") then
     return nil, make("credentials_within", nil, false)
-  elseif asking and loop.here().pause(0) then
+  elseif asking and pause(self, 0) then
     return nil, wait(self, asking)
   end
   return ask_for_all(self)

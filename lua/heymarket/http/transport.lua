@@ -6,46 +6,38 @@ local transport = {}
 local core = require "heymarket.core"
 local fifo = require "heymarket.util.fifo"
 local loop = require "heymarket.loop"
+local mailbox = require "heymarket.loop.mailbox"
 
 local ABORTED = "ABORTED_BY_CALLBACK" -- libcurl's name for it
 
 local Transport = {}
 Transport.__index = Transport
 
+local function nobody_waits() end
+
 --- Makes a transport. No socket is opened before the first request.
----@param config table `ca_file`, `proxy`, `user_agent`
+---@param config table `ca_file`, `proxy`, `user_agent`, `loop`
 ---@param runtime table clock and sleep
 function transport.new(config, runtime)
+  local pool = core.pool { ca_file = config.ca_file, proxy = config.proxy, user_agent = config.user_agent }
   return setmetatable({
     runtime = runtime,
-    pool = core.pool { ca_file = config.ca_file, proxy = config.proxy, user_agent = config.user_agent },
-    flights = {}, -- requests in flight, by number
-    last_id = 0,
+    pool = pool,
+    chosen = loop.chosen(config.loop),
+    own = mailbox.of_pool(pool, nobody_waits),
+    mailboxes = setmetatable({}, { __mode = "k" }), -- in which results of this transport may arrive
     nothing = fifo.new(), -- what `yield` waits for: it stays empty
   }, Transport)
+end
+
+local function loop_of(self)
+  return self.chosen or loop.here()
 end
 
 --- A queue for the results of one call.
 ---@return table completions
 function Transport.completions()
   return fifo.new()
-end
-
--- The place of a result was reserved when its request started. So nothing is allocated here that could fail, and the
--- result is in the queue before any other code runs.
-local function deliver(flight, result)
-  result.request = flight.request
-  flight.completions:push(result)
-  local ok, problem = pcall(flight.request.ended, result)
-  loop.here().wake(flight.completions)
-  if not ok then
-    error(problem, 0)
-  end
-end
-
-local function forget(self, id, flight)
-  self.flights[id] = nil
-  flight.completions:unreserve()
 end
 
 --- Sends a request without waiting for anything.
@@ -58,29 +50,22 @@ end
 ---@return string? message a value for the words of `problem`; without one, libcurl's own words
 ---@return string? problem a code of heymarket.messages
 function Transport:start(request, completions, headers)
-  -- All memory is asked for now, since a result must not be lost for want of memory once the request was sent. A
-  -- finalizer that runs meanwhile may close this transport.
-  local id = self.last_id + 1
-  self.last_id = id
-  local flight = {
-    request = request,
-    completions = completions,
-    aborted = { request = request, code = ABORTED, sent = true, elapsed = 0 },
-  }
-  completions:reserve()
-  self.flights[id] = flight
+  local box = loop_of(self).mailbox(self, completions)
+  self.mailboxes[box] = true
+  -- A finalizer that runs meanwhile may close this transport.
+  local id = box:expect(request, completions, self)
   if self.closed then
-    forget(self, id, flight)
+    box:forget(id)
     return nil, ABORTED, nil, "client_closed"
   end
-  local pool = self.pool
-  local timeout, connect_timeout = request.timeout, request.connect_timeout
+  local pool, timeout, connect_timeout = self.pool, request.timeout, request.connect_timeout
+  local method, url, body, inbox = request.method, request.url, request.body, box:inbox()
   local ok, started, code, message, problem =
-    pcall(pool.start, pool, request.method, request.url, headers, request.body, timeout, connect_timeout, id)
-  if self.flights[id] == nil then
+    pcall(pool.start, pool, method, url, headers, body, timeout, connect_timeout, id, inbox)
+  if not box:expects(id) then
     return true -- closed meanwhile: its result is there already
   elseif not ok or not started then
-    forget(self, id, flight)
+    box:forget(id)
     if not ok then
       error(started, 0)
     end
@@ -89,37 +74,16 @@ function Transport:start(request, completions, headers)
   return true
 end
 
---- Moves what can be moved without blocking, and hands results over.
----@return integer count results handed over
-function Transport:pump()
-  local count = 0
-  if not self.closed then
-    self.pool:perform()
-  end
-  -- Where a callback has closed it, every result was handed over already.
-  local result = not self.closed and self.pool:take()
-  while result do
-    local flight = self.flights[result.id]
-    self.flights[result.id] = nil
-    if flight then
-      count = count + 1
-      deliver(flight, result)
-    end
-    result = not self.closed and self.pool:take()
-  end
-  return count
-end
-
---- Number of requests in flight.
----@return integer
-function Transport:running()
-  return self.closed and 0 or self.pool:running()
+--- The mailbox of the transfers that `block` moves.
+---@return table
+function Transport:own_mailbox()
+  return self.own
 end
 
 --- Blocks this thread until something can be moved, or for so long.
 ---@param seconds number
 function Transport:block(seconds)
-  if self:running() > 0 then
+  if not self.closed and not self.own:is_empty() then
     self.pool:wait(seconds)
   else
     self.runtime.sleep(seconds)
@@ -130,18 +94,18 @@ end
 ---@param completions table
 ---@param seconds number
 function Transport:wait(completions, seconds)
-  loop.here().wait(self, completions, seconds)
+  loop_of(self).wait(self, completions, seconds)
 end
 
 --- Moves what can be moved, and lets others have their turn, where there are others.
 function Transport:yield()
-  loop.here().wait(self, self.nothing, 0)
+  loop_of(self).wait(self, self.nothing, 0)
 end
 
 --- Why a call cannot wait here, or nil.
 ---@return heymarket.Failure?
-function Transport.problem()
-  local _, problem = loop.here().can_wait()
+function Transport:problem()
+  local _, problem = loop_of(self).can_wait()
   return problem
 end
 
@@ -151,20 +115,13 @@ function Transport:close()
     return
   end
   self.closed = true
+  self.own:close()
   self.pool:close()
-  self:abandon "client_closed"
-end
-
---- Tells whoever waits for an answer that it will not come.
----@param problem string? why, a code of heymarket.messages
----@param message string? why, in words
-function Transport:abandon(problem, message)
-  local id, flight = next(self.flights)
-  while flight do
-    self.flights[id] = nil
-    flight.aborted.problem, flight.aborted.message = problem, message
-    pcall(deliver, flight, flight.aborted) -- an error of one must not keep the others from their results
-    id, flight = next(self.flights)
+  local box = next(self.mailboxes)
+  while box do
+    self.mailboxes[box] = nil
+    box:abandon(self, "client_closed")
+    box = next(self.mailboxes)
   end
 end
 

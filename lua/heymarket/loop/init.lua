@@ -2,11 +2,11 @@
 ---
 --- A loop has four functions:
 --- - `can_wait()`: true, or false and a failure that says why a call cannot wait here. It never yields.
+--- - `mailbox(transport, completions)`: where the result of a request arrives that is about to start.
 --- - `wait(transport, completions, seconds)`: moves transfers, and returns when `completions` holds a result or the
 ---   time has passed. It may return early, and it may yield. With 0 seconds it moves what can be moved and lets others
 ---   have their turn.
 --- - `pause(seconds)`: lets others run for so long and gives true; false, at once, where nobody else could run.
---- - `wake(completions)`: tells who waits for `completions` that a result is there. It never yields and raises nothing.
 local loop = {}
 
 local nginx = require "heymarket.loop.nginx"
@@ -23,6 +23,18 @@ function loop.here()
     return nginx
   end
   return plain
+end
+
+--- The loop that a user chose for a client; nil where none was chosen.
+---@param chosen string|table|nil "luv", "cqueues", or a table with `wait`
+---@return table?
+function loop.chosen(chosen)
+  if chosen == "luv" then
+    chosen = require "heymarket.loop.luv"
+  elseif chosen == "cqueues" then
+    chosen = require "heymarket.loop.cqueues"
+  end
+  return chosen and require("heymarket.loop.table").new(chosen)
 end
 
 return loop

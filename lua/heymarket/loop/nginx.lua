@@ -1,73 +1,56 @@
---- The loop of an nginx worker: a call waits on a semaphore, and one timer for each transport moves the bytes.
+--- The loop of an nginx worker: a call waits on a semaphore until its result is handed over.
 local nginx = {}
 
 local failure = require "heymarket.failure"
-local text = require "heymarket.util.text"
+local mailbox = require "heymarket.loop.mailbox"
+local reader = require "heymarket.loop.nginx_reader"
 
 -- Phases in which a handler can yield.
-local YIELDABLE = " rewrite server_rewrite access content timer ssl_cert ssl_session_fetch ssl_client_hello preread "
--- Seconds between two looks at libcurl: few while results come, more after LOOKS_SHORT looks without any.
-local LOOK_MIN, LOOK_MAX, LOOKS_SHORT = 0.001, 0.004, 40
-local ASK_AGAIN = 1 -- seconds; nginx may drop a timer when too many run, so another one is asked for
-local MAX_ERRORS = 10 -- in a row: then no answer is awaited any more
+local YIELDABLE = {}
+for phase in
+  ("rewrite server_rewrite access content timer ssl_cert ssl_session_fetch ssl_client_hello preread"):gmatch "%S+"
+do
+  YIELDABLE[phase] = true
+end
+local TURN = 0.001 -- seconds: the least that nginx counts
+local LOOK = 0.004 -- seconds between two looks for results while nobody reads them
 
--- What belongs to a queue of results or a transport, without a field in it.
-local semaphores, drivers = setmetatable({}, { __mode = "k" }), setmetatable({}, { __mode = "k" })
+local of_worker -- the mailbox of all transports
 
 function nginx.can_wait()
   local phase = ngx.get_phase()
-  if YIELDABLE:find(" " .. phase .. " ", 1, true) then
+  if YIELDABLE[phase] then
     return true
   end
   return false, failure.make("context", "nginx_cannot_wait", { phase = phase })
 end
 
--- Moves the bytes until no transfer is left. An error does not end it, for then every call would wait in vain.
-local function drive(transport)
-  local idle, errors = 0, 0
-  while transport:running() > 0 do
-    local ok, count = pcall(transport.pump, transport)
-    idle = ok and count > 0 and 0 or idle + 1
-    errors = ok and 0 or errors + 1
-    if errors == 1 then
-      ngx.log(ngx.ERR, "heymarket: ", text.raised(count))
-    elseif errors == MAX_ERRORS then
-      return transport:abandon(nil, text.raised(count))
+local function wake(completions)
+  local semaphore = completions:kept()
+  return semaphore and semaphore:post(1)
+end
+
+function nginx.mailbox()
+  of_worker = of_worker or mailbox.of_inbox(wake)
+  return of_worker
+end
+
+--- Waits on a semaphore. Until the reader runs, the handlers look for results themselves.
+function nginx.wait(_, completions, seconds)
+  local semaphore = completions:kept() or require("ngx.semaphore").new(0)
+  completions:keep(semaphore)
+  local is_read = not of_worker or of_worker:is_empty() or reader.employ(of_worker)
+  if not is_read then
+    of_worker:pump()
+    if completions:length() > 0 then
+      return
     end
-    ngx.sleep(idle < LOOKS_SHORT and LOOK_MIN or LOOK_MAX)
   end
-end
-
--- Asks for the timer that drives a transport, unless it runs. A timer outlives the request that needed it first.
-local function employ(transport)
-  local driver = drivers[transport] or { running = false, asked_at = -math.huge }
-  drivers[transport] = driver
-  if not driver.running and ngx.now() - driver.asked_at >= ASK_AGAIN then
-    driver.asked_at = ngx.now()
-    ngx.timer.at(0, function()
-      if not driver.running then
-        driver.running = true
-        local ok, raised = pcall(drive, transport)
-        driver.running, driver.asked_at = false, -math.huge
-        return ok or ngx.log(ngx.ERR, "heymarket: ", text.raised(raised))
-      end
-    end)
-  end
-  return driver.running
-end
-
---- Waits on a semaphore. Until the timer runs, the handlers move the bytes of their calls themselves.
-function nginx.wait(transport, completions, seconds)
-  transport:pump()
-  if completions:length() > 0 then
-    return
-  end
-  semaphores[completions] = semaphores[completions] or require("ngx.semaphore").new(0)
   -- nginx counts in whole milliseconds, from when it last looked at its clock.
   ngx.update_time()
-  local span, driven = math.max(seconds, LOOK_MIN), transport:running() == 0 or employ(transport)
-  if not semaphores[completions]:wait(driven and span or math.min(span, LOOK_MAX)) and not driven then
-    transport:pump()
+  local span = math.max(is_read and seconds or math.min(seconds, LOOK), TURN)
+  if not semaphore:wait(span) and not is_read then
+    of_worker:pump()
   end
   ngx.update_time()
 end
@@ -80,10 +63,6 @@ function nginx.pause(seconds)
     ngx.update_time()
   end
   return can_wait
-end
-
-function nginx.wake(completions)
-  return semaphores[completions] and semaphores[completions]:post(1)
 end
 
 return nginx

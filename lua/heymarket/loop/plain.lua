@@ -6,12 +6,18 @@ function plain.can_wait()
   return true
 end
 
+--- Results arrive at the transport itself, which this thread drives.
+function plain.mailbox(transport)
+  return transport:own_mailbox()
+end
+
 --- Waits. The transfers of all calls that share this transport go on while one of them waits.
 function plain.wait(transport, completions, seconds)
-  transport:pump()
-  if completions:length() == 0 and (seconds > 0 or transport:running() > 0) then
+  local mailbox = transport:own_mailbox()
+  mailbox:pump()
+  if completions:length() == 0 and (seconds > 0 or not mailbox:is_empty()) then
     transport:block(seconds)
-    transport:pump()
+    mailbox:pump()
   end
 end
 
@@ -19,8 +25,5 @@ end
 function plain.pause()
   return false
 end
-
---- Nobody else runs while a plain program waits, so nobody has to be woken.
-function plain.wake() end
 
 return plain

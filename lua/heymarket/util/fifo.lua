@@ -57,4 +57,16 @@ function Fifo:unreserve()
   self.reserved = self.reserved - 1
 end
 
+--- Keeps a value as long as this queue: what somebody has that belongs to it.
+---@param value any
+function Fifo:keep(value)
+  self.kept_value = value
+end
+
+--- The value that is kept.
+---@return any
+function Fifo:kept()
+  return self.kept_value
+end
+
 return fifo

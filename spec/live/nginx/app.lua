@@ -58,10 +58,26 @@ local function create()
   )
 end
 
+--- Creates a contact with a client of this request alone.
+function app.own_client()
+  local heymarket = require "heymarket"
+  local client = assert(heymarket.new { secret_id = "id", secret_key = "key", base_url = app.base_url })
+  local report = assert(client:create_contacts { { phone = ngx.var.arg_phone } })
+  client:close()
+  say { accepted = report.accepted }
+end
+
+--- From now on no folder can be written for the socket of the thread.
+function app.no_folder()
+  local mailbox = require("heymarket.loop.nginx").mailbox()
+  function mailbox.connect() end
+  say {}
+end
+
 --- Creates a contact while the light thread that reads the answers raises so many errors in a row.
 function app.breaking()
-  local transport, left = app.client.transport, tonumber(ngx.var.arg_errors)
-  function transport:pump()
+  local box, left = require("heymarket.loop").here().mailbox(), tonumber(ngx.var.arg_errors)
+  function box:pump()
     if left > 0 and ngx.get_phase() == "timer" then
       left = left - 1
       error "the thread breaks"
@@ -69,7 +85,7 @@ function app.breaking()
     return getmetatable(self).__index.pump(self)
   end
   local made = create()
-  transport.pump = nil
+  box.pump = nil
   say(made)
 end
 
