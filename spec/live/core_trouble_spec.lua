@@ -526,16 +526,16 @@ describe("memory that runs out", function()
 
   -- Of several failures in a row one may hit Lua 5.2 where nothing is protected, and that ends its interpreter.
   local several = _VERSION ~= "Lua 5.2" and 5 or nil
-  for way, runs in pairs { plain = { 1, several }, tls = { 1 } } do
+  for way, runs in pairs { plain = { 1, several }, tls = { 1 }, thread = { 1 } } do
     for _, in_a_row in ipairs(runs) do
       it(("never crashes and never lies: over %s, %d failures in a row"):format(way, in_a_row), function()
         local library = compile "fail_malloc"
-        local target = way == "plain" and url "/echo" or ("https://127.0.0.1:%s/echo"):format(ports.tls)
+        local target = way ~= "tls" and url "/echo" or ("https://127.0.0.1:%s/echo"):format(ports.tls)
         local script = assert(io.open(support .. "core_memory.lua", "rb"))
         local text = run(
           script:read "*a",
           "LD_PRELOAD=" .. quote(library),
-          { library, target, folder .. "/certificate.pem", tostring(in_a_row) }
+          { library, target, folder .. "/certificate.pem", tostring(in_a_row), way }
         )
         script:close()
         local rounds = text:match "^rounds (%d+)\nexit 0\n$"

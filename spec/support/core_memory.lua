@@ -1,9 +1,27 @@
 -- spec/live/core_trouble_spec.lua runs it with fail_malloc preloaded. It makes each allocation of two requests fail in
 -- turn.
--- Arguments: the library, the URL, the certificate, the number of allocations that fail in a row.
-local library, url, certificate, in_a_row = arg[1], arg[2], arg[3], tonumber(arg[4])
+-- Arguments: the library, the URL, the certificate, the number of allocations that fail in a row, and "thread" where the
+-- thread is to run the requests.
+local library, url, certificate, in_a_row, by_thread = arg[1], arg[2], arg[3], tonumber(arg[4]), arg[5] == "thread"
 local core = require "heymarket.core"
+local system = require "heymarket.system"
 local memory = assert(package.loadlib(library, "luaopen_fail_malloc"))()
+
+local kept = { right = true }
+
+-- The same through an inbox. The result comes even where the thread finds no memory.
+local function exchange_by_thread(pool)
+  kept.inbox = kept.inbox or core.inbox()
+  assert(pool:start("POST", url, { "X-Name: value" }, ("x"):rep(3000), 5, 5, nil, kept.inbox))
+  local result
+  local give_up = system.monotonic() + 20
+  repeat
+    assert(system.monotonic() < give_up, "no result came")
+    system.sleep(0.0005)
+    result = kept.inbox:take()
+  until result
+  return result
+end
 
 local function exchange(pool)
   assert(pool:start("POST", url, { "X-Name: value" }, ("x"):rep(3000), 5, 5))
@@ -18,15 +36,13 @@ local function exchange(pool)
   return result
 end
 
-local kept = { right = true }
-
 local function scenario()
   local signer = core.signer(("i"):rep(600), "key")
   assert(#signer:sign(1) > 800)
   signer:close()
   for _ = 1, 2 do
     kept[1] = kept[1] or core.pool { ca_file = certificate, user_agent = "test" }
-    local result = exchange(kept[1])
+    local result = (by_thread and exchange_by_thread or exchange)(kept[1])
     if not result.code then
       kept.right = kept.right and result.status == 200 and result.body:sub(-3000) == ("x"):rep(3000)
     end
@@ -58,7 +74,10 @@ local function round(number)
   if kept[1] then
     kept[1]:close()
   end
-  kept[1] = nil
+  if kept.inbox then
+    kept.inbox:close()
+  end
+  kept[1], kept.inbox = nil, nil
   collectgarbage()
   collectgarbage()
   local open = core.open_handles()
