@@ -3,12 +3,12 @@
 ALL_LUAS = 5.4 jit 5.1 5.2 5.3
 LUAS = $(ALL_LUAS)
 # What `make test` runs; with LUAS given, only these.
-RUNS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),$(LUAS) asan valgrind lint rocks deb demo fuzz)
+RUNS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),$(LUAS) asan tsan valgrind lint rocks deb demo fuzz)
 SPECS =
 CHECK_LUA = $(if $(filter command,$(firstword $(origin LUAS))),$(firstword $(LUAS)),5.4)
 # The Luas to build for these runs. Specs that start nginx, which has LuaJIT, or the command in Lua 5.4 say so by name.
 STARTING_SPECS = $(if $(SPECS),$(shell grep -liE 'nginx|sandbox|lua5\.4|luajit' $(SPECS)),all)
-TEST_LUAS = $(sort $(filter 5.1 5.2 5.3 5.4 jit,$(RUNS)) $(if $(filter asan valgrind,$(RUNS)),5.4) \
+TEST_LUAS = $(sort $(filter 5.1 5.2 5.3 5.4 jit,$(RUNS)) $(if $(filter asan tsan valgrind,$(RUNS)),5.4) \
   $(if $(filter demo fuzz,$(RUNS)),5.4 jit) $(if $(filter-out lint rocks deb,$(RUNS)),$(if $(STARTING_SPECS),5.4 jit)))
 # How long each fuzzer of `make fuzz` runs; FUZZERS="csv json_text" for only these.
 SECONDS = 60
@@ -83,7 +83,7 @@ PARTS = build run serve test lint rocks deb release fuzz bench
 DEPS = check
 
 .PHONY: help build test check coverage demo lint format fuzz soak bench install uninstall deb release deps clean
-.PHONY: rock $(MODULES:%=rock-%) ready native native-asan native-coverage fuzzers $(PARTS:%=needs-%) $(PARTS:%=deps-%)
+.PHONY: rock $(MODULES:%=rock-%) ready native native-asan native-tsan native-coverage fuzzers $(PARTS:%=needs-%) $(PARTS:%=deps-%)
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -210,7 +210,7 @@ needs-deb:
 ready: build
 	@$(if $(filter lint,$(RUNS)),$(MAKE) needs-lint needs-build LUAS="$(ALL_LUAS)")
 	@$(MAKE) needs-run needs-test $(if $(filter rocks,$(RUNS)),needs-rocks) $(if $(filter deb,$(RUNS)),needs-deb) \
-	  $(if $(filter asan,$(RUNS)),native-asan) $(if $(filter fuzz,$(RUNS)),fuzzers) LUAS="$(LUAS)"
+	  $(if $(filter asan,$(RUNS)),native-asan) $(if $(filter tsan,$(RUNS)),native-tsan) $(if $(filter fuzz,$(RUNS)),fuzzers) LUAS="$(LUAS)"
 
 native: $(NATIVE)
 
@@ -255,6 +255,19 @@ build/asan/heymarket/$(1).so: $(call sources_of,$(1)) $(HEADERS) Makefile | need
 	@mv $$@.new $$@
 endef
 $(foreach module,$(MODULES),$(eval $(call asan_rules,$(module))))
+
+# A program with several Lua states under ThreadSanitizer; and the same without locks, about which it must complain.
+native-tsan: build/tsan/race build/tsan/race-without-locks
+
+RACE = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O1 -g -fsanitize=thread
+build/tsan/race: spec/support/thread_race.c $(call sources_of,core) $(HEADERS) Makefile | needs-build
+	@mkdir -p $(@D)
+	$(SAY) "  compile $@"
+	$(Q)$(RACE) -o $@ $(filter %.c,$^) $$(pkg-config --cflags --libs lua5.4 $(LIBRARIES_core))
+build/tsan/race-without-locks: build/tsan/race spec/support/no_locks.h
+	$(SAY) "  compile $@"
+	$(Q)$(RACE) -w -include spec/support/no_locks.h -o $@ spec/support/thread_race.c $(call sources_of,core) \
+	  $$(pkg-config --cflags --libs lua5.4 $(LIBRARIES_core))
 
 # For `make coverage`: gcov counts the lines that run. Not optimised, so that each line keeps its code.
 native-coverage: $(MODULES:%=build/coverage/heymarket/%.so)

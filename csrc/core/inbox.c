@@ -14,9 +14,9 @@
 /* What the thread sees of it. It lives until the last transfer that was started for it has ended.
  */
 struct inbox {
-    atomic_int references; /* the Lua object's, and one of each transfer */
     pid_t pid;
     pthread_mutex_t lock; /* guards what follows */
+    int references;       /* the Lua object's, and one of each transfer */
     struct list finished;
     bool closed;
     int bell; /* is written to when `finished` was empty; -1: nobody listens */
@@ -36,14 +36,19 @@ struct inbox_object {
 static atomic_int expected; /* transfers of this process whose results go to inboxes */
 
 static void release(struct inbox *inbox) {
-    if (atomic_fetch_sub(&inbox->references, 1) == 1) {
+    pthread_mutex_lock(&inbox->lock);
+    int left = --inbox->references;
+    pthread_mutex_unlock(&inbox->lock);
+    if (left == 0) {
         pthread_mutex_destroy(&inbox->lock);
         free(inbox);
     }
 }
 
 void inbox_expect(struct inbox *inbox, struct transfer *transfer) {
-    atomic_fetch_add(&inbox->references, 1);
+    pthread_mutex_lock(&inbox->lock);
+    inbox->references++;
+    pthread_mutex_unlock(&inbox->lock);
     atomic_fetch_add(&expected, 1);
     transfer->inbox = inbox;
 }

@@ -220,7 +220,9 @@ end)
 describe("a forked child", function()
   it("makes a thread of its own at whatever moment it was forked, and the parent's goes on", function()
     compile "core_fork"
-    local text = run [[
+    -- A child leaves what it inherited, which looks like a leak there.
+    local text = run(
+      [[
       local forks = assert(package.loadlib(os.getenv "TEST_FOLDER" .. "/core_fork.so", "luaopen_core_fork"))()
       local in_flight = 0
       for round = 1, 60 do
@@ -253,7 +255,9 @@ describe("a forked child", function()
         assert(forks.wait(child) == 0, "the child failed")
       end
       print(threads(), core.open_handles().transfers)
-    ]]
+    ]],
+      "export ASAN_OPTIONS=detect_leaks=0; "
+    )
     assert.are.equal("1\t0\nexit 0\n", text)
   end)
 end)

@@ -1,7 +1,7 @@
 -- spec/live/core_trouble_spec.lua runs it with fail_malloc preloaded. It makes each allocation of two requests fail in
 -- turn.
--- Arguments: the library, the URL, the certificate, the number of allocations that fail in a row, and "thread" where the
--- thread is to run the requests.
+-- Arguments: the library, the URL, the certificate, the number of allocations that fail in a row, and "thread" where
+-- the thread is to run the requests.
 local library, url, certificate, in_a_row, by_thread = arg[1], arg[2], arg[3], tonumber(arg[4]), arg[5] == "thread"
 local core = require "heymarket.core"
 local system = require "heymarket.system"
