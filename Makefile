@@ -70,7 +70,8 @@ TEST_NEEDS = $(SERVE_NEEDS) lua-busted lua-lpeg curl=curl openssl=openssl locale
 LINT_NEEDS = lua5.4 gcc=gcc luacheck=lua-check clang=clang clang-format=clang-format cppcheck=cppcheck \
   shellcheck=shellcheck pyflakes3=pyflakes3 npm=npm
 ROCKS_NEEDS = luarocks=luarocks zip=zip unzip=unzip $(dev_5.1) $(dev_5.4) $(lua_5.1) $(lua_5.4) $(lua_jit)
-DEB_NEEDS = dpkg-buildpackage=dpkg-dev dh=debhelper lintian=lintian $(dev_5.1) $(dev_5.2) $(dev_5.3) $(dev_5.4)
+# dpkg-buildpackage refuses to build without build-essential.
+DEB_NEEDS = build-essential dpkg-buildpackage=dpkg-dev dh=debhelper lintian=lintian $(dev_5.1) $(dev_5.2) $(dev_5.3) $(dev_5.4)
 RELEASE_NEEDS = lua5.4 git=git zip=zip
 FUZZ_NEEDS = lua5.4 luajit=luajit2 liblua5.4-dev clang=clang libclang-rt-dev
 
