@@ -157,8 +157,10 @@ int pool_start(lua_State *L) {
     if (!pool->open) {
         fail(&problem, "ABORTED_BY_CALLBACK", "client_closed");
     } else if (check_arguments(L, pool, &given, &problem)) {
-        struct sigpipe guard;
-        sigpipe_block(&guard);
+        struct sigpipe guard = {.guarded = false};
+        if (inbox == NULL) {
+            sigpipe_block(&guard); /* in the thread every signal is blocked */
+        }
         started = launch(L, pool, &given, id, inbox, &problem);
         sigpipe_restore(&guard);
     }
