@@ -311,25 +311,24 @@ describe("rows.csv_rows", function()
   local PHONE = { column = 1, kind = "phone", prefix = ',"phone":' }
 
   it("takes ordinary rows up to one that is odd or cut", function()
-    local entries = {}
+    local lot = rows.lot(5, 7)
     local buffer = "12025550001\n12025550002\nx\n1202"
     local reader = reader_of { PHONE }
-    local taken, after, left_out, is_cut = reader:take(buffer, 1, 9, 4, 6, nil, entries)
-    assert.same({ 2, 25, 0, false }, { taken, after, left_out, is_cut })
+    assert.same({ 2, 25, 0, false }, { reader:take(buffer, 1, 9, 1000, nil, lot) })
     assert.same({
       { index = 5, position = 7, origin = "12025550001\n", phone = "12025550001", body = '{"phone":"12025550001"}' },
       { index = 6, position = 8, origin = "12025550002\n", phone = "12025550002", body = '{"phone":"12025550002"}' },
-    }, entries)
-    assert.same({ 0, 27, 0, true }, { reader:take(buffer, 27, 9, 6, 9, nil, entries) })
-    assert.same({ 1, 13, 0, false }, { reader:take(buffer, 1, 1, 0, 0, nil, {}) })
+    }, lot:entries())
+    assert.same({ 0, 27, 0, true }, { reader:take(buffer, 27, 9, 1000, nil, lot) })
+    assert.same({ 1, 13, 0, false }, { reader:take(buffer, 1, 1, 1000, nil, rows.lot(1, 1)) })
   end)
 
   it("writes a row that needs more room than most", function()
     local long = ("é"):rep(20000)
-    local entries = {}
+    local lot = rows.lot(1, 1)
     local reader = rows.csv_rows({ PHONE, { column = 2, kind = "text", prefix = ',"first":' } }, 2, 100000, ",", "lf")
-    assert.equal(1, (reader:take("12025550001," .. long .. "\n", 1, 9, 0, 0, nil, entries)))
-    assert.equal('{"phone":"12025550001","first":"' .. long .. '"}', entries[1].body)
+    assert.equal(1, (reader:take("12025550001," .. long .. "\n", 1, 9, 100000, nil, lot)))
+    assert.equal('[{"phone":"12025550001","first":"' .. long .. '"}]', lot:body())
   end)
 
   it("raises on arguments that cannot be", function()
@@ -347,7 +346,7 @@ describe("rows.csv_rows", function()
     assert.is_false(pcall(rows.csv_rows, { PHONE }, 1, 100, ";;", "lf"))
     assert.is_false(pcall(rows.csv_rows, { PHONE }, 1, 100, ",", "crlf"))
     local reader = reader_of { PHONE }
-    assert.is_false(pcall(reader.take, reader, "x", 3, 1, 0, 0, nil, {}))
-    assert.is_false(pcall(reader.take, reader, "x", 1, 1, 0, 0, nil))
+    assert.is_false(pcall(reader.take, reader, "x", 3, 1, 1000, nil, rows.lot(1, 1)))
+    assert.is_false(pcall(reader.take, reader, "x", 1, 1, 1000, nil, {}))
   end)
 end)

@@ -35,7 +35,7 @@ end
 describe("the order of entries", function()
   it("admits the first entry of each phone and blocks the others until it is released", function()
     local ordered = order.new()
-    local list = entries_of { "a", "b", "a", "a" }
+    local list = entries_of { "1", "2", "1", "1" }
     local a1, b, a2, a3 = list[1], list[2], list[3], list[4]
     assert.are.same({ a1, b }, ordered:admit { a1, b, a2, a3 })
     local nothing = reader_of {}
@@ -50,7 +50,7 @@ describe("the order of entries", function()
 
   it("lets no entry that is read later overtake one that is runnable", function()
     local ordered = order.new()
-    local list = entries_of { "a", "a", "a" }
+    local list = entries_of { "1", "1", "1" }
     assert.are.equal(list[1], ordered:admit({ list[1], list[2] })[1])
     ordered:release { list[1] } -- the second is runnable now
     assert.are.same({}, ordered:admit { list[3] })
@@ -59,7 +59,7 @@ describe("the order of entries", function()
 
   it("frees a phone for which nothing waits", function()
     local ordered = order.new()
-    local first, second = entries_of({ "a" })[1], entries_of({ "a" })[1]
+    local first, second = entries_of({ "1" })[1], entries_of({ "1" })[1]
     ordered:admit { first }
     ordered:release { first }
     assert.are.same({ second }, ordered:admit { second })
@@ -134,7 +134,7 @@ describe("a batch", function()
   it("reads nothing while a thousand entries are blocked", function()
     local phones = {}
     for i = 1, 3000 do
-      phones[i] = "a"
+      phones[i] = "1"
     end
     local read, asked = reader_of(entries_of(phones))
     local ordered = order.new()

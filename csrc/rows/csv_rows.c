@@ -1,8 +1,8 @@
-/* Ordinary rows of a CSV file become entries of an import: a row whose cells are plainly right is
+/* Ordinary rows of a CSV file become a lot of contacts: a row whose cells are plainly right is
  * checked and written here. Every other row is odd, and left to Lua, which knows the words for what
  * is wrong with it. */
 #include "csv.h"
-#include "encoding.h"
+#include "lot.h"
 
 #include <string.h>
 #include <strings.h>
@@ -242,10 +242,7 @@ static bool write_row(const struct rows *rows, struct csv_cell *cells, struct en
 }
 
 /* Indices of the stack. */
-enum { ROWS = 1, BUFFER, FROM, COUNT, INDEX, POSITION, COUNTRY, ENTRIES, MEMORY, KEYS };
-/* The keys of an entry, from KEYS on. */
-enum { KEY_INDEX = KEYS, KEY_POSITION, KEY_ORIGIN, KEY_PHONE, KEY_BODY };
-enum { ENTRY_SLOTS = 7 }; /* with those that are set later */
+enum { ROWS = 1, BUFFER, FROM, COUNT, BYTES, COUNTRY, LOT, MEMORY };
 
 /* Takes memory for the body of a row. This may run any Lua code. */
 static void take_memory(struct encoding *e, size_t capacity) {
@@ -254,42 +251,24 @@ static void take_memory(struct encoding *e, size_t capacity) {
     lua_replace(e->L, MEMORY);
 }
 
-static void set_number(lua_State *L, int key, double number) {
-    lua_pushvalue(L, key);
-    lua_pushinteger(L, (lua_Integer)number);
-    lua_rawset(L, -3);
-}
-
-static void set_text(lua_State *L, int key, const char *text, size_t length) {
-    lua_pushvalue(L, key);
-    lua_pushlstring(L, text, length);
-    lua_rawset(L, -3);
-}
-
-/* rows:take(buffer, from, count, index, position, default_country, entries)
- *   -> taken, next, left_out, is_cut
+/* rows:take(buffer, from, count, bytes, default_country, lot) -> taken, next, left_out, is_cut
  *
- * Appends the entries of the rows that begin at `from`, at most so many, up to the first that is
- * odd or not whole. `index` and `position` are those of the last entry before. `left_out` says in
- * how many rows a false was left out; `is_cut`, whether the buffer ends before the next row. */
+ * Adds the rows that begin at `from` to the lot, at most so many, as long as their bodies have no
+ * more than so many bytes, and up to the first row that is odd or not whole. `left_out` says in how
+ * many rows a false was left out; `is_cut`, whether the buffer ends before the next row. */
 static int take(lua_State *L) {
     const struct rows *rows = luaL_checkudata(L, ROWS, TYPE);
     size_t length;
     const char *buffer = luaL_checklstring(L, BUFFER, &length), *end = buffer + length;
     double from = compat_checkwhole(L, FROM), most = compat_checkwhole(L, COUNT);
-    double index = compat_checkwhole(L, INDEX), position = compat_checkwhole(L, POSITION);
+    double max_bytes = compat_checkwhole(L, BYTES);
     luaL_argcheck(L, from >= 1 && from <= (double)length + 1, FROM, "is outside of the buffer");
-    luaL_checktype(L, ENTRIES, LUA_TTABLE);
-    lua_settop(L, ENTRIES);
+    struct lot *lot = lot_check(L, LOT);
+    lua_settop(L, LOT);
     struct encoding e = {.L = L, .country = phone_country(L, COUNTRY)};
-    size_t first = compat_rawlen(L, ENTRIES), left_out = 0;
+    size_t left_out = 0;
     double taken = 0;
     lua_pushnil(L); /* MEMORY */
-    static const char *const keys[] = {"index", "position", "origin", "phone", "body"};
-    luaL_checkstack(L, 16, "rows");
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        lua_pushstring(L, keys[i]);
-    }
     struct csv_cell *cells = compat_newuserdata(L, rows->width * sizeof *cells);
     take_memory(&e, ROOM);
     enum csv_state state = CSV_SOUND;
@@ -306,20 +285,14 @@ static int take(lua_State *L) {
         if (is_plain && e.length > e.capacity) {
             take_memory(&e, e.length);
             continue; /* what had no room was not checked */
-        } else if (!is_plain) {
+        } else if (!is_plain || (double)(lot->bodies.length + e.length) > max_bytes) {
             state = CSV_ODD;
             break;
         }
         e.out[0] = '{';
+        lot_add(L, lot, &e.phone, e.out, e.length, at, (size_t)(after - at));
         taken++;
         left_out += is_left_out;
-        lua_createtable(L, 0, ENTRY_SLOTS);
-        set_number(L, KEY_INDEX, index + taken);
-        set_number(L, KEY_POSITION, position + taken);
-        set_text(L, KEY_ORIGIN, at, (size_t)(after - at));
-        set_text(L, KEY_PHONE, e.phone.digits, e.phone.length);
-        set_text(L, KEY_BODY, e.out, e.length);
-        lua_rawseti(L, ENTRIES, (int)(first + (size_t)taken));
         at = after;
     }
     lua_pushinteger(L, (lua_Integer)taken);

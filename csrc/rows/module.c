@@ -11,7 +11,9 @@ int luaopen_heymarket_rows(lua_State *L) {
         {"hash", rows_hash},
         {"hmac_sha256", rows_hmac_sha256},
         {"json_check", rows_json_check},
+        {"lot", rows_lot},
         {"phone", rows_phone},
+        {"phones", rows_phones},
         {"quote", rows_quote},
         {"unseen", rows_unseen},
         {"visible", rows_visible},
@@ -20,5 +22,7 @@ int luaopen_heymarket_rows(lua_State *L) {
     compat_newmodule(L, "heymarket.rows", functions);
     rows_prepare_csv_rows(L);
     rows_prepare_json_check(L);
+    rows_prepare_lot(L);
+    rows_prepare_phones(L);
     return 1;
 }

@@ -29,19 +29,18 @@ function rows.csv_record(buffer, from, at_end, delimiter, ending) end
 ---@class heymarket.CsvRows
 local CsvRows = {}
 
---- Appends the entries of ordinary rows, up to the first row that is odd or not whole.
+--- Adds ordinary rows to a lot, up to the first row that is odd or not whole.
 ---@param buffer string
 ---@param from integer where the first of them begins
 ---@param count integer at most so many
----@param index integer of the last entry before
----@param position integer of the last entry before
+---@param bytes integer the bodies of the lot have no more bytes
 ---@param default_country string|false|nil
----@param entries heymarket.Entry[]
+---@param lot heymarket.Lot
 ---@return integer taken
 ---@return integer after where the next row begins
 ---@return integer left_out in how many rows a false was left out
 ---@return boolean is_cut does the buffer end before the next row?
-function CsvRows:take(buffer, from, count, index, position, default_country, entries) end
+function CsvRows:take(buffer, from, count, bytes, default_country, lot) end
 
 --- Makes what reads ordinary rows.
 ---@param columns table[] `column`, `kind`, `prefix` (the name as JSON, with its comma and colon), `max_items`,
@@ -52,6 +51,55 @@ function CsvRows:take(buffer, from, count, index, position, default_country, ent
 ---@param ending "lf"|"cr"
 ---@return heymarket.CsvRows
 function rows.csv_rows(columns, width, max_record, delimiter, ending) end
+
+---@class heymarket.Lot consecutive contacts that were checked, and travel as one
+local Lot = {}
+
+---@return integer count number of its contacts
+function Lot:count() end
+
+---@return integer first indices of its first and its last contact
+---@return integer last
+function Lot:range() end
+
+---@return string body the JSON array of its contacts
+function Lot:body() end
+
+---@return heymarket.Entry[] entries its contacts
+function Lot:entries() end
+
+---@return string fingerprints of its contacts, as bulk/notes.lua makes them
+function Lot:fingerprints() end
+
+--- Gives its memory back at once. It is empty then.
+function Lot:free() end
+
+--- Makes an empty lot.
+---@param index integer of its first contact
+---@param position integer of its first contact
+---@return heymarket.Lot
+function rows.lot(index, position) end
+
+---@class heymarket.Phones a set of phones
+local Phones = {}
+
+---@param phone string digits
+---@return boolean added false where it was there
+function Phones:add(phone) end
+
+---@param phone string digits
+function Phones:remove(phone) end
+
+--- Adds all phones of a lot, where none of them was there and all may stand in one request.
+---@param lot heymarket.Lot
+---@return boolean added false: then none was
+function Phones:add_lot(lot) end
+
+---@param lot heymarket.Lot
+function Phones:remove_lot(lot) end
+
+---@return heymarket.Phones phones an empty set
+function rows.phones() end
 
 --- Reads a phone.
 ---@param value any

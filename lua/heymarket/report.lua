@@ -82,6 +82,33 @@ function Counter:begin(entries)
   end
 end
 
+--- Takes in a lot.
+---@param batch heymarket.Batch it has the lot
+function Counter:begin_lot(batch)
+  batch.open = batch.lot:count() -- so many of its contacts have no entry of their own
+  self.open[batch.lot:range()] = batch
+end
+
+--- Takes in the entries of a lot in place of it.
+---@param batch heymarket.Batch it has the lot
+---@return heymarket.Entry[]
+function Counter:open_lot(batch)
+  local entries, open = batch.lot:entries(), self.open
+  for i = batch.open, 1, -1 do -- the first one takes the place of the batch
+    entries[i].batch = batch
+    open[entries[i].index] = entries[i]
+    batch.open = i - 1
+  end
+  return entries
+end
+
+--- Counts the contacts of a lot, all of which were accepted.
+---@param batch heymarket.Batch
+function Counter:accept_lot(batch)
+  self.open[batch.lot:range()] = nil
+  self.accepted = self.accepted + batch.open
+end
+
 --- Counts contacts whose entries nobody has.
 ---@param outcome string
 ---@param count integer? 1 unless told
@@ -236,7 +263,13 @@ end
 --- The entries that have no outcome yet, in input order.
 ---@return table[]
 function Counter:unsettled()
-  local entries = {}
+  local lots, entries = {}, {}
+  for _, entry in pairs(self.open) do
+    lots[#lots + 1] = entry.lot and entry
+  end
+  for _, batch in ipairs(lots) do
+    self:open_lot(batch)
+  end
   for _, entry in pairs(self.open) do
     entries[#entries + 1] = entry
   end
@@ -258,7 +291,7 @@ function Counter:count_unsettled(taken, outcome_of)
   local index, entry = next(self.open)
   while entry do
     self.open[index] = nil
-    self:add(outcome_of(entry))
+    self:add(outcome_of(entry), entry.lot and entry.open)
     index, entry = next(self.open)
   end
   local missing = taken - self:total()

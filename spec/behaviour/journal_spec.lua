@@ -676,7 +676,7 @@ describe("a journal of format 2 that was written by an earlier build", function(
         return list
       end
       local function send(list)
-        assert(notes:sending(list))
+        assert(notes:sending { entries = list })
         assert(notes:commit())
         return list
       end

@@ -20,8 +20,9 @@ local text = require "heymarket.util.text"
 local MAX_BYTES = 1024 * 1024
 local YIELD_EVERY = 256 -- contacts that are read before transfers and others have their turn
 
----@class heymarket.Batch: heymarket.Request a batch of entries, on its way as a request
----@field entries heymarket.Entry[]
+---@class heymarket.Batch: heymarket.Request contacts on their way as a request: entries, or a lot
+---@field entries heymarket.Entry[]?
+---@field lot heymarket.Lot? contacts that have the same fate so far
 ---@field family heymarket.Family? of a half
 
 local Bulk = {}
@@ -91,29 +92,63 @@ end
 
 function Bulk:next_batch()
   local size, max_bytes = self.bisect:limits()
-  local entries = self.order:next_batch(size, max_bytes, self.reader)
-  if not entries[1] then
-    return nil
-  elseif self.journal and not self.sender:stop_reason() then
-    self:check(self.journal:sending(entries))
+  local batch = self.order:takes_lots() and self:read_lot(size, max_bytes)
+  if not batch then
+    local entries = self.order:next_batch(size, max_bytes, self.reader)
+    batch = entries[1] and { entries = entries } or nil
   end
-  return { entries = entries }
+  if batch and self.journal and not self.sender:stop_reason() then
+    self:check(self.journal:sending(batch))
+  end
+  return batch
+end
+
+-- Reads a lot that can be sent as it is. The entries of one that cannot are read next.
+function Bulk:read_lot(size, max_bytes)
+  local lot = self.source.take_lot and self.source:take_lot(size, max_bytes)
+  if not lot then
+    return nil
+  end
+  local count, batch = lot:count(), { lot = lot }
+  self.counter:begin_lot(batch)
+  if count < size or not self.order:admit_lot(lot) then
+    self.opened = self:open(batch)
+  end
+  self:take_turns(count)
+  return batch.lot and batch
+end
+
+-- The entries of a batch, each of which may have an outcome of its own from here on.
+function Bulk:open(batch)
+  local lot = batch.lot
+  if lot then
+    batch.entries = self.counter:open_lot(batch)
+    batch.lot = nil
+    lot:free()
+  end
+  return batch.entries
+end
+
+-- Lets transfers and others have their turn when so many contacts more were read.
+function Bulk:take_turns(count)
+  self.unyielded = self.unyielded + count
+  if self.unyielded >= YIELD_EVERY then
+    self.unyielded = 0
+    self.sender:yield()
+  end
 end
 
 -- Reads entries that can be sent, at most so many. What has its outcome already is settled.
 function Bulk:read(count)
-  local sendable = {}
+  local sendable = self.opened or {}
+  self.opened = nil
   while not sendable[1] and not self.sender:stop_reason() do
     local entries = self.source:take(math.min(count, YIELD_EVERY))
     if not entries[1] then
       return entries
     end
     sendable = self:sort(entries)
-    self.unyielded = self.unyielded + #entries
-    if self.unyielded >= YIELD_EVERY then
-      self.unyielded = 0
-      self.sender:yield()
-    end
+    self:take_turns(#entries)
   end
   return sendable
 end
@@ -133,22 +168,34 @@ function Bulk:sort(entries)
   return sendable
 end
 
-function Bulk:send(batch)
+-- The body of the request for entries, and their number.
+local function body_of(batch)
   local entries, bodies = batch.entries, {}
   for i = 1, #entries do
     bodies[i] = entries[i].body
     entries[i].batch = batch
   end
+  return "[" .. table.concat(bodies, ",") .. "]", #bodies
+end
+
+function Bulk:send(batch)
   batch.endpoint = endpoints.batch_contacts
   batch.query = self.query
-  batch.body = "[" .. table.concat(bodies, ",") .. "]"
-  batch.items = #bodies
+  if batch.lot then
+    batch.body, batch.items = batch.lot:body(), batch.lot:count()
+  else
+    batch.body, batch.items = body_of(batch)
+  end
   self.sender:add(batch)
 end
 
 -- A batch has an answer, which lists the contacts that were not accepted.
 function Bulk:accept(batch, listed)
   self.bisect:accepted(batch)
+  if batch.lot and not listed[1] and self:accept_lot(batch) then
+    return
+  end
+  self:open(batch)
   local match = outcome.match(batch, listed)
   if self.journal then
     local possibly_sent, remotes = batch.possibly_sent, match.remotes
@@ -161,8 +208,25 @@ function Bulk:accept(batch, listed)
   self.order:release(batch.entries)
 end
 
+-- All contacts of a lot were accepted. False where they have to be looked at one by one.
+function Bulk:accept_lot(batch)
+  local lot = batch.lot
+  if self.journal and self.journal:remembers_phones() or not self.order:release_lot(lot) then
+    return false
+  end
+  local count = lot:count()
+  if self.journal then
+    self:check(self.journal:answered_lot(lot))
+  end
+  self.counter:accept_lot(batch)
+  self:emit_outcomes(batch, count, {})
+  lot:free()
+  return true
+end
+
 -- A batch failed, or was never sent: then there is no problem.
 function Bulk:fail(batch, problem)
+  self:open(batch)
   local verdict, refusals = self.bisect:failed(batch, problem, self.sender:stop_reason() ~= nil)
   if verdict == "halved" then
     return

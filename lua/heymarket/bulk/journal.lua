@@ -36,13 +36,18 @@ journal.PREFIX = 100
 ---------------------------------------------------------------------------------------------------------------------
 -- Writing
 
+-- Ranges and fingerprints of the contacts of a batch.
+local function noted(batch)
+  return batch.lot and notes.range_of_lot(batch.lot) or notes.ranges_and_fingerprints(batch.entries)
+end
+
 --- Notes contacts that are about to be sent. None of them may leave before `commit`.
----@param entries heymarket.Entry[]
+---@param batch heymarket.Batch
 ---@return boolean?
 ---@return heymarket.Failure?
-function Journal:sending(entries)
+function Journal:sending(batch)
   self.is_uncommitted = true
-  return self.log:append("> " .. notes.ranges_and_fingerprints(entries))
+  return self.log:append("> " .. noted(batch))
 end
 
 --- Brings to the disk what `sending` has noted: one wait for everything since the last one.
@@ -70,10 +75,18 @@ end
 -- The record of answered contacts.
 local function answer_record(known, superseded, rejected)
   return ("< %s %s %s"):format(
-    notes.ranges_and_fingerprints(known),
+    known,
     #superseded > 0 and table.concat(superseded, ",") or "-",
     #rejected > 0 and json.encode(rejected) or "-"
   )
+end
+
+local function append_answer(self, record)
+  local ok, why = self.log:append(record)
+  if not ok then
+    return nil, why
+  end
+  return self.log:sync_after(SYNC_AFTER)
 end
 
 --- Notes contacts that a 200 answer covers.
@@ -103,11 +116,21 @@ function Journal:answered(entries, remotes, problem, possibly_sent, truncated)
   if #known == 0 then
     return true
   end
-  local ok, why = self.log:append(answer_record(known, superseded, rejected))
-  if not ok then
-    return nil, why
-  end
-  return self.log:sync_after(SYNC_AFTER)
+  return append_answer(self, answer_record(notes.ranges_and_fingerprints(known), superseded, rejected))
+end
+
+--- Notes a lot of which a 200 answer lists no contact.
+---@param lot heymarket.Lot
+---@return boolean?
+---@return heymarket.Failure?
+function Journal:answered_lot(lot)
+  return append_answer(self, answer_record(notes.range_of_lot(lot), {}, {}))
+end
+
+--- Must the phones of accepted contacts be looked at, because earlier contacts of some phones were not taken?
+---@return boolean
+function Journal:remembers_phones()
+  return next(self.not_taken) ~= nil
 end
 
 --- Notes contacts that were refused or never arrived: where that is certain, a later run sends them as if for the first

@@ -63,6 +63,14 @@ function notes.ranges_and_fingerprints(entries)
   return table.concat(ranges, ",") .. " " .. table.concat(fingerprints)
 end
 
+--- The same for a lot.
+---@param lot heymarket.Lot
+---@return string
+function notes.range_of_lot(lot)
+  local first, last = lot:range()
+  return (first < last and "%d-%d %s" or "%d%.0s %s"):format(first, last, lot:fingerprints())
+end
+
 --- A rejected contact, as it stands in a record.
 ---@param index integer
 ---@param remote table what the server listed

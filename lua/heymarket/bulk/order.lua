@@ -6,6 +6,7 @@
 local order = {}
 
 local fifo = require "heymarket.util.fifo"
+local rows = require "heymarket.rows"
 
 local sub = string.sub
 local unpack = rawget(_G, "unpack") or rawget(table, "unpack")
@@ -21,7 +22,7 @@ Order.__index = Order
 --- Makes the order of one call.
 function order.new()
   return setmetatable({
-    in_flight_phones = {}, -- phones of entries that may go or have gone, until `release`
+    in_flight_phones = rows.phones(), -- of entries and lots that may go or have gone, until they are released
     blocked = {}, -- by phone: queue of the entries that wait until it is released
     blocked_count = 0,
     runnable = fifo.new(), -- entries that may go, but found no place in the last request
@@ -101,14 +102,11 @@ function Order:admit(entries)
   for i = 1, #entries do
     local entry = entries[i]
     local phone = entry.phone
-    if in_flight[phone] then
+    if not in_flight:add(phone) then
       admitted = admitted or { unpack(entries, 1, i - 1) }
       self:block(phone, entry)
-    else
-      in_flight[phone] = true
-      if admitted then
-        admitted[#admitted + 1] = entry
-      end
+    elseif admitted then
+      admitted[#admitted + 1] = entry
     end
   end
   return admitted or entries
@@ -118,6 +116,30 @@ function Order:block(phone, entry)
   self.blocked[phone] = self.blocked[phone] or fifo.new()
   self.blocked[phone]:push(entry)
   self.blocked_count = self.blocked_count + 1
+end
+
+--- May a lot be the next request? Not where entries wait that come first.
+---@return boolean
+function Order:takes_lots()
+  return self.runnable:length() == 0
+end
+
+--- Takes a lot in, where all its contacts may stand in one request now.
+---@param lot heymarket.Lot
+---@return boolean admitted its phones are in flight from here on; otherwise nothing has changed
+function Order:admit_lot(lot)
+  return self.in_flight_phones:add_lot(lot)
+end
+
+--- Frees the phones of a lot that has left the call.
+---@param lot heymarket.Lot
+---@return boolean released false where entries wait for one of its phones: then its entries are to be released
+function Order:release_lot(lot)
+  if self.blocked_count > 0 then
+    return false
+  end
+  self.in_flight_phones:remove_lot(lot)
+  return true
 end
 
 --- Chooses the entries of the next request: first those that are runnable, then those that are read.
@@ -153,7 +175,7 @@ function Order:release(entries)
     local phone = entry.phone
     local waiting = self.blocked[phone]
     if not waiting then
-      self.in_flight_phones[phone] = nil
+      self.in_flight_phones:remove(phone)
     else
       -- The phone stays in flight, so that an entry that is read later cannot overtake this one.
       self.runnable:push(waiting:shift())

@@ -134,13 +134,13 @@ function outcome.of_unsettled(entries, stopped)
 end
 
 --- The outcome of one of them where there is no memory to make an item.
----@param entry heymarket.Entry
+---@param entry heymarket.Entry|heymarket.Batch a batch stands for the contacts of its lot
 ---@return string
 function outcome.without_memory(entry)
   if entry.problem then
     return "invalid"
   end
-  return (entry.possibly_sent or was_tried(entry.batch)) and "unknown" or "unsent"
+  return (entry.possibly_sent or was_tried(entry.lot and entry or entry.batch)) and "unknown" or "unsent"
 end
 
 --- The outcomes of entries that were finished when they were read: invalid ones, and those of an earlier run.

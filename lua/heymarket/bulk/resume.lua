@@ -164,4 +164,22 @@ function Resume:take(n)
   end
 end
 
+--- Gives the next contacts as a lot, where the source does and nothing is left to compare or to give.
+---@param n integer
+---@param max_bytes integer
+---@return heymarket.Lot? raises a failure where the source cannot go on
+function Resume:take_lot(n, max_bytes)
+  local is_idle = self.started and not self.ended and self.at > #self.batch and self.first > self.last
+  if not is_idle or self.finished[1] or self.problem or not self.source.take_lot then
+    return nil
+  elseif self.comparing and not self.journal:is_verified(self.seen) then
+    return nil
+  end
+  local lot = self.source:take_lot(n, max_bytes)
+  if lot then
+    self.seen = select(2, lot:range())
+  end
+  return lot
+end
+
 return resume

@@ -155,11 +155,17 @@ end
 local Batches = setmetatable({}, { __index = Source })
 Batches.__index = Batches
 
--- Has an object these methods? Asked without running code of the user.
-local function gives_batches(given)
+-- Has an object this method? Asked without running code of the user.
+local function has_method(given, name)
   local meta = getmetatable(given)
   local methods = type(meta) == "table" and rawget(meta, "__index")
-  return type(methods) == "table" and rawget(methods, "take") ~= nil and rawget(methods, "describe") ~= nil
+  return type(methods) == "table" and rawget(methods, name) ~= nil
+end
+
+-- A source that raised is not asked again.
+local function fail(self, raised)
+  self.has_ended = true
+  error(failure.is_of_memory(raised) and raised or unreadable(raised), 0)
 end
 
 --- See Source:take.
@@ -169,12 +175,27 @@ function Batches:take(n)
   end
   local ok, entries = pcall(self.read.take, self.read, n, self.default_country, self.index)
   if not ok then
-    self.has_ended = true
-    error(failure.is_of_memory(entries) and entries or unreadable(entries), 0)
+    fail(self, entries)
   end
   self.has_ended = entries[1] == nil
   self.index = self.index + #entries
   return entries
+end
+
+--- Gives the next contacts as a lot, where the user's source offers that and the next ones are ordinary.
+---@param n integer
+---@param max_bytes integer
+---@return heymarket.Lot? raises a failure where the source cannot go on
+function Batches:take_lot(n, max_bytes)
+  if not self.gives_lots or self.has_ended or self.is_stopped() then
+    return nil
+  end
+  local ok, lot = pcall(self.read.take_lot, self.read, n, max_bytes, self.default_country, self.index)
+  if not ok then
+    fail(self, lot)
+  end
+  self.index = self.index + (lot and lot:count() or 0)
+  return lot
 end
 
 --- See Source:describe.
@@ -235,8 +256,10 @@ end
 ---@return table? source
 ---@return heymarket.Failure? problem where it is none of these
 function source.new(given, default_country, is_stopped)
-  if gives_batches(given) then
-    return make(Batches, given, nil, default_country, is_stopped)
+  if has_method(given, "take") and has_method(given, "describe") then
+    local made = make(Batches, given, nil, default_country, is_stopped)
+    made.gives_lots = has_method(given, "take_lot")
+    return made
   elseif options.is_function(given) then
     return make(Source, given, nil, default_country, is_stopped)
   end

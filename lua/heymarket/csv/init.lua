@@ -8,8 +8,11 @@ local header = require "heymarket.csv.header"
 local messages = require "heymarket.messages"
 local options = require "heymarket.options"
 local reader = require "heymarket.csv.reader"
+local rows = require "heymarket.rows"
 
 csv.encode_row = require("heymarket.csv.writer").encode_row
+
+local MAX_BYTES = 2 ^ 52 -- no limit
 
 ---@class heymarket.csv.Source
 ---@field columns string[] names of the columns as written in the header, trimmed
@@ -53,6 +56,21 @@ function Source:__call()
   end
 end
 
+-- Adds the entries of ordinary rows, so that there are n.
+local function add_rows(self, entries, n, index, default_country)
+  local before = #entries
+  local lot = rows.lot(index + before + 1, self.reader:position() + 1)
+  local taken, left_out = self.reader:take(lot, n - before, MAX_BYTES, default_country)
+  if taken > 0 then
+    self.contacts:count_left_out(left_out)
+    give(self)
+    for i, entry in ipairs(lot:entries()) do
+      entries[before + i] = entry
+    end
+  end
+  lot:free()
+end
+
 -- Adds the entry of the next record, which is not ordinary. Gives the entry; nil where none could be added without
 -- reading more input, or at the end.
 local function add_record(self, entries, index, default_country)
@@ -66,6 +84,31 @@ local function add_record(self, entries, index, default_country)
   return entry
 end
 
+--- Gives the next ordinary rows as a lot. Raises a failure of kind "source" where it cannot go on.
+---@param n integer at most so many
+---@param max_bytes integer their bodies have no more bytes
+---@param default_country string|boolean|nil see contact.phone
+---@param index integer number of contacts before these
+---@return heymarket.Lot? lot nil where the next row is not ordinary, or not whole in the buffer: `take` gives it
+function Source:take_lot(n, max_bytes, default_country, index)
+  local lot, total = rows.lot(index + 1, self.reader:position() + 1), 0
+  repeat
+    local taken, left_out, is_cut = self.reader:take(lot, n - total, max_bytes, default_country)
+    self.contacts:count_left_out(left_out)
+    total = total + taken
+    -- From a file, the rest of a row comes at once. A pipe may give it much later.
+    local goes_on = is_cut and total > 0 and total < n and self.total ~= nil
+    if goes_on then
+      self.reader:fill()
+    end
+  until not goes_on
+  if total == 0 then
+    return nil
+  end
+  give(self)
+  return lot
+end
+
 --- Gives the next records as entries of an import, as many as the buffer holds: it waits for more input only before the
 --- first one. Raises a failure of kind "source" where it cannot go on.
 ---@param n integer
@@ -75,11 +118,7 @@ end
 function Source:take(n, default_country, index)
   local entries = {}
   while true do
-    local before = #entries
-    self.contacts:count_left_out(self.reader:take(entries, n - before, index + before, default_country))
-    if #entries > before then
-      give(self)
-    end
+    add_rows(self, entries, n, index, default_country)
     if #entries == n then
       return entries
     end

@@ -160,17 +160,18 @@ function Reader:read_record()
   return cells, issues, sub(self.buffer, first, self.next - 1)
 end
 
---- Appends the entries of ordinary rows, up to the first row that is not ordinary or not whole in the buffer.
----@param entries heymarket.Entry[]
+--- Adds ordinary rows to a lot, up to the first row that is not ordinary or not whole in the buffer.
+---@param lot heymarket.Lot
 ---@param n integer at most so many
----@param index integer number of contacts before these
+---@param max_bytes integer their bodies have no more bytes
 ---@param default_country string|boolean|nil see heymarket.contact.phone
+---@return integer taken
 ---@return integer left_out in how many of these rows a false was left out
-function Reader:take(entries, n, index, default_country)
-  local taken, after, left_out =
-    self.ordinary:take(self.buffer, self.next, n, index, self.row, default_country, entries)
+---@return boolean is_cut does the buffer end before the next row?
+function Reader:take(lot, n, max_bytes, default_country)
+  local taken, after, left_out, is_cut = self.ordinary:take(self.buffer, self.next, n, max_bytes, default_country, lot)
   self.next, self.row = after, self.row + taken
-  return left_out
+  return taken, left_out, is_cut and not self.at_end
 end
 
 --- The cells of entries, from the bytes of their records.

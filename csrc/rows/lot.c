@@ -1,0 +1,172 @@
+/* A lot of contacts: the body of one request, and what is needed to speak of each contact. A lot
+ * that the server accepts whole never becomes Lua tables; in every other case Lua takes it apart.
+ */
+#include "lot.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define TYPE "heymarket.lot"
+
+enum { FINGERPRINT = 4 }; /* bytes of a hash, see bulk/notes.lua */
+
+struct lot *lot_check(lua_State *L, int index) {
+    return luaL_checkudata(L, index, TYPE);
+}
+
+const struct lot_row *lot_rows(const struct lot *lot) {
+    return (const struct lot_row *)lot->rows.data;
+}
+
+void lot_add(lua_State *L, struct lot *lot, const struct phone *phone, const char *body,
+             size_t body_length, const char *origin, size_t origin_length) {
+    const size_t before[] = {lot->bodies.length, lot->origins.length};
+    bool is_added = buffer_add(&lot->bodies, lot->count > 0 ? "," : "[", 1) &&
+                    buffer_add(&lot->bodies, body, body_length) &&
+                    buffer_add(&lot->origins, origin, origin_length);
+    struct lot_row row = {*phone, lot->bodies.length, lot->origins.length};
+    if (!is_added || !buffer_add(&lot->rows, &row, sizeof row)) {
+        lot->bodies.length = before[0];
+        lot->origins.length = before[1];
+        luaL_error(L, "not enough memory");
+    }
+    lot->count++;
+}
+
+/* lot:count() -> number of its contacts */
+static int count(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)lot_check(L, 1)->count);
+    return 1;
+}
+
+/* lot:range() -> indices of its first and its last contact */
+static int range(lua_State *L) {
+    const struct lot *lot = lot_check(L, 1);
+    lua_pushinteger(L, (lua_Integer)lot->first_index);
+    lua_pushinteger(L, (lua_Integer)(lot->first_index + (double)lot->count - 1));
+    return 2;
+}
+
+/* lot:body() -> the JSON array of its contacts */
+static int body(lua_State *L) {
+    struct lot *lot = lot_check(L, 1);
+    lua_settop(L, 1);
+    if (!buffer_add(&lot->bodies, lot->count > 0 ? "]" : "[]", lot->count > 0 ? 1 : 2)) {
+        return luaL_error(L, "not enough memory");
+    }
+    size_t length = lot->bodies.length;
+    lot->bodies.length -= lot->count > 0 ? 1 : 2;
+    lot->users++;
+    lua_pushlstring(L, lot->bodies.data, length);
+    lot->users--;
+    return 1;
+}
+
+/* lot:fingerprints() -> the fingerprints of its contacts, as bulk/notes.lua makes them */
+static int fingerprints(lua_State *L) {
+    const struct lot *lot = lot_check(L, 1);
+    const struct lot_row *rows = lot_rows(lot);
+    lua_settop(L, 1);
+    rows_setup_sodium(L);
+    char *out = compat_newuserdata(L, lot->count * 2 * FINGERPRINT + 1);
+    for (size_t i = 0, start = 1; i < lot->count; start = rows[i].body_end + 1, i++) {
+        unsigned char digest[16];
+        char index[32];
+        crypto_generichash_state state;
+        int length = snprintf(index, sizeof index, "%.0f:", lot->first_index + (double)i);
+        crypto_generichash_init(&state, NULL, 0, sizeof digest);
+        crypto_generichash_update(&state, (const unsigned char *)index, (unsigned long long)length);
+        crypto_generichash_update(&state, (const unsigned char *)lot->bodies.data + start,
+                                  rows[i].body_end - start);
+        crypto_generichash_final(&state, digest, sizeof digest);
+        sodium_bin2hex(out + i * 2 * FINGERPRINT, 2 * FINGERPRINT + 1, digest, FINGERPRINT);
+    }
+    lua_pushlstring(L, out, lot->count * 2 * FINGERPRINT);
+    return 1;
+}
+
+/* The keys of an entry, on the stack from here on. */
+enum { KEY_INDEX = 3, KEY_POSITION, KEY_ORIGIN, KEY_PHONE, KEY_BODY };
+enum { ENTRY_SLOTS = 7 }; /* with those that are set later */
+
+static void set_number(lua_State *L, int key, double number) {
+    lua_pushvalue(L, key);
+    lua_pushinteger(L, (lua_Integer)number);
+    lua_rawset(L, -3);
+}
+
+static void set_text(lua_State *L, int key, const char *text, size_t length) {
+    lua_pushvalue(L, key);
+    lua_pushlstring(L, text, length);
+    lua_rawset(L, -3);
+}
+
+/* lot:entries() -> an array of its contacts as entries of bulk/source.lua */
+static int entries(lua_State *L) {
+    static const char *const keys[] = {"index", "position", "origin", "phone", "body"};
+    struct lot *lot = lot_check(L, 1);
+    const struct lot_row *rows = lot_rows(lot);
+    lua_settop(L, 1);
+    lot->users++; /* an error leaves it so: then only the finalizer frees the lot */
+    lua_createtable(L, (int)lot->count, 0);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        lua_pushstring(L, keys[i]);
+    }
+    size_t body_start = 1, origin_start = 0;
+    for (size_t i = 0; i < lot->count; i++) {
+        lua_createtable(L, 0, ENTRY_SLOTS);
+        set_number(L, KEY_INDEX, lot->first_index + (double)i);
+        set_number(L, KEY_POSITION, lot->first_position + (double)i);
+        set_text(L, KEY_ORIGIN, lot->origins.data + origin_start,
+                 rows[i].origin_end - origin_start);
+        set_text(L, KEY_PHONE, rows[i].phone.digits, rows[i].phone.length);
+        set_text(L, KEY_BODY, lot->bodies.data + body_start, rows[i].body_end - body_start);
+        lua_rawseti(L, 2, (int)i + 1);
+        body_start = rows[i].body_end + 1;
+        origin_start = rows[i].origin_end;
+    }
+    lot->users--;
+    lua_settop(L, 2);
+    return 1;
+}
+
+static void release(struct lot *lot) {
+    lot->count = 0;
+    struct buffer *const buffers[] = {&lot->rows, &lot->bodies, &lot->origins};
+    for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
+        free(buffers[i]->data);
+        *buffers[i] = (struct buffer){NULL, 0, 0};
+    }
+}
+
+static int collect(lua_State *L) {
+    release(lot_check(L, 1));
+    return 0;
+}
+
+/* lot:free() gives its memory back at once, for the collector does not know how much it is. */
+static int free_now(lua_State *L) {
+    struct lot *lot = lot_check(L, 1);
+    if (lot->users == 0) {
+        release(lot);
+    }
+    return 0;
+}
+
+/* lot(index, position) -> an empty lot, whose first contact will have this index and position */
+int rows_lot(lua_State *L) {
+    double index = compat_checkwhole(L, 1), position = compat_checkwhole(L, 2);
+    struct lot *lot = compat_newobject(L, TYPE, sizeof *lot);
+    lot->first_index = index;
+    lot->first_position = position;
+    return 1;
+}
+
+void rows_prepare_lot(lua_State *L) {
+    static const luaL_Reg methods[] = {
+        {"body", body},     {"count", count}, {"entries", entries}, {"fingerprints", fingerprints},
+        {"free", free_now}, {"range", range}, {NULL, NULL},
+    };
+    compat_newtype(L, TYPE, methods, collect);
+}

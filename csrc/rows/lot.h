@@ -1,0 +1,34 @@
+/* A lot: consecutive contacts that were checked, and travel as one. */
+#ifndef HEYMARKET_LOT_H
+#define HEYMARKET_LOT_H
+
+#include "../buffer.h"
+#include "encoding.h"
+
+struct lot_row {
+    struct phone phone;
+    size_t body_end;   /* in `bodies` */
+    size_t origin_end; /* in `origins` */
+};
+
+/* Zeroed it is empty and owns nothing. */
+struct lot {
+    double first_index, first_position; /* of its first contact */
+    size_t count;
+    struct buffer rows;    /* of struct lot_row */
+    struct buffer bodies;  /* the array of all bodies, but for its last bracket */
+    struct buffer origins; /* the bytes of all records */
+    int users;             /* calls that read it: it is not freed under them */
+};
+
+/* The lot at this index, else an argument error. */
+HIDDEN struct lot *lot_check(lua_State *L, int index);
+
+HIDDEN const struct lot_row *lot_rows(const struct lot *lot);
+
+/* Adds a contact behind the others. Raises a Lua error where there is no memory; the lot is as
+ * before then. */
+HIDDEN void lot_add(lua_State *L, struct lot *lot, const struct phone *phone, const char *body,
+                    size_t body_length, const char *origin, size_t origin_length);
+
+#endif
