@@ -11,6 +11,7 @@ enum csv_ending { CSV_LF, CSV_CR, CSV_ANY };
 struct csv_format {
     char delimiter;
     enum csv_ending ending;
+    bool is_special[256]; /* bytes that end a cell without quotes, or must not stand in it */
 };
 
 struct csv_cell {

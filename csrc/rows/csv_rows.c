@@ -55,8 +55,15 @@ static const unsigned char *last_character(const unsigned char *from, const unsi
     return is_whole ? at : NULL;
 }
 
+static bool is_plain(char byte) {
+    return byte > ' ' && byte < 0x7F;
+}
+
 /* As text.trim of Lua. */
 static void trim(struct csv_cell *cell) {
+    if (cell->length == 0 || (is_plain(cell->text[0]) && is_plain(cell->text[cell->length - 1]))) {
+        return;
+    }
     const unsigned char *at = (const unsigned char *)cell->text, *end = at + cell->length;
     while (at < end) {
         size_t length = *at < 0x80 ? 1 : utf8_length(at, (size_t)(end - at));

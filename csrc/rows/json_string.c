@@ -34,7 +34,14 @@ size_t json_write_string(char *out, const char *text, size_t length, int *flags,
     size_t step;
     int found = 0;
     *out++ = '"';
-    for (size_t i = 0; i < length;) {
+    for (size_t i = 0;;) {
+        for (; i < length && char_classes[s[i]] <= DELIMITER; i++) {
+            seen |= char_classes[s[i]];
+            *out++ = (char)s[i];
+        }
+        if (i == length) {
+            break;
+        }
         switch (char_classes[s[i]]) {
         case CONTROL:
             found |= HAS_CONTROL | (s[i] >= '\t' && s[i] <= '\r' ? HAS_SPACE : 0);
@@ -54,9 +61,6 @@ size_t json_write_string(char *out, const char *text, size_t length, int *flags,
                 *out++ = (char)s[i++];
             }
             break;
-        default:
-            seen |= char_classes[s[i]];
-            *out++ = (char)s[i++];
         }
     }
     *out++ = '"';

@@ -63,26 +63,38 @@ static int body(lua_State *L) {
     return 1;
 }
 
+static bool add_fingerprint(struct lot *lot, double index, const char *body, size_t length) {
+    unsigned char digest[16];
+    char hex[2 * FINGERPRINT + 1], prefix[32];
+    crypto_generichash_state state;
+    int prefix_length = snprintf(prefix, sizeof prefix, "%.0f:", index);
+    crypto_generichash_init(&state, NULL, 0, sizeof digest);
+    crypto_generichash_update(&state, (const unsigned char *)prefix,
+                              (unsigned long long)prefix_length);
+    crypto_generichash_update(&state, (const unsigned char *)body, length);
+    crypto_generichash_final(&state, digest, sizeof digest);
+    sodium_bin2hex(hex, sizeof hex, digest, FINGERPRINT);
+    return buffer_add(&lot->prints, hex, sizeof hex - 1);
+}
+
 /* lot:fingerprints() -> the fingerprints of its contacts, as bulk/notes.lua makes them */
 static int fingerprints(lua_State *L) {
-    const struct lot *lot = lot_check(L, 1);
+    struct lot *lot = lot_check(L, 1);
     const struct lot_row *rows = lot_rows(lot);
     lua_settop(L, 1);
     rows_setup_sodium(L);
-    char *out = compat_newuserdata(L, lot->count * 2 * FINGERPRINT + 1);
-    for (size_t i = 0, start = 1; i < lot->count; start = rows[i].body_end + 1, i++) {
-        unsigned char digest[16];
-        char index[32];
-        crypto_generichash_state state;
-        int length = snprintf(index, sizeof index, "%.0f:", lot->first_index + (double)i);
-        crypto_generichash_init(&state, NULL, 0, sizeof digest);
-        crypto_generichash_update(&state, (const unsigned char *)index, (unsigned long long)length);
-        crypto_generichash_update(&state, (const unsigned char *)lot->bodies.data + start,
-                                  rows[i].body_end - start);
-        crypto_generichash_final(&state, digest, sizeof digest);
-        sodium_bin2hex(out + i * 2 * FINGERPRINT, 2 * FINGERPRINT + 1, digest, FINGERPRINT);
+    /* They are asked for twice: before the lot is sent, and after the answer. */
+    size_t done = lot->prints.length / (2 * FINGERPRINT);
+    for (size_t i = done, start = i > 0 ? rows[i - 1].body_end + 1 : 1; i < lot->count; i++) {
+        if (!add_fingerprint(lot, lot->first_index + (double)i, lot->bodies.data + start,
+                             rows[i].body_end - start)) {
+            return luaL_error(L, "not enough memory");
+        }
+        start = rows[i].body_end + 1;
     }
-    lua_pushlstring(L, out, lot->count * 2 * FINGERPRINT);
+    lot->users++;
+    lua_pushlstring(L, lot->prints.data, lot->prints.length);
+    lot->users--;
     return 1;
 }
 
@@ -133,7 +145,7 @@ static int entries(lua_State *L) {
 
 static void release(struct lot *lot) {
     lot->count = 0;
-    struct buffer *const buffers[] = {&lot->rows, &lot->bodies, &lot->origins};
+    struct buffer *const buffers[] = {&lot->rows, &lot->bodies, &lot->origins, &lot->prints};
     for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++) {
         free(buffers[i]->data);
         *buffers[i] = (struct buffer){NULL, 0, 0};

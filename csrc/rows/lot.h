@@ -18,6 +18,7 @@ struct lot {
     struct buffer rows;    /* of struct lot_row */
     struct buffer bodies;  /* the array of all bodies, but for its last bracket */
     struct buffer origins; /* the bytes of all records */
+    struct buffer prints;  /* the fingerprints, once they were asked for */
     int users;             /* calls that read it: it is not freed under them */
 };
 
