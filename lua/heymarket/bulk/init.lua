@@ -1,7 +1,8 @@
 --- Bulk: many contacts, sent in batches until each has its outcome.
 ---
---- Entries come from a source (bulk/source.lua), in an order (bulk/order.lua), and go to the sender as batches. A
---- refused batch is halved (bulk/bisect.lua). What is true of each contact is decided in bulk/outcome.lua and counted
+--- Entries come from a source (bulk/source.lua), in an order (bulk/order.lua), and go to the sender as batches. Where the
+--- source can, it gives a whole batch as a lot (csrc/rows/lot.c), which becomes entries only where its contacts do not all
+--- have the same fate: its phones are not free, or the server does not accept all of it. A refused batch is halved (bulk/bisect.lua). What is true of each contact is decided in bulk/outcome.lua and counted
 --- in report.lua. A contact that has no outcome yet stands in one of these places:
 --- - with a journal, in bulk/resume.lua until the journal is compared;
 --- - in the order: blocked, because its phone is in flight, or runnable;
@@ -168,23 +169,18 @@ function Bulk:sort(entries)
   return sendable
 end
 
--- The body of the request for entries, and their number.
-local function body_of(batch)
-  local entries, bodies = batch.entries, {}
-  for i = 1, #entries do
-    bodies[i] = entries[i].body
-    entries[i].batch = batch
-  end
-  return "[" .. table.concat(bodies, ",") .. "]", #bodies
-end
-
 function Bulk:send(batch)
   batch.endpoint = endpoints.batch_contacts
   batch.query = self.query
   if batch.lot then
     batch.body, batch.items = batch.lot:body(), batch.lot:count()
   else
-    batch.body, batch.items = body_of(batch)
+    local entries, bodies = batch.entries, {}
+    for i = 1, #entries do
+      bodies[i] = entries[i].body
+      entries[i].batch = batch
+    end
+    batch.body, batch.items = "[" .. table.concat(bodies, ",") .. "]", #bodies
   end
   self.sender:add(batch)
 end
@@ -327,26 +323,9 @@ end
 
 -- Emits one event for each outcome of a batch. `batch` is nil for contacts that no request was made for.
 function Bulk:emit_outcomes(batch, accepted, items, problem)
-  if not self.settings.on_event then
-    return
-  end
-  local counts = { accepted = accepted, rejected = 0, invalid = 0, failed = 0, unknown = 0, unsent = 0 }
-  for _, item in ipairs(items) do
-    counts[item.outcome] = counts[item.outcome] + 1
-  end
-  for name, count in pairs(counts) do
-    if count > 0 then
-      self.sender:emit {
-        type = "outcome",
-        outcome = name,
-        contacts = count,
-        method = batch and endpoints.batch_contacts.method,
-        url = batch and batch.url,
-        attempt = batch and batch.attempts,
-        failure = problem,
-        status = problem and problem.status or not problem and batch and 200 or nil,
-        request_id = problem and problem.request_id,
-      }
+  if self.settings.on_event then
+    for _, event in ipairs(outcome.events(batch, accepted, items, problem)) do
+      self.sender:emit(event)
     end
   end
 end

@@ -3,6 +3,7 @@
 local outcome = {}
 
 local batch_contacts = require "heymarket.api.batch_contacts"
+local endpoints = require "heymarket.api.endpoints"
 local failure = require "heymarket.failure"
 
 -- An item of a contact that the server listed.
@@ -164,6 +165,35 @@ function outcome.of_finished(entries, overwrite)
     item.resumed = true
     return item
   end)
+end
+
+--- The events that tell the outcomes of a batch: one for each outcome.
+---@param batch heymarket.Batch? nil for contacts that no request was made for
+---@param accepted integer contacts of it that were accepted
+---@param items heymarket.Item[] of the others
+---@param problem heymarket.Failure?
+---@return heymarket.Event[]
+function outcome.events(batch, accepted, items, problem)
+  local counts, events = { accepted = accepted, rejected = 0, invalid = 0, failed = 0, unknown = 0, unsent = 0 }, {}
+  for _, item in ipairs(items) do
+    counts[item.outcome] = counts[item.outcome] + 1
+  end
+  for name, count in pairs(counts) do
+    events[#events + 1] = count > 0
+        and {
+          type = "outcome",
+          outcome = name,
+          contacts = count,
+          method = batch and endpoints.batch_contacts.method,
+          url = batch and batch.url,
+          attempt = batch and batch.attempts,
+          failure = problem,
+          status = problem and problem.status or not problem and batch and 200 or nil,
+          request_id = problem and problem.request_id,
+        }
+      or nil
+  end
+  return events
 end
 
 return outcome
