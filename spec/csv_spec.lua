@@ -394,6 +394,14 @@ describe("csv", function()
       end
     end)
 
+    it("finds rows in a cell of a failures file that the file has swallowed from which it came", function()
+      local content = "phone,Notes,Owner,_row,_outcome,_field,_message\n"
+        .. '12025550002,"called,bob\n12025550003,""called"",bob",,2,invalid,Notes,is wrong\n'
+      local record = all(content, { ignore = { "*" } })[1]
+      assert.is_true(failure.is(record[1]))
+      assert.truthy(messages_of(record[1]):find("goes on to line 3 of the file", 1, true))
+    end)
+
     it("finds swallowed rows in any cell: ignored, ragged, first, at the end of the file", function()
       local function error_of(content, options)
         local records = all(content, options)
@@ -552,6 +560,13 @@ describe("csv", function()
 
     it("says what to do about other delimiters and encodings", function()
       assert.truthy(refused("phone;first\n"):find("commas", 1, true))
+      -- What the options name cannot be found either; that is not said as well.
+      for _, options in ipairs { { ignore = { "*" } }, { map = { Mobile = "phone" }, ignore = { "first" } } } do
+        local _, failed = open("Mobile;first\n", options)
+        assert.equal(1, #failed.issues)
+        assert.truthy(failed.issues[1].message:find("commas", 1, true))
+      end
+      assert.truthy(open("Mobile;first\n", { map = { ["Mobile;first"] = "phone" } }))
       for _, content in ipairs { "\255\254p\0", "\254\255\0p", "p\0h\0\n\0", "phone\0\n", 'a\0"' } do
         local source, failed = open(content)
         assert.is_nil(source)

@@ -1,8 +1,10 @@
 --- Bulk: many contacts, sent in batches until each has its outcome.
 ---
---- Entries come from a source (bulk/source.lua), in an order (bulk/order.lua), and go to the sender as batches. Where the
---- source can, it gives a whole batch as a lot (csrc/rows/lot.c), which becomes entries only where its contacts do not all
---- have the same fate: its phones are not free, or the server does not accept all of it. A refused batch is halved (bulk/bisect.lua). What is true of each contact is decided in bulk/outcome.lua and counted
+--- Entries come from a source (bulk/source.lua), in an order (bulk/order.lua), and go to the sender as batches. A CSV
+--- file gives a whole batch as a lot (csrc/rows/lot.c). It becomes entries where its contacts cannot go together, or
+--- where they get different outcomes.
+---
+--- A refused batch is halved (bulk/bisect.lua). What is true of each contact is decided in bulk/outcome.lua and counted
 --- in report.lua. A contact that has no outcome yet stands in one of these places:
 --- - with a journal, in bulk/resume.lua until the journal is compared;
 --- - in the order: blocked, because its phone is in flight, or runnable;

@@ -37,7 +37,7 @@ journal.PREFIX = 100
 -- Writing
 
 -- Ranges and fingerprints of the contacts of a batch.
-local function noted(batch)
+local function record_of(batch)
   return batch.lot and notes.range_of_lot(batch.lot) or notes.ranges_and_fingerprints(batch.entries)
 end
 
@@ -47,7 +47,7 @@ end
 ---@return heymarket.Failure?
 function Journal:sending(batch)
   self.is_uncommitted = true
-  return self.log:append("> " .. noted(batch))
+  return self.log:append("> " .. record_of(batch))
 end
 
 --- Brings to the disk what `sending` has noted: one wait for everything since the last one.

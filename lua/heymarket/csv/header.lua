@@ -81,14 +81,10 @@ function Header:check_options(map, ignore)
   self:check_names(ignored, "csv_ignored_absent")
 end
 
--- A column that is not known. A header that another delimiter holds together looks like one long unknown name.
+-- A column that is not known.
 function Header:complain_unknown(column)
-  if #self.columns == 1 and find(column, "[;\t]") then
-    self:complain(column, "csv_other_delimiter")
-  else
-    local name = nearest(column)
-    self:complain(column, name == CUSTOM and "csv_unknown_custom" or "csv_unknown_column", { nearest = name })
-  end
+  local name = nearest(column)
+  self:complain(column, name == CUSTOM and "csv_unknown_custom" or "csv_unknown_column", { nearest = name })
 end
 
 -- The field of a column. Nil where it has none: it is ignored, or something is wrong with it.
@@ -135,6 +131,11 @@ function header.read(columns, map, ignore)
   local layout = {}
   for name, field in pairs(map) do
     self.map[folded(name)] = field
+  end
+  -- A header that another delimiter holds together looks like one long name. What else would be wrong is not known.
+  if #columns == 1 and find(columns[1], "[;\t]") and not self.map[lower(columns[1])] then
+    self:complain(columns[1], "csv_other_delimiter")
+    return nil, self.issues
   end
   for _, name in pairs(ignore) do
     self.ignored[folded(name)] = true

@@ -105,9 +105,9 @@ function Reader:scan(is_patient)
   return cells, issues, is_blank
 end
 
--- Has a quoted cell swallowed rows? Then one of its lines holds as many delimiters as the header. Where the header has
--- none or one, as any line of text may have, it takes two such lines.
-local function has_swallowed(cell, line_end, width)
+-- Has a quoted cell swallowed rows of this width? Then one of its lines holds as many delimiters as such a row. Where a
+-- row has none or one, as any line of text may have, it takes two such lines.
+local function has_rows(cell, line_end, width)
   local found, from = 0, 1
   repeat
     local at = find(cell, line_end, from, true)
@@ -120,6 +120,16 @@ local function has_swallowed(cell, line_end, width)
   return found >= (width <= 2 and 2 or 1)
 end
 
+-- The same for rows of this file. In a failures file, they are rows of the file that it came from: without the columns
+-- that begin with _.
+function Reader:has_swallowed(cell)
+  local width, own = self.width, self.width
+  for _, name in ipairs(self.columns) do
+    own = own - (sub(name, 1, 1) == "_" and 1 or 0)
+  end
+  return has_rows(cell, self.line_end, width) or own < width and has_rows(cell, self.line_end, own)
+end
+
 -- Looks at the cells of a record of several lines, and counts these. Gives the issues.
 function Reader:check_lines(cells, issues)
   -- For a cell with misplaced quotes its own issue says how far it goes.
@@ -129,7 +139,7 @@ function Reader:check_lines(cells, issues)
     local cell = cells[i]
     local breaks = count_breaks(cell, self.line_end)
     line = line + breaks
-    if breaks > 0 and not is_allowed and has_swallowed(cell, self.line_end, self.width) then
+    if breaks > 0 and not is_allowed and self:has_swallowed(cell) then
       issues = self:add_issue(issues, i, "csv_swallowed_rows", { last = line })
     end
   end
