@@ -7,7 +7,7 @@ RUNS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),$(LUAS) asan t
 SPECS =
 CHECK_LUA = $(if $(filter command,$(firstword $(origin LUAS))),$(firstword $(LUAS)),5.4)
 # The Luas to build for these runs. Specs that start nginx, which has LuaJIT, or the command in Lua 5.4 say so by name.
-STARTING_SPECS = $(if $(SPECS),$(shell grep -liE 'nginx|sandbox|lua5\.4|luajit' $(SPECS)),all)
+STARTING_SPECS = $(if $(SPECS),$(shell grep -sliE 'nginx|sandbox|lua5\.4|luajit' $(SPECS)),all)
 TEST_LUAS = $(sort $(filter 5.1 5.2 5.3 5.4 jit,$(RUNS)) $(if $(filter asan tsan valgrind,$(RUNS)),5.4) \
   $(if $(filter demo fuzz,$(RUNS)),5.4 jit) $(if $(filter-out lint rocks deb,$(RUNS)),$(if $(STARTING_SPECS),5.4 jit)))
 # How long each fuzzer of `make fuzz` runs; FUZZERS="csv json_text" for only these.
@@ -98,6 +98,7 @@ build: ## compile the C modules for every Lua, into build/<lua>/, and make build
 
 test: ## install what is missing, and run all checks; a part with RUNS="5.4 asan", SPECS=spec/csv_spec.lua, LUAS=5.4
 	@echo "test: $(RUNS)"
+	@sh .ci/specs $(SPECS)
 	@$(MAKE) ready RUNS="$(RUNS)" LUAS="$(TEST_LUAS)" DEPS=install
 	@python3 .ci/test --runs "$(RUNS)" --specs "$(SPECS)"
 
@@ -108,6 +109,7 @@ check: needs-lint ## the quick checks before a commit: one build, lint, and the 
 
 coverage: ## print which part of each C and Lua file the fast specs run (SPECS=spec/csv_spec.lua for other specs)
 	@echo "coverage: of C by gcov, of Lua by a hook, under Lua 5.4"
+	@sh .ci/specs $(SPECS)
 	@$(MAKE) needs-build needs-run needs-test native-coverage LUAS=5.4
 	@python3 tools/coverage.py $(SPECS)
 

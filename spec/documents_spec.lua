@@ -141,7 +141,10 @@ describe("doc/command.md", function()
       local flat = help:gsub("%s+", " ")
       local listed = found[name] or {}
       for flag, text in pairs(listed) do
-        assert.is_truthy(flat:find(" " .. flag .. " " .. text, 1, true), name .. " " .. flag)
+        assert.is_truthy(
+          flat:find(" " .. flag .. " " .. text, 1, true),
+          ("doc/command.md has another text for `%s` in its section on %s than the help: %s"):format(flag, name, help)
+        )
         count = count + 1
       end
       for flag in help:gmatch "\n   (%-%-[%w-]+)" do
@@ -149,7 +152,10 @@ describe("doc/command.md", function()
         for with_argument in pairs(listed) do
           is_there = is_there or with_argument:match "^%S+" == flag
         end
-        assert.is_true(is_there, name .. " " .. flag)
+        assert.is_true(
+          is_there,
+          ("doc/command.md has no row for `%s` in its section on %s; the help: %s"):format(flag, name, help)
+        )
       end
     end
     assert.is_true(count > 40)
@@ -166,6 +172,27 @@ describe("doc/command.md", function()
     end
     table.sort(wanted)
     assert.are.same(wanted, codes)
+  end)
+end)
+
+describe("doc/calls.md", function()
+  it("has every method of a client, and no other", function()
+    local client = require("heymarket.sandbox").new():client()
+    local wanted, listed = {}, {}
+    for name, value in pairs(getmetatable(client).__index) do
+      if type(value) == "function" and not name:find "^__" then
+        wanted[name] = true
+      end
+    end
+    client:close()
+    for _, cells in ipairs(documents.tables("doc/calls.md", "| call | gives |")[1]) do
+      local name = cells[1]:match "^`client:([%w_]+)%("
+      if name then
+        listed[name] = true
+      end
+    end
+    assert.is_truthy(wanted.import)
+    assert.are.same(wanted, listed)
   end)
 end)
 

@@ -75,6 +75,9 @@ describe("a queue", function()
   end
 
   it("asks for no memory when it takes a reserved place", function()
+    if os.getenv "HEYMARKET_COVERAGE" then
+      pending "the hook that counts lines asks for memory itself"
+    end
     assert.are.equal(0, growth(1000))
     assert.is_true(growth(0) > 4)
   end)

@@ -6,15 +6,20 @@ if not path then
 end
 
 local seen = {} -- by source, a set of lines
+local lines_of = setmetatable({}, { __mode = "k" }) -- by function, the set of its source
+local getinfo = debug.getinfo
 
 local function note(_, line)
-  local source = debug.getinfo(2, "S").source
-  local lines = seen[source]
+  local body = getinfo(2, "f").func -- cheaper than asking for the source at each line
+  local lines = lines_of[body]
   if not lines then
-    lines = {}
-    seen[source] = lines
+    local source = getinfo(2, "S").source
+    lines = seen[source] or {}
+    seen[source], lines_of[body] = lines, lines
   end
-  lines[line] = true
+  if not lines[line] then
+    lines[line] = true
+  end
 end
 
 local function write()

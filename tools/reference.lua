@@ -221,7 +221,8 @@ local function write_function(made, as)
       meaning = RETURNED[name] and rest or meaning
       returned[#returned + 1] = with_meaning("- " .. shown_type(kind), meaning)
       if kind:find "^heymarket%.Failure" and meaning == "" then
-        problems[#problems + 1] = made.where .. " does not say which failures it gives"
+        problems[#problems + 1] = made.where
+          .. " does not say which failures it gives: write `---@return heymarket.Failure? failure of kind …` above it"
       end
     elseif tag.name == "see" then
       see[#see + 1] = tag.text

@@ -233,19 +233,25 @@ function Client:import(source, given)
   return run(self, import, source, given)
 end
 
-local function check(self, _, given)
-  local settings, problem = prepare(self, "check", given)
+-- Sends one request, with the options of a scope. Gives the value of its response, or nil and a failure.
+local function ask(self, scope, given, endpoint, body)
+  local settings, problem = prepare(self, scope, given)
   if not settings then
     return nil, problem
   end
   settings.concurrency = 1
   local requests = new_sender(self, settings)
-  requests:add { endpoint = endpoints.inboxes, items = 0 }
+  requests:add { endpoint = endpoint, body = body, items = 0 }
   local outcome = requests:next()
   if outcome.value then
-    return true
+    return outcome.value
   end
   return nil, outcome.failure or requests:stop_reason()
+end
+
+local function check(self, _, given)
+  local value, problem = ask(self, "check", given, endpoints.inboxes)
+  return value and true, problem
 end
 
 --- Are these credentials good? Writes nothing.

@@ -84,3 +84,23 @@ describe("the workflow for GitHub, which runs elsewhere", function()
     assert.is_true(count >= 5)
   end)
 end)
+
+describe("make test", function()
+  it("names the spec that is meant where SPECS has a file that is not there, before it builds", function()
+    local said = process.output "env -u MAKEFLAGS -u MAKELEVEL make test SPECS=spec/fifo.lua 2>&1 </dev/null"
+    assert.is_truthy(said:find("spec/fifo.lua is not there; did you mean spec/fifo_spec.lua?", 1, true), said)
+    assert.is_nil(said:find("build:", 1, true))
+  end)
+end)
+
+describe("busted", function()
+  it("says how to build the C modules where they are missing", function()
+    local folder = process.output("mktemp -d"):match "%S+"
+    os.execute("cp .busted " .. quote(folder))
+    local said = process.output(
+      ("cd %s && env -u HEYMARKET_TEST_RUN lua5.4 -e 'print(pcall(dofile, \".busted\"))' 2>&1"):format(quote(folder))
+    )
+    os.execute("rm -r " .. quote(folder))
+    assert.are.equal("The C modules for Lua 5.4 are not built: `make build LUAS=5.4`\n", said)
+  end)
+end)

@@ -89,6 +89,7 @@ end
 
 add("batch_contacts", "POST", "/v1/batch/contacts", true, batch_contacts.read)
 add("inboxes", "GET", "/v1/inboxes", true, read_inboxes)
+-- No method of the client uses these yet, nor heymarket.api.pages; spec/live/endpoints_spec.lua tests them.
 add("team", "GET", "/v1/team", true, object_with("members", "table"))
 add("tags", "POST", "/v1/tags", true, list_of("tags", "tags"), { first_page = "{}", next_page = next_page_of_tags })
 add("contact_fields", "POST", "/v1/contact-fields", true, list_of("contact fields", "fields"))

@@ -1,4 +1,6 @@
 --- Pages: reads a list that the API gives page by page.
+---
+--- No method of the client uses this yet; spec/live/endpoints_spec.lua tests it.
 local pages = {}
 
 local failure = require "heymarket.failure"
