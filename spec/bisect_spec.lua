@@ -57,7 +57,7 @@ describe("a batch that failed", function()
     assert.is_nil(halving:next())
   end)
 
-  it("leaves halves that can be taken back all at once", function()
+  it("gives back all waiting halves when the call stops", function()
     local halving = bisect.new(100, 1000)
     halving:failed(batch_of(1, 4), refusal(400), false)
     assert.are.equal(2, #halving:drain())
@@ -117,8 +117,8 @@ describe("the size of a batch", function()
   end)
 end)
 
-describe("suspicion", function()
-  it("lasts from the first refusal until something is accepted", function()
+describe("while everything is refused, halving", function()
+  it("is suspicious, from the first refusal until something is accepted", function()
     local halving = bisect.new(100, 1000)
     assert.is_false(halving:is_suspicious())
     halving:failed(batch_of(1, 4), refusal(400), false)
@@ -127,18 +127,21 @@ describe("suspicion", function()
     assert.is_false(halving:is_suspicious())
   end)
 
-  it("takes the smallest and the largest half by turns", function()
-    local halving = bisect.new(100, 1000)
-    halving:failed(batch_of(1, 16), refusal(400), false)
-    local taken = {}
-    for i = 1, 4 do
-      local half = halving:next()
-      taken[i] = #half.entries
-      halving:failed(half, refusal(400), false)
+  it(
+    "takes by turns the smallest half, to find a contact at fault, and the largest, to see if all are refused",
+    function()
+      local halving = bisect.new(100, 1000)
+      halving:failed(batch_of(1, 16), refusal(400), false)
+      local taken = {}
+      for i = 1, 4 do
+        local half = halving:next()
+        taken[i] = #half.entries
+        halving:failed(half, refusal(400), false)
+      end
+      -- 8+8: one 8; 4+4+8: the largest 8; 4+4+4+4: any; 2+2+4+4+4: the largest.
+      assert.are.same({ 8, 8, 4, 4 }, taken)
     end
-    -- 8+8: one 8; 4+4+8: the largest 8; 4+4+4+4: any; 2+2+4+4+4: the largest.
-    assert.are.same({ 8, 8, 4, 4 }, taken)
-  end)
+  )
 
   -- Returns how many single refusals it takes to stop the call, or nil.
   local function stops_after(count, make)
@@ -151,7 +154,7 @@ describe("suspicion", function()
     end
   end
 
-  it("stops the call after sixteen refusals that are alike", function()
+  it("stops the call after 16 refusals with the same failure", function()
     local at, refusals = stops_after(50, function()
       return refusal(400, "bad")
     end)

@@ -278,7 +278,7 @@ describe("rows of CSV", function()
     random = fake.random(20261125)
   end)
 
-  it("become the entries of version 0.2, in 20,000 odd rows", function()
+  it("give the same entries as the reader of version 0.2, for 20,000 random rows", function()
     local count = 0
     while count < rounds(20000) do
       local country = pick(random, { "1", "49", false, "nil" })

@@ -366,7 +366,7 @@ describe("csv", function()
       [6] = "phone,first,last,display_name,email,custom.1",
     }
 
-    it("gives a quoted cell that has swallowed rows as a row error, and goes on behind it", function()
+    it("gives a quoted cell that contains lines like rows as a row error, and goes on behind it", function()
       for columns, header in pairs(HEADERS) do
         for _, eol in ipairs { "\n", "\r\n", "\r" } do
           for _, rows in ipairs { 2, 3, 190 } do
@@ -528,7 +528,7 @@ describe("csv", function()
       return messages_of(failed), failed
     end
 
-    it("tells all mistakes at once, with the nearest names and the way out", function()
+    it("names all mistakes of the header, with the nearest known names", function()
       local text, failed = refused "frist,List,,email,E-Mail,EMAIL\n"
       assert.truthy(text:find 'frist: [^\n]*"first"')
       assert.truthy(text:find "List: [^\n]*map[^\n]*ignore")

@@ -396,7 +396,7 @@ describe("the check in C", function()
     end
   end)
 
-  it("gives a text without marks as it is", function()
+  it("returns a text unchanged that needs no marks", function()
     local text = ' [ {"a" : 1 , "b":[true,"\\u0041"]} ] '
     assert.are.same({ text, 3, 6 }, { rows.json_check(text, 100) })
   end)

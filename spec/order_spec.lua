@@ -67,7 +67,7 @@ describe("the order of entries", function()
 end)
 
 describe("a batch", function()
-  it("has so many entries, and no more are read than find a place", function()
+  it("has at most batch_size entries, and reads no more", function()
     local read, asked = reader_of(entries_of { "1", "2", "3", "4", "5" })
     local ordered = order.new()
     assert.are.same({ 1, 2 }, indices_of(ordered:next_batch(2, 1000, read)))
@@ -117,7 +117,7 @@ describe("a batch", function()
     end)
   end
 
-  it("is not filled any further once as many entries were left over as go into it", function()
+  it("stops reading when the left-over entries would fill a batch", function()
     local phones = { "2345678901" }
     for i = 1, 4 do
       phones[#phones + 1] = i .. "2345678901" -- confusable with the first

@@ -31,7 +31,7 @@ describe("a contact of a batch that failed", function()
     end)
   end
 
-  it("does not change the failure that others hold", function()
+  it("gets a copy of its failure; the shared one is unchanged", function()
     outcome.of_failure({ entries = { entry_of { possibly_sent = true } } }, NO, nil)
     assert.are.equal("no", NO.delivered)
   end)

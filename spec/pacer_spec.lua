@@ -98,7 +98,7 @@ describe("a pacer that workers share", function()
     end
   end)
 
-  it("takes the place of a request that ended as late as it ended, not as it started", function()
+  it("frees a place a minute after a request ended, not after it started", function()
     local worker = new_worker(dict)
     local permit = worker:reserve(1)
     clock.now = clock.now + 30
@@ -161,7 +161,7 @@ describe("a pacer that workers share", function()
     end
   end)
 
-  it("does not overlook who counts in the second that has just begun", function()
+  it("counts requests of the second that has just begun", function()
     dict.entries = {}
     local one, two = new_worker(dict), new_worker(dict)
     clock.now = 1700000000.999
@@ -179,7 +179,7 @@ describe("a pacer that workers share", function()
     assert.is_nil(permit_of_one)
   end)
 
-  it("gives back the share of a worker that died, a minute later and by itself", function()
+  it("frees the places of a dead worker after a minute", function()
     local dead, other = new_worker(dict), new_worker(dict)
     for _ = 1, 10 do
       assert.is_truthy(dead:reserve(10))
@@ -290,7 +290,7 @@ describe("the pacer of one client", function()
     assert.is_true(one:reserve(2))
   end)
 
-  it("waits for several to leave where the limit was lowered", function()
+  it("waits, after the limit was lowered, until enough requests no longer count", function()
     for i = 1, 3 do
       assert.is_true(one:reserve(3))
       now = now + i

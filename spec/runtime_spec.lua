@@ -18,7 +18,7 @@ describe("a native module", function()
     assert.are.equal(require "heymarket.system", runtime.native "heymarket.system")
   end)
 
-  it("is said to be for another Lua, whichever way that shows", function()
+  it("that was built for another Lua gives a plain message", function()
     for _, problem in ipairs {
       "error loading module: undefined symbol: lua_newuserdatauv",
       "heymarket.broken was built for Lua 5.4 but is loaded by Lua 5.1: build it again for this Lua",
@@ -39,7 +39,7 @@ describe("a native module", function()
     assert.is_nil(message:find("\n", 1, true))
   end)
 
-  it("has the linker's own words where it lacks a library", function()
+  it("that lacks a library is reported in the linker's words", function()
     local problem = "libsodium.so.23: cannot open shared object file: No such file or directory"
     assert.are.equal("heymarket: its C module heymarket.broken cannot be loaded: " .. problem, raised_for(problem))
   end)

@@ -97,7 +97,7 @@ describe("the check of the storeys", function()
     assert.is_truthy(text:find("retry.lua:1: requires heymarket.http.gone, which is no file of lua/", 1, true))
   end)
 
-  it("asks for the storey of a new file", function()
+  it("reports a new file that stands in no storey", function()
     local text, code = check { ["heymarket/novelty.lua"] = "" }
     assert.are.equal("lua/heymarket/novelty.lua:1: stands in no storey: name it in tools/storeys.lua\n", text)
     assert.are.equal(1, code)

@@ -424,8 +424,10 @@ describe("retries", function()
     world = run "7.25"
     assert.are.equal(2, #world.requests)
   end)
+end)
 
-  it("a call whose deadline is met exactly by its last answer is a success", function()
+describe("a call with a deadline", function()
+  it("succeeds when the last answer comes exactly at the deadline", function()
     local world = fake.new { latency = 8 }
     local report = assert(client_of(world):create_contacts(contacts_of(3), { deadline = 8 }))
     assert.are.equal(3, report.accepted)
@@ -468,7 +470,7 @@ describe("the pace after a 429", function()
     end
   end)
 
-  it("is slowed down once by eight refusals that were on their way together", function()
+  it("is slowed down once by eight 429s of requests in flight together", function()
     local function gap_after(together)
       local world = fake.new {
         handler = function(request)

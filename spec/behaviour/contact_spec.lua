@@ -761,7 +761,7 @@ describe("the other fields", function()
     end
   end)
 
-  it("are never made up", function()
+  it("are left out where they were not given", function()
     assert.are.equal('[{"phone":"12345678900"}]', body_of { phone = PHONE })
   end)
 end)
@@ -1066,7 +1066,7 @@ describe("the wire form", function()
     end
   end)
 
-  it("does not lean on the application's own lua-cjson, nor change it", function()
+  it("neither depends on the settings of the application's lua-cjson nor changes them", function()
     local cjson = require "cjson"
     local precision = cjson.encode_number_precision()
     local depth, invalid = cjson.decode_max_depth(), cjson.decode_invalid_numbers()
@@ -1133,7 +1133,7 @@ describe("the wire form", function()
     assert.are.same({ "12345678900", "42", "1", "2", "7", "0.5", "3" }, texts)
   end)
 
-  it("of empty lists stays what it is", function()
+  it("has empty lists where they were given", function()
     assert.are.equal(
       '[{"phone":"12345678900","custom":{},"tags":[],"email_suppressions":[]}]',
       body_of { phone = PHONE, tags = {}, custom = {}, email_suppressions = {} }
@@ -1201,8 +1201,8 @@ describe("with the other build of lua-cjson, simulated,", function()
   end)
 end)
 
-describe("after all this", function()
-  it("no handle is open", function()
+describe("this spec file", function()
+  it("leaves no handle open", function()
     collectgarbage()
     collectgarbage()
     assert.are.same({ signers = 0, pools = 0, transfers = 0 }, core.open_handles())

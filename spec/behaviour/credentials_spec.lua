@@ -485,7 +485,7 @@ describe("the function credentials", function()
     assert.are.equal(1, core.open_handles().signers)
   end)
 
-  it("whose answer is older than a 401 is asked again", function()
+  it("is asked again if its key was fetched before a 401", function()
     if not CAN_YIELD then
       return -- the yield is what makes the answer old
     end

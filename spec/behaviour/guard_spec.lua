@@ -168,7 +168,7 @@ describe("an error that is raised", function()
     end
   end)
 
-  it("nowhere leaves the report without hook_error", function()
+  it("is what hook_error is about: without one the report has none", function()
     local report = assert(client_of(fake.new()):import(contacts_of(5), { on_event = function() end }))
     assert.is_nil(report.hook_error)
   end)
@@ -261,7 +261,7 @@ describe("a source that ends with nil and a message", function()
     witness.sums(0, failure.report)
   end)
 
-  it("came to its end where it gives a position in place of the message", function()
+  it("has ended, not failed, where a position or nothing stands in place of the message", function()
     for _, last in ipairs { { nil }, { nil, nil, nil }, { nil, 26 }, { nil, false } } do
       local report = assert(client_of(fake.new()):import(failing(unpack(last, 1, 3))))
       assert.are.equal(25, report.accepted)
@@ -611,7 +611,7 @@ if not rawget(_G, "jit") then
   end)
 end
 
-describe("an error of our own", function()
+describe("an error injected into any function of the library", function()
   -- Every function of the module, once for each place where it is called from outside its file.
   local MODULES = {
     "heymarket.api.batch_contacts",
@@ -826,7 +826,7 @@ describe("an error of our own", function()
   end
 
   for _, method in ipairs { "create_contacts", "import" } do
-    it("in any function, raised once or each time, never leaves " .. method, function()
+    it("comes back from " .. method .. " as a failure or in a true report, raised once or each time", function()
       local folder = server.folder()
       local reached = 0
       local list = targets()
@@ -847,7 +847,7 @@ describe("an error of our own", function()
     end)
   end
 
-  it("in any function never leaves check, token, heymarket.new and heymarket.contact", function()
+  it("never leaves check, token, heymarket.new and heymarket.contact", function()
     for _, target in ipairs(targets()) do
       local world = fake.new()
       local client = client_of(world)

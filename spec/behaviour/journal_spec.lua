@@ -134,7 +134,7 @@ describe("a journal", function()
     end
   end)
 
-  it("does not call ambiguous what never left", function()
+  it("does not make a contact ambiguous that was never sent", function()
     -- The pace leaves requests waiting when the run is stopped: they were due, but nothing of them was ever sent.
     local api, path = make_api(), new_path()
     local stop = false
@@ -233,7 +233,7 @@ describe("a journal", function()
     end
   end)
 
-  it("does not call unsent what an earlier run may have sent", function()
+  it("makes a contact unknown, not unsent, that an earlier run may have sent", function()
     local path = new_path()
     local api = make_api(function()
       return { code = "RECV_ERROR", sent = true }
@@ -255,7 +255,7 @@ describe("a journal", function()
     assert_sound(problem.report, 4)
   end)
 
-  it("does not stop an import for max_failures before what stands before the invalid contact was sent", function()
+  it("lets the contacts before an invalid one be sent before max_failures stops the import", function()
     for _, with_journal in ipairs { true, false } do
       local api = make_api()
       local list = contacts(16)
@@ -336,7 +336,7 @@ describe("a journal", function()
   end)
 end)
 
-describe("a journal of something else", function()
+describe("a journal of another import", function()
   -- A journal of an import of 250 contacts that died when its 16th request of 10 contacts reached the server.
   local half, complete
 
@@ -363,7 +363,7 @@ describe("a journal of something else", function()
     return api, report, problem, path
   end
 
-  it("is taken when it is the same", function()
+  it("is accepted when input and options are equal", function()
     local api, report = resume(half, contacts(250))
     assert_sound(report, 250)
     assert.are.equal(250, report.accepted)
@@ -461,7 +461,7 @@ describe("a journal of something else", function()
     end)
   end
 
-  it("is refused before what comes first in it and was never answered is sent again", function()
+  it("is refused before its unanswered contacts are sent again", function()
     -- The second of 25 requests has no answer yet when the 16th arrives.
     local text
     local path = new_path()
@@ -518,12 +518,12 @@ describe("a journal of something else", function()
     assert.are.equal(0, api.requests)
   end)
 
-  it("is taken with another pace, timeout or concurrency", function()
+  it("is accepted with another pace, timeout or concurrency", function()
     local _, report = resume(half, contacts(250), { timeout = 7, concurrency = 2, max_attempts = 3 })
     assert.are.equal(250, report.accepted)
   end)
 
-  local strangers = {
+  local not_journals = {
     ["a CSV file"] = "phone,first\n12000000001,Ann\n12000000002,Bob\n",
     ["a CSV file without an end of line"] = "phone,first",
     ["an empty line"] = "\n",
@@ -533,7 +533,7 @@ describe("a journal of something else", function()
     ["a journal of a later version"] = "heymarket-journal 99 {} 00000000\n",
     ["a word like the start of one"] = "heymarketing",
   }
-  for name, text in pairs(strangers) do
+  for name, text in pairs(not_journals) do
     it("is refused and left untouched when it is " .. name, function()
       local api, report, problem, path = resume(text, contacts(30))
       assert_refused(api, report, problem)
@@ -739,7 +739,7 @@ describe("a damaged journal", function()
     assert.is_true(#text > on_disk[3])
   end)
 
-  it("is taken wherever its end was torn off", function()
+  it("can be continued after being cut at any byte", function()
     for size in positions(0, #text) do
       local api, report, problem, path = resume(text:sub(1, size))
       assert(report, "torn at " .. size .. ": " .. tostring(problem))
@@ -777,7 +777,7 @@ describe("a damaged journal", function()
     end
   end)
 
-  it("is taken whatever a power cut did to what had not reached the disk", function()
+  it("can be continued whatever happened to bytes after the last sync", function()
     math.randomseed(7)
     -- Three requests at once: when the import closes its journal, all answers are noted and none is on the disk.
     local path = new_path()
@@ -881,8 +881,8 @@ describe("a damaged journal", function()
   end)
 end)
 
-describe("at the end", function()
-  it("nothing is left open", function()
+describe("this spec file", function()
+  it("leaves no handle open", function()
     collectgarbage()
     collectgarbage()
     assert.are.same({ signers = 0, pools = 0, transfers = 0 }, core.open_handles())

@@ -106,12 +106,12 @@ describe("a power cut", function()
     return disk, #cuts
   end
 
-  it("never finds a request on the wire that is not noted on the disk", function()
+  it("finds every request on the disk that was sent", function()
     assert_noted_before_sent(contacts(100), {}, { concurrency = 1 })
     assert_noted_before_sent(contacts(100), {}, { concurrency = 4 })
   end)
 
-  it("never finds one that was split, or is tried again", function()
+  it("finds those on the disk that were split, or are tried again", function()
     assert_noted_before_sent(contacts(60), {}, { concurrency = 3, max_attempts = 3 }, function(number, phones)
       if #phones > 3 and number % 2 == 0 then
         return { status = 400, body = '{"error_code":"bad_data"}' }
@@ -121,39 +121,7 @@ describe("a power cut", function()
     end)
   end)
 
-  it("costs one wait for the disk for requests that start together", function()
-    local path = new_path()
-    local disk = watch_disk(path)
-    local syncs_at = {}
-    local api = memory_api.new(function(_, number)
-      syncs_at[number] = disk.syncs
-    end)
-    assert(import(api, contacts(40), { journal = path }, { concurrency = 4 }))
-    assert.are.equal(4, api.requests)
-    assert.are.equal(syncs_at[1], syncs_at[4])
-    assert.is_true(syncs_at[1] > 0)
-  end)
-
-  it("costs one wait for answers that come together, too", function()
-    local path = new_path()
-    local disk = watch_disk(path)
-    local api = memory_api.new(nil, function()
-      return 0.1
-    end)
-    local network = api.network
-    local wait = network.wait
-    function network:wait(...)
-      wait(self, ...)
-      while self.flights[1] and self.flights[1].ends <= self.now do
-        self:deliver(1)
-      end
-    end
-    assert(import(api, contacts(400), { journal = path }, { concurrency = 4 }))
-    assert.are.equal(40, api.requests)
-    assert.is_true(disk.syncs <= 15, disk.syncs .. " waits")
-  end)
-
-  it("does not take an answer that came a second ago, although nothing was sent since", function()
+  it("keeps outcomes that came a second ago, although nothing was sent since", function()
     local path, at_second = new_path(), nil
     local disk = watch_disk(path)
     local api = memory_api.new(nil, function(number)
@@ -169,7 +137,7 @@ describe("a power cut", function()
     assert.are.equal(10, assert(import(memory_api.new(), contacts(20), { journal = path })).resumed)
   end)
 
-  it("does not bring back an end that was torn and cut off", function()
+  it("does not bring back a damaged end that was cut off", function()
     local path = new_path()
     assert(import(memory_api.new(), contacts(30), { journal = path }))
     local whole = read_file(path)
@@ -185,13 +153,6 @@ describe("a power cut", function()
     assert(import(memory_api.new(), contacts(30), { journal = path }))
     -- What was torn is gone from the disk before anything stands in its place.
     assert.are.equal(#torn:match "^.*\n", sizes[1])
-  end)
-
-  it("costs nothing without a journal", function()
-    local disk = watch_disk "/dev/null"
-    assert(import(memory_api.new(), contacts(40), {}))
-    assert.are.equal(0, disk.syncs)
-    assert.is_nil(disk.directory)
   end)
 
   it("leaves the new file in its directory", function()
@@ -235,10 +196,51 @@ describe("a power cut", function()
   end)
 end)
 
-describe("doubt", function()
+describe("a wait for the disk", function()
+  it("happens once for requests that start together", function()
+    local path = new_path()
+    local disk = watch_disk(path)
+    local syncs_at = {}
+    local api = memory_api.new(function(_, number)
+      syncs_at[number] = disk.syncs
+    end)
+    assert(import(api, contacts(40), { journal = path }, { concurrency = 4 }))
+    assert.are.equal(4, api.requests)
+    assert.are.equal(syncs_at[1], syncs_at[4])
+    assert.is_true(syncs_at[1] > 0)
+  end)
+
+  it("happens once for answers that come together", function()
+    local path = new_path()
+    local disk = watch_disk(path)
+    local api = memory_api.new(nil, function()
+      return 0.1
+    end)
+    local network = api.network
+    local wait = network.wait
+    function network:wait(...)
+      wait(self, ...)
+      while self.flights[1] and self.flights[1].ends <= self.now do
+        self:deliver(1)
+      end
+    end
+    assert(import(api, contacts(400), { journal = path }, { concurrency = 4 }))
+    assert.are.equal(40, api.requests)
+    assert.is_true(disk.syncs <= 15, disk.syncs .. " waits")
+  end)
+
+  it("does not happen without a journal", function()
+    local disk = watch_disk "/dev/null"
+    assert(import(memory_api.new(), contacts(40), {}))
+    assert.are.equal(0, disk.syncs)
+    assert.is_nil(disk.directory)
+  end)
+end)
+
+describe("a contact that may have been sent", function()
   local LOST = { code = "RECV_ERROR", sent = true }
 
-  it("of this run is noted with what the server listed", function()
+  it("is in the journal as such, with what the server listed for it", function()
     -- The first answer is lost after the server has acted; the second lists all.
     local path, store = new_path(), {}
     local api = memory_api.new(function(_, number, phones)
@@ -263,7 +265,7 @@ describe("doubt", function()
     end
   end)
 
-  it("is not cleared by a certain failure in a later run", function()
+  it("stays unknown when a later run certainly fails", function()
     local path, run, store = new_path(), 1, {}
     local api = memory_api.new(function(_, _, phones)
       if run == 1 then
@@ -287,7 +289,7 @@ describe("doubt", function()
     end
   end)
 
-  it("about some contacts of an answer keeps them from being noted as accepted", function()
+  it("is not noted as accepted where the server listed only others of its request", function()
     -- The answer lists one contact of the request, and one that nobody sent.
     local path, run = new_path(), 1
     local api = memory_api.new(function(_, _, phones)
@@ -312,7 +314,7 @@ describe("doubt", function()
     end
   end)
 
-  it("about a contact that is invalid in the next run shows that the input is another", function()
+  it("shows that the input is another where it is invalid in the next run", function()
     for _, answer in ipairs { LOST, { status = 429, body = "" } } do
       local path = new_path()
       local list = contacts(120)
@@ -555,7 +557,7 @@ describe("what the server listed", function()
     assert.are.equal("12345678901234567890", tostring(first.items[1].remote.id))
   end)
 
-  it("can be read again however deep it is, or is no trustworthy answer", function()
+  it("can be read from the journal at any depth, or its answer is refused", function()
     local taken = 0
     for depth = 1, 400, 7 do
       local path = new_path()
@@ -725,7 +727,7 @@ describe("a journal in use", function()
     end)
   end
 
-  it("is missed also where the import is stopped at the same time", function()
+  it("that disappears is reported also when the import stops at the same time", function()
     for _, option in ipairs { "should_stop", "deadline" } do
       local path, stop = new_path(), false
       local api = memory_api.new(function(_, number)
@@ -824,19 +826,19 @@ describe("a journal in use", function()
     end
   end)
 
-  it("that is a pipe is refused without waiting, and a stranger's file keeps its mode", function()
-    local pipe, stranger = new_path(), new_path()
+  it("that is a pipe is refused without waiting, and a file that is no journal keeps its mode", function()
+    local pipe, other_file = new_path(), new_path()
     os.execute("mkfifo " .. quote(pipe))
     local report, problem = import(memory_api.new(), contacts(3), { journal = pipe })
     assert.is_nil(report)
     assert.are.equal("not_regular", problem.reason)
-    write_file(stranger, "phone,first\n")
-    os.execute("chmod 644 " .. quote(stranger))
-    report, problem = import(memory_api.new(), contacts(3), { journal = stranger })
+    write_file(other_file, "phone,first\n")
+    os.execute("chmod 644 " .. quote(other_file))
+    report, problem = import(memory_api.new(), contacts(3), { journal = other_file })
     assert.is_nil(report)
     assert.are.equal("not_journal", problem.reason)
-    assert.are.equal("644", process.output("stat -c %a " .. quote(stranger)):match "%d+")
-    assert.are.equal("phone,first\n", read_file(stranger))
+    assert.are.equal("644", process.output("stat -c %a " .. quote(other_file)):match "%d+")
+    assert.are.equal("phone,first\n", read_file(other_file))
   end)
 
   it("of version 0.1 is refused and left as it is", function()
@@ -880,7 +882,7 @@ describe("a long journal", function()
     assert.is_true(allocated < 100 * size, ("%.0f bytes for a journal of %.0f"):format(allocated, size))
   end)
 
-  it("costs a resumed import some numbers for each request, whatever became of its contacts", function()
+  it("needs memory per request, not per contact, whatever became of the contacts", function()
     without_disk()
     local path, count, requests = new_path(), 40000, 400
     local function source(visit)
@@ -931,7 +933,7 @@ describe("a long journal", function()
     assert.is_true(with - without < requests * 200, ("%.0f bytes for %d requests"):format(with - without, requests))
   end)
 
-  it("whose input has grown by more than may wait is that of another input", function()
+  it("is refused when the input has over 1,000 contacts more", function()
     local path = new_path()
     assert(import(memory_api.new(), contacts(150), { journal = path }))
     local api = memory_api.new()
@@ -941,7 +943,7 @@ describe("a long journal", function()
     assert.are.equal(0, api.requests)
   end)
 
-  it("whose input has lost an invalid contact at its end is that of another input", function()
+  it("is refused when the input has lost an invalid contact at its end", function()
     local path, list = new_path(), contacts(150)
     list[150] = { phone = "none" }
     assert(import(memory_api.new(), list, { journal = path }))

@@ -467,7 +467,7 @@ describe("a 429", function()
     near(ended + 15, world.requests[3].t)
   end)
 
-  it("is not undone by successes that were in flight with it", function()
+  it("slows requests down also where some that started before it succeed", function()
     local world = fake.new {
       handler = function(request)
         if request.number == 1 then
@@ -1097,7 +1097,7 @@ describe("a refused batch", function()
     assert.are.equal(56, report.failed)
   end)
 
-  it("that an earlier try may have delivered leaves its contacts unknown", function()
+  it("leaves a contact unknown if an earlier try may have arrived", function()
     for _, process in ipairs { "all", "none" } do
       local contacts = contacts_of(20)
       local bad = bad_of(contacts, { 7 })
@@ -1628,8 +1628,8 @@ describe("thousands of small calls", function()
   end)
 end)
 
-describe("the retry tests", function()
-  it("leave no handle open", function()
+describe("this spec file", function()
+  it("leaves no handle open", function()
     collectgarbage()
     collectgarbage()
     assert.are.same({ signers = 0, pools = 0, transfers = 0 }, core.open_handles())

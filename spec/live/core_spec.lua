@@ -319,7 +319,7 @@ describe("a pool", function()
     assert.truthy(fetch(named, "GET", url "/echo").body:find("\r\nUser-Agent: heymarket/1 (test)\r\n", 1, true))
   end)
 
-  it("reuses a connection, also for a second host name's sake opens another", function()
+  it("reuses a connection, and opens a new one for another host", function()
     assert.is_true(fetch(pool, "GET", url "/echo").new_connection)
     assert.is_false(fetch(pool, "GET", url "/echo").new_connection)
     assert.is_false(fetch(pool, "POST", url "/echo", { body = "x" }).new_connection)
@@ -543,7 +543,7 @@ describe("a pool", function()
       return host:format(port or ports[way], path)
     end
 
-    it("takes no answer that came before the request, over a new connection and " .. way, function()
+    it("refuses a response that arrives before the request, over a new connection and " .. way, function()
       for number = 1, 40 do
         local trusting = core.pool { ca_file = certificate }
         local body = number % 4 > 0 and ("x"):rep(number * 10) or nil

@@ -322,7 +322,7 @@ describe("a transport", function()
     end
   end)
 
-  it("tells everybody, even where one of them raises an error", function()
+  it("hands over every result when it is closed, also where a callback raises an error", function()
     local carrier = transport.new({}, runtime)
     local completions = carrier:completions()
     for number = 1, 4 do
@@ -342,7 +342,7 @@ describe("a transport", function()
 end)
 
 describe("a forked child", function()
-  it("closes nothing by number that it inherited", function()
+  it("does not close inherited descriptors by number", function()
     local pool = core.pool {}
     fetch(pool, "/echo")
     start(pool, "/slow")
@@ -528,7 +528,7 @@ describe("memory that runs out", function()
   local several = _VERSION ~= "Lua 5.2" and 5 or nil
   for way, runs in pairs { plain = { 1, several }, tls = { 1 }, thread = { 1 } } do
     for _, in_a_row in ipairs(runs) do
-      it(("never crashes and never lies: over %s, %d failures in a row"):format(way, in_a_row), function()
+      it(("never crashes and reports no wrong outcome: over %s, %d failures in a row"):format(way, in_a_row), function()
         local library = compile "fail_malloc"
         local target = way ~= "tls" and url "/echo" or ("https://127.0.0.1:%s/echo"):format(ports.tls)
         local script = assert(io.open(support .. "core_memory.lua", "rb"))

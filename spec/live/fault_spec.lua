@@ -232,7 +232,7 @@ each_transport(function(scheme, at)
     for _, row in ipairs(FAULTS) do
       local name = row[1]
 
-      it(name .. " tells whether the first one was processed", function()
+      it(name .. " shows if the first one was processed", function()
         local client = client_of(at().url, timeouts(row))
         local contacts = contacts_of(3)
         at():script { { fault = name, process = "all" } }
@@ -259,7 +259,7 @@ each_transport(function(scheme, at)
         assert.are.equal(3, report.accepted)
       end)
 
-      it(name .. " does not claim contacts that were there before", function()
+      it(name .. " does not report contacts as created that existed before", function()
         local client = client_of(at().url, timeouts(row))
         assert(client:create_contacts(contacts_of(1)))
         local before = at():ledger().stored
@@ -627,7 +627,7 @@ describe("a status", function()
     end
   end)
 
-  it("that is a refusal does not undo the doubt of an earlier try", function()
+  it("that is a refusal leaves a contact unknown where only a later try was refused", function()
     for _, last in ipairs { 400, 401, 403, 413, 422, 429 } do
       plain:reset()
       plain:script { { status = 500, process = "all" } }
@@ -816,8 +816,8 @@ describe("many requests in flight", function()
   end)
 end)
 
-describe("the fault tests", function()
-  it("leave no handle open", function()
+describe("this spec file", function()
+  it("leaves no handle open", function()
     for _, client in ipairs(opened) do
       client:close()
     end

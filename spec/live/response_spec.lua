@@ -236,10 +236,10 @@ end)
 
 describe("a listed item that is no contact of the request", function()
   it("makes the others unknown", function()
-    local stranger = '{"phone":"19999999999"}'
+    local unmatched = '{"phone":"19999999999"}'
     local known = '{"phone":"12345678901"}'
     for _, thing in ipairs {
-      stranger,
+      unmatched,
       '{"phone":"2345678901"}',
       '{"phone":"1234567890"}',
       '{"phone":"123456789010"}',
@@ -825,7 +825,7 @@ describe("a web page", function()
     end
   end)
 
-  it("of another type is none", function()
+  it("is not assumed where the content type is not HTML", function()
     for _, lines in ipairs {
       "",
       "Content-Type: application/json\r\n",
@@ -1284,8 +1284,8 @@ describe("Retry-After", function()
   end)
 end)
 
-describe("after these tests", function()
-  it("no handle is open", function()
+describe("this spec file", function()
+  it("leaves no handle open", function()
     server:disconnect()
     collectgarbage()
     collectgarbage()

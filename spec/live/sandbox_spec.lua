@@ -289,8 +289,8 @@ for _, name in ipairs(faces.names) do
     it("accepts its own credentials, and answers 401 to a client with others", function()
       local client = open({ secret_id = 'a "b" ü', secret_key = "k" }).client()
       assert.is_true(client:check())
-      local stranger = face.client { secret_id = "sandbox-id", secret_key = "sandbox-key" }
-      local _, failure = stranger:check()
+      local wrong_client = face.client { secret_id = "sandbox-id", secret_key = "sandbox-key" }
+      local _, failure = wrong_client:check()
       assert.equal("unauthorized", failure.kind)
     end)
 

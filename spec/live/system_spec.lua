@@ -19,7 +19,7 @@ teardown(function()
   os.execute("rm -rf " .. quote(folder))
 end)
 
-describe("heymarket.system", function()
+describe("the functions of heymarket.system", function()
   it("tell the time", function()
     local first = system.monotonic()
     system.sleep(0.02)
@@ -177,7 +177,7 @@ describe("heymarket.system", function()
     file:close()
   end)
 
-  it("know one file by all its names, and what else there may be", function()
+  it("recognise a file by its other names and links, and directories, pipes and devices", function()
     local path, hard, soft, loop = folder .. "/one", folder .. "/hard", folder .. "/soft", folder .. "/loop"
     write_file(path, "text")
     os.execute(("ln %s %s; ln -s %s %s; ln -s %s %s"):format(path, hard, path, soft, loop, loop))
