@@ -2,7 +2,8 @@
  *
  * A response that comes while the end of the request has not left yet is not a response to it. The
  * socket is corked for HOLD seconds, so that such a response shows. The system itself holds nothing
- * back for longer than 0.2 s, so what comes later than HOLD_PROVES shows nothing. */
+ * back for longer than 0.2 s: a response that comes after HOLD_PROVES seconds is no proof, because
+ * the system may have sent the end by then. */
 #include "pool.h"
 
 #include <netinet/in.h>
@@ -25,8 +26,8 @@ void hold_request(struct transfer *transfer) {
     setsockopt(transfer->socket, IPPROTO_TCP, TCP_QUICKACK, &now, sizeof now);
 }
 
-/* What has come so far is older than the end of the request, or than all of it. But the system may
- * have sent something by itself, to see whether the peer is still there. */
+/* What has arrived so far came before the end of the request was sent, or before any of it. But the
+ * system may have sent something by itself, to see whether the peer is still there. */
 static void note_arrived(struct transfer *transfer) {
     struct tcp_info traffic;
     if (!transfer->counted || monotonic() - transfer->held_since >= HOLD_PROVES ||

@@ -28,11 +28,11 @@ static bool early_refusal(const struct transfer *transfer) {
            response_complete(&transfer->response);
 }
 
-/* Until version 8 libcurl takes it for the end of a response when its HTTP/2 library gives up a
- * session in which the peer broke the rules. libcurl closes the connection then. Otherwise it does
- * so only after the peer has said that it goes away, or has ended the connection. So an empty body
- * without a length is trusted only where the connection is kept. A body that is not empty shows by
- * its JSON that it is whole. */
+/* libcurl before version 8 treats a broken HTTP/2 session, in which the peer broke the rules, as
+ * the end of the response. libcurl closes the connection then. Otherwise it does so only after the
+ * peer has said that it goes away, or has ended the connection. So an empty body without a length
+ * is trusted only where the connection is kept. A body that is not empty shows by its JSON that it
+ * is whole. */
 static bool session_broke(const struct transfer *transfer) {
     const struct response *response = &transfer->response;
     return response->http2 && !response->has_length && response->received == 0 && !transfer->kept &&
@@ -44,8 +44,8 @@ static CURLcode judge_error(const struct transfer *transfer, CURLcode result) {
     if (early_refusal(transfer)) {
         return CURLE_OK; /* the server did not want the rest of the request */
     } else if (result == CURLE_BAD_FUNCTION_ARGUMENT || result == CURLE_UNSUPPORTED_PROTOCOL) {
-        /* libcurl's errors for a response that is not HTTP. Before sending they mean our own
-         * mistakes, so who reads the name would take the request for never sent. */
+        /* libcurl's errors for a response that is not HTTP. Before sending, the same codes mean a
+         * mistake of ours; a reader would conclude that nothing was sent. So it gets this name. */
         return CURLE_WEIRD_SERVER_REPLY;
     }
     return result;

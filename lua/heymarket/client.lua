@@ -18,7 +18,7 @@ local sender = require "heymarket.http.sender"
 local token = require "heymarket.http.token"
 local transport = require "heymarket.http.transport"
 
-local guarded = failure.guarded
+local protected_call = failure.protected_call
 
 ---@class heymarket.Client
 local Client = {}
@@ -31,22 +31,22 @@ local function new_client(config)
     return nil, failure.invalid(issues)
   end
   local dict = settings.shared_dict and rawget(_G, "ngx").shared[settings.shared_dict]
-  local seams = settings.runtime or {}
+  local replaced = settings.runtime or {}
   local clocks = {}
   for _, name in ipairs { "monotonic", "time", "sleep", "random" } do
-    clocks[name] = seams[name] or runtime[name]
+    clocks[name] = replaced[name] or runtime[name]
   end
-  local ask = settings.credentials
-  local keys = ask and credentials.asked(ask, settings.loop)
+  local credentials_function = settings.credentials
+  local keys = credentials_function and credentials.from_function(credentials_function, settings.loop)
     or credentials.fixed(settings.secret_id, settings.secret_key)
   local application = settings.user_agent
   settings.user_agent = application and runtime.USER_AGENT .. " " .. application or runtime.USER_AGENT
   settings.base_url = settings.base_url:gsub("/+$", "")
   -- The credentials must not be in the client, which may be printed or logged. The function is not asked before the
-  -- first token: without a name for the account, clients with one pace together by their address.
+  -- first token. Without a name for the account, clients with the same base_url share one pace.
   local account = settings.account and rows.hash(settings.account)
   local pace_name = account or keys:account() or rows.hash(settings.base_url)
-  local carrier = seams.transport or transport.new(settings, clocks)
+  local chosen_transport = replaced.transport or transport.new(settings, clocks)
   local store = dict and pace_shared_dict.new(dict, pace_name, clocks.time) or pace_memory.new(clocks.monotonic)
   settings.secret_id, settings.secret_key, settings.proxy, settings.runtime = nil, nil, nil, nil
   settings.credentials, settings.account = nil, nil
@@ -58,7 +58,7 @@ local function new_client(config)
     credentials = keys,
     tokens = token.new(keys, settings.token_ttl, clocks.time),
     pacer = pacer.new(store, clocks.monotonic),
-    transport = carrier,
+    transport = chosen_transport,
   }, Client)
 end
 
@@ -73,7 +73,7 @@ end
 ---@see doc/vendor-api.md#credentials-and-tokens what the vendor says of credentials
 function client.new(config)
   options.expect(config, "table?", "heymarket.new: config", 2)
-  return guarded(new_client, config)
+  return protected_call(new_client, config)
 end
 
 local function closed_failure()

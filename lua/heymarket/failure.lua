@@ -154,7 +154,7 @@ local spare = failure.spare() -- for functions that find no memory at all
 ---@param body function
 ---@return any value
 ---@return heymarket.Failure?
-function failure.guarded(body, ...)
+function failure.protected_call(body, ...)
   local ok, value, problem = pcall(body, ...)
   if ok then
     return value, problem

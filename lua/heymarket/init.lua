@@ -15,7 +15,7 @@ local contact = require "heymarket.contact"
 local failure = require "heymarket.failure"
 local options = require "heymarket.options"
 
-local guarded = failure.guarded
+local protected_call = failure.protected_call
 
 heymarket._VERSION = runtime.VERSION
 
@@ -38,7 +38,7 @@ end
 function heymarket.contact(fields, given)
   options.expect(fields, "table", "heymarket.contact: fields", 2)
   options.expect(given, "table?", "heymarket.contact: options", 2)
-  return guarded(checked_contact, fields, given)
+  return protected_call(checked_contact, fields, given)
 end
 
 --- Is this value a failure?

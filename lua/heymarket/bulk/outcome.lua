@@ -1,5 +1,5 @@
---- Outcomes: what is true of each contact of a batch, decided from what is known of its request. Nothing here is sent,
---- counted or told.
+--- Outcomes: what is true of each contact of a batch, decided from what is known of its request.
+--- These functions only decide: they send nothing, count nothing and call no hook.
 local outcome = {}
 
 local batch_contacts = require "heymarket.api.batch_contacts"
@@ -20,7 +20,7 @@ end
 ---@class heymarket.Match what an answer lists, by phone
 ---@field remotes table<string, table> what the server returned for the contact
 ---@field truncated table<string, boolean> is that not whole?
----@field problem heymarket.Failure? set where a listed contact is none of the batch: then any of them may be meant
+---@field problem heymarket.Failure? set where one is none of the batch: the server may have meant any contact of it
 
 --- Finds the contacts that an answer lists among those of its batch.
 ---@param batch heymarket.Batch
@@ -36,8 +36,8 @@ function outcome.match(batch, listed)
   return { remotes = remotes, truncated = truncated, problem = problem }
 end
 
--- Parts entries into those that were accepted, for which `item_of` gives nil, and the others with their items.
-local function part(entries, item_of)
+-- Splits entries into those that were accepted, for which `item_of` gives nil, and the others with their items.
+local function split_accepted(entries, item_of)
   local accepted, others, items = {}, {}, {}
   for _, entry in ipairs(entries) do
     local item = item_of(entry)
@@ -63,7 +63,7 @@ function outcome.of_response(batch, match, overwrite)
   if next(remotes) == nil and not problem then
     return batch.entries, {}, {}
   end
-  return part(batch.entries, function(entry)
+  return split_accepted(batch.entries, function(entry)
     local remote = remotes[entry.phone]
     if remote then
       local is_ambiguous = batch.possibly_sent or entry.possibly_sent
@@ -73,7 +73,7 @@ function outcome.of_response(batch, match, overwrite)
   end)
 end
 
--- The same failure, of a request that may have been acted upon.
+-- The same failure, with delivered = "maybe".
 local function in_doubt(problem)
   return problem.delivered == "maybe" and problem or failure.with(problem, { delivered = "maybe" })
 end
@@ -86,12 +86,12 @@ end
 function outcome.of_failure(batch, problem, stopped)
   local why = problem or stopped
   local certain = problem and "failed" or "unsent"
-  local is_open = problem and (problem.delivered == "maybe" or batch.possibly_sent)
+  local may_have_arrived = problem and (problem.delivered == "maybe" or batch.possibly_sent)
   local doubt
   local items = {}
   for i, entry in ipairs(batch.entries) do
     -- A contact that this run never sent may have been sent by an earlier one.
-    if is_open or entry.possibly_sent then
+    if may_have_arrived or entry.possibly_sent then
       doubt = doubt or in_doubt(why)
       items[i] = { outcome = "unknown", failure = doubt }
     else
@@ -151,7 +151,7 @@ end
 ---@return heymarket.Entry[] others
 ---@return heymarket.Item[] items of the others
 function outcome.of_finished(entries, overwrite)
-  return part(entries, function(entry)
+  return split_accepted(entries, function(entry)
     local known = entry.known
     if not known then
       return { outcome = "invalid", failure = entry.problem }

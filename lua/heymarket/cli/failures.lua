@@ -76,7 +76,7 @@ end
 
 --- Are there rows in the file, and all of them?
 function Failures:holds_rows()
-  return self.has_rows and self.file:is_whole()
+  return self.has_rows and self.file:is_complete()
 end
 
 return failures

@@ -117,7 +117,7 @@ end
 -- Checks all rows and sends none.
 function Run:rehearse()
   local started = system.monotonic()
-  local _, problem = failure.guarded(rehearse, self)
+  local _, problem = failure.protected_call(rehearse, self)
   local facts = { requests = 0, retries = 0, elapsed = system.monotonic() - started, dry_run = true }
   return self.counter:report(facts, false), problem
 end

@@ -126,7 +126,7 @@ function output_file.open(path, refusal_of, on_kept)
     mark = edit_mark.new(),
     unwritten = nil, -- failure: why it could not be written
   }, File)
-  local _, problem = failure.guarded(file.open, file, refusal_of)
+  local _, problem = failure.protected_call(file.open, file, refusal_of)
   if problem and file.handle then
     file.handle:close()
   end
@@ -142,7 +142,7 @@ end
 
 -- Runs a step. What it raises is why the file could not be written.
 function File:try(step)
-  local _, problem = failure.guarded(step, self)
+  local _, problem = failure.protected_call(step, self)
   self.unwritten = self.unwritten or problem
 end
 
@@ -168,7 +168,7 @@ function File:problem()
 end
 
 --- Does the file hold what was written?
-function File:is_whole()
+function File:is_complete()
   return self.begun and not self.unwritten
 end
 
@@ -197,13 +197,13 @@ end
 
 --- Hands what was written to the system, once the file was emptied.
 function File:flush()
-  if self.buffer[1] and self:is_whole() then
+  if self.buffer[1] and self:is_complete() then
     self:try(self.write_buffer)
   end
 end
 
 function File:finish()
-  if self:is_whole() and not self.stream then
+  if self:is_complete() and not self.stream then
     self:must_write(system.sync(self.handle))
     self.mark:set(self.handle)
   end

@@ -30,7 +30,7 @@ end
 --- Makes credentials that a function gives, each time a token is to be signed.
 ---@param ask fun(): string?, string? gives id and key; or nil, and a message that may be shown
 ---@param chosen string|table|nil the option `loop`
-function credentials.asked(ask, chosen)
+function credentials.from_function(ask, chosen)
   -- Wrapped, because a callable table may hold the key, and a client can be printed.
   return setmetatable({
     ask = function()

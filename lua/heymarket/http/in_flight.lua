@@ -7,12 +7,12 @@ InFlight.__index = InFlight
 -- The transport ends every try within its timeout. A try that it has not ended so many seconds later is lost: nobody
 -- waits for it any more.
 local LOST_AFTER = 10
-local LOOK_EVERY = 1 -- seconds between two searches for lost tries
+local SEARCH_INTERVAL = 1 -- seconds between two searches for lost tries
 
 --- Makes an empty record.
 function in_flight.new()
   -- `tries` holds for each try the monotonic time at which it counts as lost, false as long as it is not late.
-  return setmetatable({ tries = {}, number = 0, next_look = 0 }, InFlight)
+  return setmetatable({ tries = {}, number = 0, next_search = 0 }, InFlight)
 end
 
 --- Notes that a try has started.
@@ -50,21 +50,21 @@ function InFlight:all()
   return list
 end
 
---- The tries whose results will not come any more. It looks once a second.
+--- The tries whose results will not come any more. It searches once a second.
 ---@param now number monotonic time
 ---@return heymarket.Try[]? lost nil where there are none
 function InFlight:lost(now)
-  if self.number == 0 or now < self.next_look then
+  if self.number == 0 or now < self.next_search then
     return nil
   end
-  self.next_look = now + LOOK_EVERY
+  self.next_search = now + SEARCH_INTERVAL
   local lost
   for try, lost_at in pairs(self.tries) do
     if lost_at and now >= lost_at then
       lost = lost or {}
       lost[#lost + 1] = try
     elseif not lost_at and now > try.started + try.timeout then
-      -- Counted from this look on: where the process was asleep, a result may wait to be read.
+      -- The time starts now, not at the timeout: if the process was suspended, the result may be there already.
       self.tries[try] = now + LOST_AFTER
     end
   end

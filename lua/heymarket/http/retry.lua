@@ -55,7 +55,7 @@ function retry.backoff(attempts, random, kind)
   return random() * math.min(CAP, base * 2 ^ (attempts - 1))
 end
 
---- Counts failed tries in a row. A refusal ends the row: somebody answers.
+--- Counts failed tries in a row. A refusal sets the count to 0, because it shows that the server is up.
 ---@param count integer before this failure
 ---@param problem heymarket.Failure
 ---@return integer count
@@ -89,7 +89,7 @@ local function decide_retryable(problem, state, now)
   elseif problem.delivered == "maybe" and not state.repeatable then
     return "fail", delay, problem
   elseif state.deadline and now + delay >= state.deadline then
-    -- It could only start when the call is over. Other requests may still have time.
+    -- The try would start after the deadline. Other requests may still have time.
     local values = { seconds = state.deadline_seconds, last = problem }
     return "fail", delay, failure.reworded(problem, "no_time_for_retry", values, { kind = "timeout" })
   end
