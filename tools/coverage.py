@@ -68,6 +68,8 @@ def show(rows, only_run):
             continue
         total = [total[0] + lines, total[1] + ran]
         print(f"{path:44} {lines:6} {ran:6} {100 * ran / max(lines, 1):6.1f} %")
+    if only_run and not total[0]:
+        return
     print(f"{'together':44} {total[0]:6} {total[1]:6} {100 * total[1] / max(total[0], 1):6.1f} %")
 
 

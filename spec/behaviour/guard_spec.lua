@@ -587,6 +587,9 @@ end)
 if not rawget(_G, "jit") then
   describe("memory that runs out", function()
     it("leaves a report, raises no error out of a call, and leaves no journal locked", function()
+      if os.getenv "HEYMARKET_COVERAGE" then
+        pending "the hook that counts lines asks for memory itself"
+      end
       local folder = server.folder()
       local library = folder .. "/limit.so"
       local built = process.output(

@@ -864,6 +864,9 @@ describe("a long journal", function()
   end
 
   it("is read in memory, and work, that grow with its size only", function()
+    if os.getenv "HEYMARKET_COVERAGE" then
+      pending "the hook that counts lines asks for memory itself"
+    end
     without_disk()
     local path = new_path()
     assert(import(memory_api.new(), contacts(4000), { journal = path }, { batch_size = 1 }))
