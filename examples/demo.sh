@@ -3,7 +3,7 @@
 # sandbox holds afterwards. Some rows are wrong, some exist already, and one the server refuses.
 #
 # Where HEYMARKET_SECRET_ID is set, the import goes to the real account instead. The made-up contacts never do: name
-# your own file then, as in `make demo CSV=contacts.csv`.
+# your own file then, as in `make demo CSV=contacts.csv`. The journal and the failures file are written beside it.
 set -eu
 cd "$(dirname "$(readlink -f "$0")")/.."
 heymarket=build/bin/heymarket
@@ -14,7 +14,13 @@ if [ -n "${HEYMARKET_SECRET_ID:-}" ]; then
     echo "Or unset HEYMARKET_SECRET_ID, to import made-up contacts into the sandbox." >&2
     exit 2
   fi
-  exec "$heymarket" import "$CSV"
+  # With the journal the same command goes on after an interruption.
+  exec "$heymarket" import "$CSV" --journal "$CSV.journal" --failures "$CSV.failures.csv"
+fi
+
+if [ -n "${CSV:-}" ]; then
+  echo "CSV is given, but HEYMARKET_SECRET_ID is not set: your file would not be used." >&2
+  exit 2
 fi
 
 folder=${DEMO_FOLDER:-build/demo}

@@ -52,6 +52,8 @@ local function state_of(changes)
   return state
 end
 
+local TOO_LONG = "the server asks to wait 121 s, longer than the 120 s that are waited for: call again after that"
+
 -- What a row may say beside the decision: `delay`; `kind` and `words` of the failure with which the request ends, where
 -- that is not the failure of the try; `reason`, words in the failure that stops the call.
 local ROWS = {
@@ -88,7 +90,9 @@ local ROWS = {
     "stop",
     more = { retry_after = 121 },
     delay = 120,
-    reason = "it failed",
+    kind = "rate_limited",
+    words = TOO_LONG,
+    reason = TOO_LONG,
   },
   {
     "its last try",
@@ -97,7 +101,9 @@ local ROWS = {
     "stop",
     more = { retry_after = 121 },
     delay = 120,
-    reason = "it failed",
+    kind = "rate_limited",
+    words = TOO_LONG,
+    reason = TOO_LONG,
   },
   { "no wait allowed", "server", { max_retry_after = 0 }, "fail", more = { retry_after = 1 } },
   -- Credentials.

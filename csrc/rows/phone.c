@@ -450,7 +450,11 @@ static bool read_national(struct phone *phone, const char *digits, size_t length
     }
     join(phone, country->code, country->length);
     join(phone, digits + skipped, length - skipped);
-    if (check_international(phone, mistake)) {
+    if (skipped > 0 && phone->digits[0] == '1' && phone->length != 11) {
+        /* The count of the digits would not tell what is wrong: a 0 at the beginning. */
+        return refuse_text(mistake, "phone_no_trunk_zero", "country", country->code,
+                           country->length);
+    } else if (check_international(phone, mistake)) {
         return true;
     }
     mistake_text(mistake, "country", country->code, country->length);

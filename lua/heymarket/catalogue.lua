@@ -38,6 +38,7 @@ return {
   response_too_long = "the response is longer than this client takes",
   status_impossible = "the response has a status that no response to this request can have",
   status_line_malformed = "the status line of the response is malformed",
+  too_many_files = "too many files are open",
   trailers = "the response has trailers after its body",
   transfer_encoding_twice = "the response has two Transfer-Encoding headers",
   transfer_encoding_unasked = "the response has a Transfer-Encoding that was not asked for",
@@ -99,8 +100,10 @@ return {
     library = "must be a whole number, at least 1[ and at most {high}], or false for no limit",
     command = "must be a whole number, at least 1[ and at most {high}], or off for no limit",
   },
-  option_region = 'must be the digits of a calling code, such as "49" for Germany: the region "{region}" cannot be '
-    .. "read yet",
+  option_region = {
+    library = 'must be digits as a string, such as "1" or "49", or false, not "{region}"',
+    command = 'must be digits, such as 1 or 49, or none, not "{region}"',
+  },
   option_retry_after = "must be true, false or seconds",
   option_retry_after_header = "must be seconds or a date",
   option_seconds = "must be a number of seconds from {low} to {high}",
@@ -221,8 +224,15 @@ return {
     .. "{problem}",
   deadline_passed = "the deadline of {seconds} s has passed",
   denied = "the credentials are valid but give no access to this: check the rights of the API key's team[: {words}]",
+  no_such_call = "there is no such call at this address (status {status}): check {option:base_url}[: {words}]",
   no_time_for_retry = "the deadline of {seconds} s leaves no time for another try; the last: {last}",
   rate_limited = "too many requests[: {words}]",
+  rate_limited_too_long = {
+    library = "the server asks to wait {asked} s, longer than the {limit} s that are waited for: call again after that"
+      .. "[: {words}]",
+    command = "the server asks to wait {asked} s, longer than the {limit} s that are waited for: give the same command "
+      .. "again after that[: {words}]",
+  },
   redirected = "the server redirects, which this API does not do: check {option:base_url}[: {words}]",
   request_timeout = "the server gave up waiting for the request[: {words}]",
   response_breaks_http2 = "the response breaks the rules of HTTP/2",
@@ -262,7 +272,7 @@ return {
   csv_blank_header = "row 1 is blank: it must name the columns",
   csv_cell_count = "the row has {count} cells where the header has {columns}",
   csv_closed = "{name} was closed before its end was read",
-  csv_empty = "the file is empty: its first row must name the columns",
+  csv_empty = "{name} is empty: its first row must name the columns",
   csv_ignored_absent = 'is ignored, but the file has no such column[; did you mean "{nearest}"?]',
   csv_mapped_absent = 'is mapped, but the file has no such column[; did you mean "{nearest}"?]',
   csv_mapped_and_ignored = "is both mapped and ignored",
@@ -361,6 +371,7 @@ return {
 
   -- Command line ------------------------------------------------------------------------------------------------
 
+  column_like_opt_out = "{column} looks like is_opted_out: give it with --map, or name it with --ignore",
   edit_not_kept = "the failures file stays as it is: it was edited, and could not be kept as {path}: {reason}",
   failures_is_journal = "the failures file and the journal must be two files",
   output_cut = "it was cut while the import ran",
@@ -375,9 +386,23 @@ return {
   output_unopened = "the failures file cannot be opened: {reason}",
   output_unprepared = "the failures file {path} cannot be opened: {reason}",
   output_unwritten = "the failures file {path} could not be written, so the import stopped: {reason}",
-  row_ambiguous = "(possibly created by this run: an earlier try of the same request may have arrived)",
-  row_exists = "it exists in the account already and was left as it was; {option:overwrite} replaces it[ {ambiguous}]",
+  row_ambiguous = "(perhaps created by an earlier try, of this run or of the one before)",
+  row_exists = "it exists in the account already and was left as it was; {option:overwrite} replaces it",
+  row_exists_ambiguous = "it exists in the account, perhaps created by an earlier try, of this run or of the one before; "
+    .. "then nothing is to be done",
   row_rejected = "the server listed it as not created, and nothing shows that it exists; it gives no reason"
     .. "[ {ambiguous}]",
   row_rejected_overwriting = "the server listed it as not created or overwritten; it gives no reason[ {ambiguous}]",
+  summary_existing = "of them {count?exists already and was left as it was (--overwrite replaces it)|exist already and "
+    .. "were left as they were (--overwrite replaces them)}",
+  summary_opt_ins = "In {rows} is_opted_out is false. That was left out, because it may undo an opt-out that the person "
+    .. "sent by text; --allow-opt-in sends it.",
+  summary_opt_outs = "In {rows} is_opted_out is true and the contact existed or may have existed: they may still get "
+    .. "messages. Opt them out with --overwrite, or in the account.",
+  summary_refused = "of them refused: nothing shows that {count?it exists|they exist}",
+  summary_resumes = "To go on, give the same command again: the journal {journal} knows what is done, and failed, "
+    .. "unknown and unsent rows are sent again.",
+  summary_resumes_file = "{failures} has the rows that were not accepted so far: correct it when the import is complete.",
+  summary_sends_again = "To send failed and unknown rows again as they are, give the same command again: the journal "
+    .. "{journal} knows what is done.",
 }

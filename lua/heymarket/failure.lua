@@ -6,6 +6,9 @@ local text = require "heymarket.util.text"
 
 local one_line = text.one_line
 
+-- Messages of tries that certainly did not reach the server.
+local NOT_REACHED = { unreachable = true, connection_timeout = true }
+
 ---@class (exact) heymarket.Issue
 ---@field index? integer which contact of the call (1 is the first); nil where the mistake is not a contact's
 ---@field field? string name of the field or option
@@ -50,7 +53,8 @@ function failure.line(problem, names)
   add(problem.code)
   add(problem.request_id and "request id " .. problem.request_id)
   add(problem.attempts and problem.attempts > 1 and problem.attempts .. " attempts" or nil)
-  add(problem.delivered == "maybe" and "the server may have acted on it" or nil)
+  local acted_on = NOT_REACHED[problem.message_code] and "an earlier try" or "it"
+  add(problem.delivered == "maybe" and "the server may have acted on " .. acted_on or nil)
   local line = problem.kind .. ": " .. messages.render(problem, names)
   if #facts > 0 then
     line = line .. " (" .. table.concat(facts, ", ") .. ")"

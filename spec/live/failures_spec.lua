@@ -82,7 +82,7 @@ describe("the failures file", function()
     local file = write_file("in.csv", "phone\n12345678901\n12345678902\n12345678903\n")
     local made = run { "import", file, "--failures", failed_path() }
     assert.equal(3, made.code)
-    assert.truthy(made.out:find "\n +1  of them exist already")
+    assert.truthy(made.out:find "\n +1  of them exists already")
     assert.truthy(made.out:find "\n +1  of them refused")
     assert.truthy(
       made.out:find "\n  row 3 rejected: the server listed it as not created, and nothing shows that it exists"
@@ -131,7 +131,7 @@ describe("the failures file", function()
     assert.is_true(parsed(made.out).items[1].ambiguous)
     for _, record in ipairs(failures_of(failed_path())) do
       assert.equal("rejected", record._outcome)
-      assert.truthy(record._message:find("possibly created by this run", 1, true))
+      assert.truthy(record._message:find("perhaps created by an earlier try", 1, true))
     end
     faults:reset()
     faults:script { { fault = "reset_after_read", process = "all" } }
@@ -646,7 +646,7 @@ describe("the failures file", function()
     for _, first in ipairs { "=", "+", "-", "@" } do
       os.remove(failed_path())
       local output = assert(output_file.open(failed_path(), function() end, error))
-      local file = failures.new(output, { "phone" }, false)
+      local file = failures.new(output, { columns = { "phone" } }, false)
       item.outcome = "failed"
       item.failure = failure.make("stopped", first .. "HYPERLINK(1)") -- a code without words is shown itself
       file:write(item)

@@ -292,7 +292,11 @@ local function without_plus(digits, default_country)
   elseif default_country then
     local given = digits
     digits, problem = with_country(given, default_country)
-    if digits then
+    if digits and sub(given, 1, 1) == "0" and sub(digits, 1, 1) == "1" and #digits ~= 11 then
+      problem = ("begins with 0, which no number of the country code %s does: write it with + and its country code"):format(
+        default_country
+      )
+    elseif digits then
       problem = international_problem(digits)
       if problem and digits ~= given then
         problem = problem .. (" (with the default country code %s before it)"):format(default_country)

@@ -8,6 +8,8 @@ local OWN = { "_row", "_outcome", "_field", "_message" }
 -- A header that ends with them. A quote before them is one that is never closed: where such a header ends is not known.
 local OWN_HEADER = '^[^"]*([,;\t|])' .. table.concat(OWN, "%1") .. "$"
 
+local UTF8_MARK = "\239\187\191"
+
 local is_own = {}
 for _, name in ipairs(OWN) do
   is_own[name] = true
@@ -36,14 +38,18 @@ local function write(self, cells, others)
   self.file:write(csv.encode_row(record))
 end
 
---- Makes the writer of a failures file. `file` is one of output_file, `columns` the header of the input; `overwrite`:
---- does the import overwrite what exists?
-function failures.new(file, columns, overwrite)
+--- Makes the writer of a failures file. `file` is one of output_file, `source` the input, whose columns and byte-order
+--- mark it gets: a spreadsheet may need the mark. `overwrite`: does the import overwrite what exists?
+function failures.new(file, source, overwrite)
+  local columns = source.columns
   local kept = {} -- columns of an earlier failures file give way to the new ones
   for i, name in ipairs(columns) do
     kept[#kept + 1] = not is_own[name] and i or nil
   end
   local self = { file = file, columns = columns, kept = kept, overwrite = overwrite, has_rows = false }
+  if source.has_mark then
+    file:write(UTF8_MARK)
+  end
   write(self, columns, OWN)
   return setmetatable(self, Failures)
 end

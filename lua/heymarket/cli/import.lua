@@ -5,15 +5,20 @@ local console = require "heymarket.cli.console"
 local csv = require "heymarket.csv"
 local failure = require "heymarket.failure"
 local failures_file = require "heymarket.cli.failures"
+local messages = require "heymarket.messages"
 local output_file = require "heymarket.cli.output_file"
 local progress = require "heymarket.cli.progress"
 local reasons = require "heymarket.cli.reasons"
 local report = require "heymarket.report"
 local summary = require "heymarket.cli.summary"
+local spelling = require "heymarket.util.spelling"
 local system = require "heymarket.system"
+local text = require "heymarket.util.text"
 
+local MAX_SWALLOWING = 10 -- rows that may have swallowed others and are kept for the summary, however late they come
 local MAX_ITEMS = 1000 -- as many as the report of an import keeps
 local CHECK_EVERY = 64 -- rows of a dry run between two checks of the clock and of interrupts
+local OPT_OUT_NAMES = { "is_opted_out", "opted out", "opt out" }
 local NOTHING_SENT = { requests = 0, retries = 0, elapsed = 0 }
 
 local Run = {}
@@ -58,6 +63,11 @@ function Run:take(item)
   self.counter:record { item }
   facts.ambiguous = facts.ambiguous + (item.outcome == "rejected" and item.ambiguous and 1 or 0)
   facts.refused = facts.refused + (item.reason == "refused" and 1 or 0)
+  local opts_out = item.reason == "exists" and item.contact and item.contact.is_opted_out == true
+  facts.opt_outs_left = facts.opt_outs_left + (opts_out and 1 or 0)
+  if #facts.swallowing < MAX_SWALLOWING and reasons.may_have_swallowed(item) then
+    table.insert(facts.swallowing, item)
+  end
   if item.failure and item.failure.reason == "superseded" then
     -- Not written: an earlier run sent a later row of this phone, and importing this one would restore older data.
     facts.superseded = facts.superseded + 1
@@ -83,7 +93,7 @@ function Run:open_files()
     end, function(copy)
       self:say(("the edited content of %s was kept as %s"):format(path, copy))
     end)
-    self.failures = self.output and failures_file.new(self.output, self.source.columns, arguments.options.overwrite)
+    self.failures = self.output and failures_file.new(self.output, self.source, arguments.options.overwrite)
   end
   return problem
 end
@@ -167,6 +177,7 @@ function Run:conclude(made, problem)
   local whole = made or kept
   whole.items, whole.items_truncated = kept.items, kept.items_truncated
   whole.opt_ins_left_out = self.source and self.source:opt_ins_left_out() or 0
+  whole.opt_outs_not_written = self.facts.opt_outs_left
   local not_accepted = whole.total - whole.accepted - self.facts.superseded - (whole.dry_run and whole.unsent or 0)
   local code = not_accepted == 0 and console.ALL_ACCEPTED or console.NOT_ALL_ACCEPTED
   code = problem and reasons.complain(problem) or code
@@ -174,6 +185,23 @@ function Run:conclude(made, problem)
     return console.print(summary.json(whole, problem), code)
   end
   return made and console.print(self:summary(whole, problem, not_accepted), code) or code
+end
+
+-- Says which columns are ignored, and which of them may hold opt-outs. Of a column that --ignore names that is meant.
+function Run:tell_ignored()
+  local is_named, ignored, has_opt_outs = {}, self.source:ignored_columns()
+  for _, name in ipairs(self.arguments.csv.ignore or {}) do
+    is_named[text.trim(name):lower()] = true
+  end
+  for i, name in ipairs(ignored) do
+    ignored[i] = text.shown(name)
+    if not (has_opt_outs or is_named[name:lower()]) and spelling.nearest(name, OPT_OUT_NAMES) then
+      self:say(messages.text("column_like_opt_out", { column = ignored[i] }))
+    end
+  end
+  if ignored[1] then
+    self:say("Ignored columns: " .. table.concat(ignored, ", "))
+  end
 end
 
 -- Opens what the import needs: the client, the source, the failures file. Gives the failure.
@@ -184,6 +212,9 @@ function Run:open(client_of)
   end
   if not problem then
     self.source, problem = csv.open(self.input, self.arguments.csv)
+  end
+  if not problem then
+    self:tell_ignored()
   end
   return problem or self:open_files()
 end
@@ -198,8 +229,8 @@ function import.run(arguments, client_of)
   local run = setmetatable({ arguments = arguments, counter = report.new(MAX_ITEMS) }, Run)
   run.input = arguments.file == "-" and io.stdin or arguments.file
   run.progress = progress.new(not (arguments.quiet or arguments.no_progress))
-  run.facts = { overwrite = given.overwrite, batch_size = given.batch_size, journal = given.journal }
-  run.facts.ambiguous, run.facts.refused, run.facts.superseded = 0, 0, 0
+  run.facts = { overwrite = given.overwrite, batch_size = given.batch_size, journal = given.journal, swallowing = {} }
+  run.facts.ambiguous, run.facts.refused, run.facts.superseded, run.facts.opt_outs_left = 0, 0, 0, 0
   system.interrupts()
   local problem, made = run:open(client_of), nil
   if not problem then

@@ -35,9 +35,23 @@ function reasons.complain(problem)
 end
 
 local function of_rejected(item, overwrite)
-  local code = overwrite and "row_rejected_overwriting" or "row_rejected"
+  if item.reason == "exists" then
+    return messages.text(item.ambiguous and "row_exists_ambiguous" or "row_exists", nil, "command")
+  end
   local ambiguous = item.ambiguous and { message_code = "row_ambiguous" } or nil
-  return messages.text(item.reason == "exists" and "row_exists" or code, { ambiguous = ambiguous }, "command")
+  return messages.text(overwrite and "row_rejected_overwriting" or "row_rejected", { ambiguous = ambiguous }, "command")
+end
+
+--- May a cell of this row have swallowed other rows? Then its message names the last line that belongs to it.
+---@param item heymarket.Item
+---@return boolean
+function reasons.may_have_swallowed(item)
+  for _, issue in ipairs(item.failure and item.failure.issues or {}) do
+    if issue.code and issue.code:find "^csv_" and issue.values and issue.values.last then
+      return true
+    end
+  end
+  return false
 end
 
 --- Why a contact was not accepted. Gives the name of the field, or names, which is empty where it is not about a field,

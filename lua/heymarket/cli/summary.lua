@@ -3,6 +3,7 @@ local summary = {}
 
 local format = require "heymarket.util.format"
 local json = require "heymarket.util.json"
+local messages = require "heymarket.messages"
 local reasons = require "heymarket.cli.reasons"
 local text = require "heymarket.util.text"
 
@@ -10,9 +11,13 @@ local SHOWN = 10 -- reasons that are named in the summary
 local SHOWN_ROWS = 5 -- rows named with each
 local WIDTH = 200 -- bytes of a reason
 -- Fields that are not for programs: what messages are made of, and what the report says anyway.
-local INTERNAL = { row = true, report = true, message_code = true, values = true, is_option = true }
+local INTERNAL = { row = true, report = true, values = true, is_option = true }
 
 local grouped, plural = format.grouped, format.plural
+
+local function words_of(code, count)
+  return messages.text(code, { count = count, rows = plural(count, "row") }, "command")
+end
 
 -- The table of counts. Rows without a meaning are always there, the others where there is something to count.
 local function counts_of(run)
@@ -21,12 +26,8 @@ local function counts_of(run)
   for _, row in ipairs {
     { "accepted", made.accepted },
     { "rejected", made.rejected, "listed by the server as not created" .. (run.overwrite and " or overwritten" or "") },
-    {
-      "",
-      made.rejected - run.refused,
-      "of them exist already and were left as they were (--overwrite replaces them)",
-    },
-    { "", run.refused, "of them refused: nothing shows that they exist" },
+    { "", made.rejected - run.refused, words_of("summary_existing", made.rejected - run.refused) },
+    { "", run.refused, words_of("summary_refused", run.refused) },
     { "", run.ambiguous, "of them perhaps created by an earlier try of this import" },
     { "invalid", made.invalid, "refused here, never sent" },
     { "failed", made.failed, "certainly not taken by the server" },
@@ -43,27 +44,35 @@ local function counts_of(run)
 end
 
 -- The rows that are worth a look, those with the same reason together: arrays of rows, in order and by reason. Rows
--- that exist and unsent rows are all alike: the line with their number says it.
+-- that exist and unsent rows are all alike: the line with their number says it. Rows that may have swallowed others come
+-- first. Gives also how many groups to show.
 local function reasons_of(run)
   local groups = {}
+  local function add(item)
+    local _, reason = reasons.explain(item, run.overwrite, true)
+    local what = item.outcome .. ": " .. reason
+    if not groups[what] then
+      groups[what] = { what = what }
+      groups[#groups + 1] = groups[what]
+    end
+    table.insert(groups[what], item.position)
+  end
+  for _, item in ipairs(run.swallowing) do
+    add(item)
+  end
+  local always = #groups
   for _, item in ipairs(run.report.items) do
-    if item.reason ~= "exists" and item.outcome ~= "unsent" then
-      local _, reason = reasons.explain(item, run.overwrite, true)
-      local what = item.outcome .. ": " .. reason
-      if not groups[what] then
-        groups[what] = { what = what }
-        groups[#groups + 1] = groups[what]
-      end
-      table.insert(groups[what], item.position)
+    if item.reason ~= "exists" and item.outcome ~= "unsent" and not reasons.may_have_swallowed(item) then
+      add(item)
     end
   end
-  return groups
+  return groups, math.min(always + SHOWN, #groups)
 end
 
 local function reason_lines(run)
-  local made, groups, lines = run.report, reasons_of(run), {}
+  local made, lines, groups, count = run.report, {}, reasons_of(run)
   local left = made.invalid + made.failed + made.unknown + run.refused
-  for i = 1, math.min(SHOWN, #groups) do
+  for i = 1, count do
     local group = groups[i]
     local shown = math.min(#group, SHOWN_ROWS)
     local rows = (#group == 1 and "row " or "rows ") .. table.concat(group, ", ", 1, shown)
@@ -98,23 +107,27 @@ local function advice_lines(run)
   local complete = not stopped and not unsettled
   -- The same command would fail at the same journal: then the failure says what there is to do.
   local goes_on = not complete and not (stopped and run.failure.kind == "journal")
+  local resumes = journal and goes_on and stopped -- the same command first: it sends some rows of the failures file, too
   local begins_again = not journal and stopped and made.accepted > 0
   return applying {
     { has_more, "The import stopped: what comes after row %s of the input was not read.", run.position },
-    { in_file, "The rows that were not accepted are in %s:", run.failures },
-    { in_file, "correct them there and import that file." },
+    { in_file and not resumes, "The rows that were not accepted are in %s:", run.failures },
+    { in_file and not resumes, "correct them there and import that file." },
     { journal and complete, "This import is complete; the journal %s is no longer needed.", journal },
-    { journal and goes_on, "To go on, give the same command again: the journal %s knows what is done.", journal },
+    { resumes, "%s", messages.text("summary_resumes", run) },
+    { resumes and in_file, "%s", messages.text("summary_resumes_file", run) },
+    { journal and goes_on and not stopped, "%s", messages.text("summary_sends_again", run) },
     { begins_again, "This run kept no journal, so the same command begins again at the first row." },
     { begins_again, "With --journal FILE it would go on where it stopped." },
   }
 end
 
-local function opt_in_lines(run)
-  local count = run.report.opt_ins_left_out
-  local line = "In %s is_opted_out is false. That was left out, because it may undo an opt-out that the person sent by "
-    .. "text; --allow-opt-in sends it."
-  return applying { { count > 0, line, plural(count, "row") } }
+local function opt_lines(run)
+  local opt_ins, opt_outs = run.report.opt_ins_left_out, run.report.opt_outs_not_written
+  return applying {
+    { opt_ins > 0, words_of("summary_opt_ins", opt_ins) },
+    { opt_outs > 0, words_of("summary_opt_outs", opt_outs) },
+  }
 end
 
 local function fact_lines(run)
@@ -158,26 +171,26 @@ end
 --- `batch_size`, `position` (of the last row that was read, where more follow), `failures` and `journal` (paths)
 function summary.text(run)
   if run.report.dry_run then
-    return joined(run, { dry_lines, opt_in_lines, reason_lines, dry_advice })
+    return joined(run, { dry_lines, opt_lines, reason_lines, dry_advice })
   end
-  return joined(run, { counts_of, fact_lines, opt_in_lines, reason_lines, advice_lines })
+  return joined(run, { counts_of, fact_lines, opt_lines, reason_lines, advice_lines })
 end
 
--- A copy of a report, an item, a failure or an issue as programs read it: the facts and the words, not what the words
--- were made of.
+-- A copy of a report, an item, a failure or an issue as programs read it: the facts, and the words as the command says
+-- them, not what the words were made of.
 local function plain(original)
   local fields = {}
   for name, value in pairs(original) do
-    local is_internal = INTERNAL[name] or name == "code" and not original.kind -- an issue has the code of its message
     if name == "items" or name == "issues" then
       fields[name] = json.array {}
       for i, one in ipairs(value) do
         fields[name][i] = plain(one)
       end
-    elseif not is_internal then
+    elseif not INTERNAL[name] then
       fields[name] = name == "failure" and plain(value) or value
     end
   end
+  fields.message = fields.message and text.one_line(messages.render(original, "command"))
   return fields
 end
 

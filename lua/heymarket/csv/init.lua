@@ -10,12 +10,15 @@ local options = require "heymarket.options"
 local reader = require "heymarket.csv.reader"
 local rows = require "heymarket.rows"
 
+local sub = string.sub
+
 csv.encode_row = require("heymarket.csv.writer").encode_row
 
 local MAX_BYTES = 2 ^ 52 -- no limit
 
 ---@class heymarket.csv.Source
 ---@field columns string[] names of the columns as written in the header, trimmed
+---@field has_mark boolean does the input begin with a byte-order mark?
 ---@overload fun(): (table|heymarket.Failure|nil), integer?, string[]?
 local Source = { __name = "heymarket.csv.Source" }
 Source.__index = Source
@@ -162,6 +165,23 @@ function Source:opt_ins_left_out()
   return self.contacts.opt_ins_left_out
 end
 
+--- The columns that are ignored, but for those that begin with _, which always are.
+---@return string[] names
+---@return boolean whether another column gives is_opted_out
+function Source:ignored_columns()
+  local field_of, names, has_opt_outs = {}, {}, false
+  for _, place in ipairs(self.contacts.places) do
+    field_of[place.column] = place.name
+    has_opt_outs = has_opt_outs or place.name == "is_opted_out"
+  end
+  for i, name in ipairs(self.columns) do
+    if not field_of[i] and sub(name, 1, 1) ~= "_" then
+      names[#names + 1] = name ~= "" and name or "column " .. i
+    end
+  end
+  return names, has_opt_outs
+end
+
 --- Closes the file if `csv.open` opened it. Can be called twice.
 function Source:close()
   local handle = self.owned
@@ -238,6 +258,7 @@ local function start(self, values)
     error(failure.invalid(issues), 0)
   end
   self.columns, self.last_end = columns, self.reader:consumed()
+  self.has_mark = self.reader.has_mark
   self.contacts = contacts.new(columns, layout, values.allow_opt_in)
   self.reader:set_fields(self.contacts:fields())
 end
@@ -289,6 +310,7 @@ function csv.open(file, given)
     last_row = 1,
     last_end = 0,
     columns = nil,
+    has_mark = false,
     contacts = nil,
     failed = nil,
   }, Source)

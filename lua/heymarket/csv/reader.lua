@@ -234,7 +234,7 @@ function Reader:read_mark()
   if mark == "\255\254" or mark == "\254\255" then
     self:fail("csv_utf16", {})
   elseif sub(self.buffer, 1, 3) == UTF8_MARK then
-    self.next = 4
+    self.next, self.has_mark = 4, true
   end
 end
 
@@ -258,7 +258,7 @@ function Reader:read_first_record()
   elseif not ok then
     error(cells, 0)
   elseif not cells then
-    return nil, { { code = "csv_empty" } }
+    return nil, { { code = "csv_empty", values = { name = self.name } } }
   elseif is_blank then
     return nil, { { code = "csv_blank_header" } }
   end
@@ -302,6 +302,7 @@ function reader.new(handle, name, settings)
     columns = {},
     width = nil, -- number of columns
     buffer = "",
+    has_mark = false, -- does the input begin with a byte-order mark?
     next = 1, -- where in the buffer the next record begins
     dropped = 0, -- bytes that were in the buffer and no longer are
     at_end = false,

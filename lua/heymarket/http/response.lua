@@ -148,7 +148,7 @@ local function judge_status(status)
   elseif status >= 400 and status < 500 then
     -- Nobody acts on these before they know who asks, or on data that they refuse to read.
     local kind = KINDS[status] or "bad_data"
-    return kind, kind, "no", kind == "rate_limited"
+    return kind, (status == 404 or status == 405) and "no_such_call" or kind, "no", kind == "rate_limited"
   elseif status >= 500 and status < 600 then
     return "server", "server", "maybe", true
   end

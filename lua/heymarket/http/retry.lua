@@ -83,7 +83,10 @@ end
 local function decide_retryable(problem, state, now)
   local delay, is_too_long = delay_of(problem, state)
   if is_too_long and problem.kind == "rate_limited" then
-    return "stop", delay, problem, problem
+    local values =
+      { asked = problem.retry_after, limit = state.max_retry_after, words = problem.values and problem.values.words }
+    local told = failure.reworded(problem, "rate_limited_too_long", values)
+    return "stop", delay, told, told
   elseif is_too_long or state.attempts >= state.max_attempts then
     return "fail", delay, problem
   elseif problem.delivered == "maybe" and not state.repeatable then
