@@ -303,17 +303,17 @@ local pages = { [PATH] = table.concat(lines, "\n") .. "\n" }
 local ERRORS, START, END = "doc/errors.md", "<!-- codes -->\n", "<!-- end of codes -->\n"
 -- What to do about the messages of a section, beside what they say themselves.
 local ADVICE = {
-  ["C: what heymarket.core says of URLs, requests and responses"] = "Of URLs: correct the option. Of responses: "
+  ["URLs and malformed answers"] = "Of URLs: correct the option. Of responses: "
     .. "something between here and the vendor answers wrongly, so check `base_url` and `proxy`, and try again.",
-  ["Any storey"] = "Correct what `issues` names.",
-  ["Facts: failure, options, report"] = "Correct the option, or look at the contacts that the report names.",
+  ["Several mistakes at once"] = "Correct what `issues` names.",
+  ["Options and reports"] = "Correct the option, or look at the contacts that the report names.",
   ["Contact"] = "Correct the contact. `field` says which field.",
-  ["Loop"] = "Make the call in another phase.",
-  ["HTTP"] = "See the kind of the failure above. A code that begins with `advise` is a part of other messages.",
-  ["API"] = "Something else than the API answered, or it has changed: check `base_url`, and look at `body`.",
+  ["nginx phases and event loops"] = "Make the call where it can wait; the message says where.",
+  ["Sending"] = "See the kind of the failure above. A code that begins with `advise` is a part of other messages.",
+  ["Answers"] = "Something else than the API answered, or it has changed: check `base_url`, and look at `body`.",
   ["CSV"] = "Correct the file, or say with an option how it is meant.",
   ["Journal"] = "Use the same input and options as before, or begin anew with another journal.",
-  ["Bulk"] = "The report says what was done.",
+  ["Imports"] = "The report says what was done.",
   ["Client"] = "Make a client, and close it when no call needs it any more.",
   ["Sandbox"] = "These are about this machine, not about the API.",
   ["Command line"] = "The command prints these.",
@@ -337,7 +337,7 @@ for line in read("lua/heymarket/catalogue.lua"):gmatch "[^\n]+" do
     if not shown[section] then
       shown[section] = true
       local advice = assert(ADVICE[section], "no advice on the section of the catalogue: " .. section)
-      codes[#codes + 1] = ("### %s\n\n%s\n\n| code | words |\n|---|---|"):format(section:gsub("^C: w", "W"), advice)
+      codes[#codes + 1] = ("### %s\n\n%s\n\n| code | words |\n|---|---|"):format(section, advice)
     end
     local name = shown_words(type(words) == "table" and words.library or words)
     codes[#codes + 1], shown[code] = ("| `%s` | %s |"):format(code, name), true

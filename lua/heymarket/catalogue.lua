@@ -4,7 +4,7 @@ local INSTALL_NGINX = "install nginx with its Lua module (Debian: apt-get instal
   .. "OpenResty"
 
 return {
-  -- C: what heymarket.core says of URLs, requests and responses ---------------------------------------------------
+  -- URLs and malformed answers ------------------------------------------------------------------------------------
 
   bodiless_response_with_body = "a response that has no body announces one",
   body_before_head = "a body came before the head of the response was complete",
@@ -54,11 +54,11 @@ return {
   url_without_port = "it has no usable port",
   url_without_scheme = "it has no scheme",
 
-  -- Any storey --------------------------------------------------------------------------------------------------
+  -- Several mistakes at once ------------------------------------------------------------------------------------
 
   invalid = "{first}[ (and {more} more, see issues)]",
 
-  -- Facts: failure, options, report -----------------------------------------------------------------------------
+  -- Options and reports -----------------------------------------------------------------------------------------
 
   internal_error = "an error inside heymarket stopped the call: {raised}",
   interrupted = "interrupted",
@@ -195,7 +195,7 @@ return {
       .. "default country (--default-country 1)",
   },
 
-  -- Loop --------------------------------------------------------------------------------------------------------
+  -- nginx phases and event loops --------------------------------------------------------------------------------
 
   cqueues_not_running = "cqueues does not run here: make the call in a function that a controller was given with wrap",
   loop_needs_coroutine = "with {option:loop} a call waits as a coroutine does, and this is none: make it in a "
@@ -203,7 +203,7 @@ return {
   nginx_cannot_wait = "nginx cannot wait in the {phase} phase: make the call in rewrite, access, content or a timer; "
     .. "from here, ngx.timer.at(0, …) starts one",
 
-  -- HTTP --------------------------------------------------------------------------------------------------------
+  -- Sending -----------------------------------------------------------------------------------------------------
 
   advise_address = "check {option:base_url}",
   advise_certificate = "check the certificate of {option:base_url}, or give the right {option:ca_file}",
@@ -253,7 +253,7 @@ return {
   unexpected_status = "the server responded with status {status}, which this API does not give[: {words}]",
   unreachable = "the server was not reached[: {words}][; {advice}]",
 
-  -- API ---------------------------------------------------------------------------------------------------------
+  -- Answers -----------------------------------------------------------------------------------------------------
 
   not_json = "the response is not JSON: {why}",
   not_a_batch_response = 'the response is neither an array of contacts nor "ok"',
@@ -340,7 +340,7 @@ return {
   superseded = "not sent again, because an earlier run had a later contact of the same phone accepted, which this "
     .. "older one would overwrite",
 
-  -- Bulk --------------------------------------------------------------------------------------------------------
+  -- Imports -----------------------------------------------------------------------------------------------------
 
   before_that = "{first}; before that: {before}",
   hole_in_array = "is missing: the array has a hole",
@@ -388,21 +388,22 @@ return {
   output_unwritten = "the failures file {path} could not be written, so the import stopped: {reason}",
   row_ambiguous = "(perhaps created by an earlier try, of this run or of the one before)",
   row_exists = "it exists in the account already and was left as it was; {option:overwrite} replaces it",
-  row_exists_ambiguous = "it exists in the account, perhaps created by an earlier try, of this run or of the one before; "
-    .. "then nothing is to be done",
+  row_exists_ambiguous = "it exists in the account, perhaps created by an earlier try, of this run or of the one "
+    .. "before; then nothing is to be done",
   row_rejected = "the server listed it as not created, and nothing shows that it exists; it gives no reason"
     .. "[ {ambiguous}]",
   row_rejected_overwriting = "the server listed it as not created or overwritten; it gives no reason[ {ambiguous}]",
-  summary_existing = "of them {count?exists already and was left as it was (--overwrite replaces it)|exist already and "
-    .. "were left as they were (--overwrite replaces them)}",
-  summary_opt_ins = "In {rows} is_opted_out is false. That was left out, because it may undo an opt-out that the person "
-    .. "sent by text; --allow-opt-in sends it.",
+  summary_existing = "of them {count?exists already and was left as it was (--overwrite replaces it)|"
+    .. "exist already and were left as they were (--overwrite replaces them)}",
+  summary_opt_ins = "In {rows} is_opted_out is false. That was left out, because it may undo an opt-out that the "
+    .. "person sent by text; --allow-opt-in sends it.",
   summary_opt_outs = "In {rows} is_opted_out is true and the contact existed or may have existed: they may still get "
     .. "messages. Opt them out with --overwrite, or in the account.",
   summary_refused = "of them refused: nothing shows that {count?it exists|they exist}",
   summary_resumes = "To go on, give the same command again: the journal {journal} knows what is done, and failed, "
     .. "unknown and unsent rows are sent again.",
-  summary_resumes_file = "{failures} has the rows that were not accepted so far: correct it when the import is complete.",
+  summary_resumes_file = "{failures} has the rows that were not accepted so far: correct it when the import is "
+    .. "complete.",
   summary_sends_again = "To send failed and unknown rows again as they are, give the same command again: the journal "
     .. "{journal} knows what is done.",
 }

@@ -114,6 +114,26 @@ describe("the documents", function()
     assert.matches("usage: make_demo_csv.lua FOLDER", process.lua(read "examples/make_demo_csv.lua", {}))
   end)
 
+  it("have a demo that imports a file only with credentials, with a journal and a failures file beside it", function()
+    local folder = server.folder()
+    local path = folder .. "/people.csv"
+    process.write_file(path, "phone\n12345678901\n1\n")
+    local demo = "CSV=" .. process.quote(path) .. " sh examples/demo.sh 2>&1; echo $?"
+    local out = process.output("env -u HEYMARKET_SECRET_ID " .. demo)
+    assert.equal("CSV is given, but HEYMARKET_SECRET_ID is not set: your file would not be used.\n2\n", out)
+    assert.same({}, api:ledger().stored)
+    local words = { "LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='build/5.4/?.so;;'" }
+    for name, value in pairs(credentials) do
+      words[#words + 1] = name .. "=" .. process.quote(value)
+    end
+    out = process.output("env " .. table.concat(words, " ") .. " " .. demo)
+    assert.matches("\n3\n$", out)
+    assert.same({ ["12345678901"] = 1 }, api:ledger().stored)
+    assert.matches("^heymarket%-journal", process.read_file(path .. ".journal") or "")
+    assert.matches("_message\n1,3,invalid", process.read_file(path .. ".failures.csv") or "")
+    server.remove(folder)
+  end)
+
   it("have an import that says why a file cannot be imported", function()
     local folder = server.folder()
     local function run(text)

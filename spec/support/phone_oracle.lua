@@ -293,9 +293,8 @@ local function without_plus(digits, default_country)
     local given = digits
     digits, problem = with_country(given, default_country)
     if digits and sub(given, 1, 1) == "0" and sub(digits, 1, 1) == "1" and #digits ~= 11 then
-      problem = ("begins with 0, which no number of the country code %s does: write it with + and its country code"):format(
-        default_country
-      )
+      problem = "begins with 0, which no number of the country code " .. default_country
+      problem = problem .. " does: write it with + and its country code"
     elseif digits then
       problem = international_problem(digits)
       if problem and digits ~= given then

@@ -12,7 +12,7 @@ Environment:
    HEYMARKET_BASE_URL                          another server than https://api.heymarket.com
    NO_COLOR                                    no colours in the progress bar]]
 -- One line each: the help wraps them.
-local ABOUT_IMPORT = "Imports contacts from CSV in UTF-8 with a header: the fields %s, or the product's own columns "
+local ABOUT_IMPORT = "Imports contacts from CSV in UTF-8 with a header: the fields %s, or Heymarket's own columns "
   .. "(%s). Columns that begin with _ are ignored. An unknown column is an error before anything is sent."
 local ABOUT_SANDBOX = "Serves the API from memory on this machine, until it is interrupted, and prints its address "
   .. "and credentials as lines NAME=value for the environment. The options are for what the API's documentation leaves "

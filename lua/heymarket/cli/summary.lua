@@ -44,8 +44,8 @@ local function counts_of(run)
 end
 
 -- The rows that are worth a look, those with the same reason together: arrays of rows, in order and by reason. Rows
--- that exist and unsent rows are all alike: the line with their number says it. Rows that may have swallowed others come
--- first. Gives also how many groups to show.
+-- that exist and unsent rows are all alike: the line with their number says it. Those that may have swallowed others
+-- come first. Gives also how many groups to show.
 local function reasons_of(run)
   local groups = {}
   local function add(item)
@@ -107,7 +107,7 @@ local function advice_lines(run)
   local complete = not stopped and not unsettled
   -- The same command would fail at the same journal: then the failure says what there is to do.
   local goes_on = not complete and not (stopped and run.failure.kind == "journal")
-  local resumes = journal and goes_on and stopped -- the same command first: it sends some rows of the failures file, too
+  local resumes = journal and goes_on and stopped -- it sends some rows of the failures file, too
   local begins_again = not journal and stopped and made.accepted > 0
   return applying {
     { has_more, "The import stopped: what comes after row %s of the input was not read.", run.position },
