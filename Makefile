@@ -2,6 +2,8 @@
 
 ALL_LUAS = 5.4 jit 5.1 5.2 5.3
 LUAS = $(ALL_LUAS)
+ODD_LUAS = $(filter-out $(ALL_LUAS),$(LUAS))
+$(if $(ODD_LUAS),$(error LUAS=$(ODD_LUAS): not one of $(sort $(ALL_LUAS)) (jit is LuaJIT)))
 # What `make test` runs; with LUAS given, only these.
 RUNS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),$(LUAS) asan tsan valgrind lint rocks deb demo fuzz)
 SPECS =

@@ -33,7 +33,10 @@ function credentials.from_server(host, port, path)
     if status ~= "200" then
       return nil, "no credentials from the server: " .. tostring(problem or "status " .. tostring(status))
     end
-    local found = require("cjson").decode(body)
+    local found = require("cjson.safe").decode(body)
+    if type(found) ~= "table" then
+      return nil, "the server's answer is not JSON"
+    end
     return found.secret_id, found.secret_key
   end
 end

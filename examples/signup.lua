@@ -135,7 +135,7 @@ function signup.open()
     user_agent = "signup-example/1",
   }
   if not client then
-    -- As text, because nginx logs an error that is a table as "unknown error".
+    -- As text: of an error that is a table nginx logs "unknown error" here, and "unknown reason" in a handler.
     error(tostring(failure), 0)
   end
   signup.client = client

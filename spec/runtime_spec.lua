@@ -2,6 +2,9 @@
 
 local runtime = require "heymarket.runtime"
 
+-- This Lua as the Makefile calls it.
+local LUAS = rawget(_G, "jit") and "jit" or _VERSION:match "%d%.%d"
+
 -- What `runtime.native` raises for a module whose loading raises this.
 local function raised_for(problem)
   package.preload["heymarket.broken"] = function()
@@ -26,7 +29,9 @@ describe("a native module", function()
       assert.are.equal(
         "heymarket: its C module heymarket.broken was built for another Lua than this one ("
           .. runtime.LUA
-          .. "): build it for this one",
+          .. "): run the program with that Lua, or build the module for this one (in the checkout: make install LUAS="
+          .. LUAS
+          .. ")",
         raised_for(problem)
       )
     end
@@ -36,6 +41,8 @@ describe("a native module", function()
     local ok, message = pcall(runtime.native, "heymarket.nowhere")
     assert.is_false(ok)
     assert.truthy(message:find("its C module heymarket.nowhere for " .. runtime.LUA .. " is not installed", 1, true))
+    assert.truthy(message:find("make install LUAS=" .. LUAS .. ")", 1, true), message)
+    assert.truthy(message:find("or set package.cpath", 1, true), message)
     assert.is_nil(message:find("\n", 1, true))
   end)
 

@@ -210,6 +210,8 @@ return {
   advise_ca_file = "check {option:ca_file}",
   advise_client_certificate = "check the certificate",
   advise_cipher = "the server offers no acceptable cipher",
+  advise_function = "check what the function credentials gives, and this machine's clock",
+  advise_keys = "check {option:secret_id}, {option:secret_key} and this machine's clock",
   advise_user_agent = "check {option:user_agent} and {option:base_url}",
   bad_data = "the server refused the data[: {words}]",
   connection_broke = "the connection broke before the response was complete[: {words}][; {advice}]",
@@ -225,6 +227,10 @@ return {
   deadline_passed = "the deadline of {seconds} s has passed",
   denied = "the credentials are valid but give no access to this: check the rights of the API key's team[: {words}]",
   no_such_call = "there is no such call at this address (status {status}): check {option:base_url}[: {words}]",
+  no_time_for_pace = "the deadline of {seconds} s leaves no time: the pace of {limit} {limit?request|requests} a "
+    .. "minute ({option:requests_per_minute}) allows the next one in {wait} s",
+  no_time_for_pause = "the deadline of {seconds} s leaves no time: the server has asked for fewer requests (429), and "
+    .. "the next one may start in {wait} s",
   no_time_for_retry = "the deadline of {seconds} s leaves no time for another try; the last: {last}",
   rate_limited = "too many requests[: {words}]",
   rate_limited_too_long = {
@@ -248,8 +254,7 @@ return {
   stopped_on_request = "stopped on request",
   too_large = "the request is too large for the server[: {words}]",
   transport_lost_request = "the transport lost the request",
-  unauthorized = "the credentials were not accepted: check {option:secret_id}, {option:secret_key} and this machine's "
-    .. "clock[: {words}]",
+  unauthorized = "the credentials were not accepted: {advice}[: {words}]",
   unexpected_status = "the server responded with status {status}, which this API does not give[: {words}]",
   unreachable = "the server was not reached[: {words}][; {advice}]",
 

@@ -67,7 +67,7 @@ end
 --- Credentials and base_url come from the environment where the config does not have them: HEYMARKET_SECRET_ID,
 --- HEYMARKET_SECRET_KEY, HEYMARKET_BASE_URL. The secret key is kept in guarded memory only, never in a Lua table. With
 --- `credentials` a function is asked for both, each time a token is to be signed.
----@param config heymarket.Config? see types.lua
+---@param config heymarket.Config? the options
 ---@return heymarket.Client?
 ---@return heymarket.Failure? failure of kind "invalid", with all mistakes in `issues`
 ---@see doc/vendor-api.md#credentials-and-tokens what the vendor says of credentials

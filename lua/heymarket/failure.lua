@@ -32,7 +32,7 @@ local NOT_REACHED = { unreachable = true, connection_timeout = true }
 ---@field reason? string a code where `kind` does not say enough: "max_failures", "superseded", "internal_error",
 ---"no_memory", "interrupted", "credentials"; of a journal "other_input", "other_options", "version", "not_journal",
 ---"not_regular", "in_use", "damaged", "changed"
----@field retry_after? number seconds that the server asked to wait
+---@field retry_after? number seconds to wait: as the server asked, or until the pace allows a request
 ---@field attempts? integer tries made
 ---@field issues? heymarket.Issue[] for kind "invalid"
 ---@field message_code? string of the message, see heymarket.messages
@@ -51,6 +51,9 @@ function failure.line(problem, names)
   end
   add(problem.status and "status " .. problem.status)
   add(problem.code)
+  if problem.status and problem.retry_after then
+    add(("retry after %.0f s"):format(math.ceil(problem.retry_after)))
+  end
   add(problem.request_id and "request id " .. problem.request_id)
   add(problem.attempts and problem.attempts > 1 and problem.attempts .. " attempts" or nil)
   local acted_on = NOT_REACHED[problem.message_code] and "an earlier try" or "it"

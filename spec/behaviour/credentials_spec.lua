@@ -243,6 +243,9 @@ describe("the function credentials", function()
     local made, problem = client:create_contacts(contacts_of(3))
     assert.is_nil(made)
     assert.are.equal("unauthorized", problem.kind)
+    -- The program has given no secret_id and secret_key that could be checked.
+    assert.is_truthy(problem.message:find("check what the function credentials gives", 1, true), problem.message)
+    assert.is_nil(problem.message:find "secret_")
     assert.are.equal(3, problem.report.failed)
     assert.are.equal(2, #box.requests)
     assert.are.equal(2, vault.asked)
@@ -620,7 +623,7 @@ describe("clients with credentials from a function and one shared_dict", functio
       }
     end
     assert.is_true(results[1][1])
-    return results[2][1] == nil and results[2][2].message_code == "deadline_passed"
+    return results[2][1] == nil and results[2][2].message_code == "no_time_for_pace"
   end
 
   it("have one pace where they name one account, and where they name none", function()
@@ -741,6 +744,14 @@ describe("a journal of a client with credentials from a function", function()
     end
     assert.are.equal(32, #account_in(text))
     assert.are.equal(account_in(text), account_in(process.read_file(path)))
+  end)
+end)
+
+describe("credentials that are given once", function()
+  it("are named where the server refuses them", function()
+    local _, problem = open(box_of(), { secret_key = KEYS[2] }):check()
+    assert.are.equal("unauthorized", problem.kind)
+    assert.is_truthy(problem.message:find("check secret_id, secret_key and this machine's clock", 1, true))
   end)
 end)
 

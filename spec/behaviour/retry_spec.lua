@@ -324,6 +324,7 @@ describe("Retry-After", function()
     local world = fake.new { handler = always { status = 429, headers = { ["Retry-After"] = "3" } } }
     local _, failure = client_of(world, { max_attempts = 2 }):create_contacts(contacts_of(1))
     assert.are.equal(3, failure.retry_after)
+    assert.is_truthy(tostring(failure):find("(status 429, retry after 3 s, ", 1, true), tostring(failure))
     assert.are.equal("rate_limited", failure.kind)
     assert.are.equal("no", failure.delivered)
     assert.are.equal(1, failure.report.failed)
@@ -392,16 +393,78 @@ describe("a deadline", function()
     assert.is_true(counter.taken < 300)
   end)
 
-  it("ends a call that waits for the pace", function()
-    local world = fake.new {}
-    local client = client_of(world, { requests_per_minute = 1 })
+  it("ends a call at once where the pace allows no request before it", function()
+    local world = fake.new { latency = 0.5 }
+    local events = {}
+    local client = client_of(world, {
+      requests_per_minute = 1,
+      on_event = function(event)
+        events[#events + 1] = event.type
+      end,
+    })
     local _, failure = client:create_contacts(contacts_of(3), { batch_size = 1, deadline = 10 })
     check(world, 10)
     assert.are.equal(1, #world.requests)
+    near(1000.5, world.now) -- the first request was in flight until then
     witness.sums(3, failure.report)
     assert.are.equal(1, failure.report.accepted)
     assert.are.equal(2, failure.report.unsent)
     assert.are.equal("timeout", failure.kind)
+    assert.are.equal("maybe", failure.delivered)
+
+    _, failure = client:create_contacts(contacts_of(1), { deadline = 6 })
+    near(1000.5, world.now)
+    assert.are.equal("timeout", failure.kind)
+    assert.are.equal("no", failure.delivered)
+    assert.is_true(failure.retryable)
+    near(60, failure.retry_after)
+    assert.are.equal(
+      "the deadline of 6 s leaves no time: the pace of 1 request a minute (requests_per_minute) allows the next one in "
+        .. "60 s",
+      failure.message
+    )
+    assert.are.equal(1, failure.report.unsent)
+    for _, name in ipairs(events) do
+      assert.are_not.equal("pace", name) -- nothing waited for it
+    end
+
+    world.now = world.now + failure.retry_after
+    assert(client:create_contacts(contacts_of(1), { deadline = 6 }))
+  end)
+
+  it("does not end a call whose wait for the pace is shorter", function()
+    local world = fake.new {}
+    local client = client_of(world, { requests_per_minute = 1 })
+    assert.are.equal(2, assert(client:create_contacts(contacts_of(2), { batch_size = 1, deadline = 61 })).accepted)
+    near(1060.2, world.now) -- two requests that take 0.1 s
+  end)
+
+  it("does not end a call at once whose pace depends on a request in flight", function()
+    local world = fake.new { latency = 5 }
+    local client = client_of(world, { requests_per_minute = 1 })
+    local given = { batch_size = 1, concurrency = 2, deadline = 20 }
+    local _, failure = client:create_contacts(contacts_of(2), given)
+    near(1005, world.now)
+    near(60, failure.retry_after)
+    assert.are.equal(1, failure.report.accepted)
+    assert.are.equal(1, failure.report.unsent)
+  end)
+
+  it("ends a call at once where a 429 makes all requests wait beyond it", function()
+    local world = fake.new { handler = always { status = 429, headers = { ["Retry-After"] = "30" } } }
+    local client = client_of(world, { max_attempts = 1 })
+    client:create_contacts(contacts_of(1))
+    local _, failure = client:create_contacts(contacts_of(1), { deadline = 10 })
+    near(1000.1, world.now) -- the end of the first request
+    assert.are.equal(1, #world.requests)
+    assert.are.equal("timeout", failure.kind)
+    assert.are.equal("no", failure.delivered)
+    near(30, failure.retry_after)
+    assert.are.equal(
+      "the deadline of 10 s leaves no time: the server has asked for fewer requests (429), and the next one may start "
+        .. "in 30 s",
+      failure.message
+    )
   end)
 
   it("ends check", function()

@@ -143,6 +143,14 @@ describe("credentials from a function in nginx", function()
     assert.are.equal(1, json_of("/count").asked)
   end)
 
+  it("are not read from an answer that is not JSON", function()
+    set { page = "yes" }
+    local made = json_of "/threads?count=1&phone=1209555"
+    set { page = "no" }
+    assert.are.equal("credentials_not_given", made[1].code)
+    assert.is_truthy(made[1].line:find("the server's answer is not JSON", 1, true), made[1].line)
+  end)
+
   it("are asked for again where the light thread that asked was killed", function()
     set { delay = 5 }
     assert.are.same({ accepted = 1, killed = 1 }, json_of "/killed?phone=12085551234")

@@ -56,6 +56,16 @@ describe("a Debian package that is missing", function()
     end)
   end
 
+  it("is not asked for where LUAS names no Lua: that is said first", function()
+    for _, luas in ipairs { "luajit", '"5.1 luajit"' } do
+      local text, code, calls = make("install LUAS=" .. luas)
+      assert.equal(2, code)
+      assert.is_truthy(text:find("LUAS=luajit: not one of 5.1 5.2 5.3 5.4 jit (jit is LuaJIT)", 1, true), text)
+      assert.is_nil(text:find("Missing", 1, true))
+      assert.is_nil(calls)
+    end
+  end)
+
   for _, target in ipairs { "demo", "test", "deps", "deps-build" } do
     it("is installed by make " .. target, function()
       local text, code, calls = make(target)

@@ -1294,6 +1294,11 @@ describe("the sandbox's server", function()
       assert.is_nil(answer)
       assert.equal("string", type(problem))
     end
+    for _, given in ipairs { { phones = { "12345678900" } }, { { "12345678900" } } } do
+      local answer, problem = server:admin("POST", "refuse", given)
+      assert.is_nil(answer)
+      assert.is_truthy(tostring(problem):find("send an array of phones", 1, true), tostring(problem))
+    end
     assert(server:admin("POST", "refuse", { "12345678900" }))
     local result = faces.exchange("POST", server.base_url .. BATCH, headers(), '[{"phone":"12345678900"}]')
     assert.equal(400, result.status)

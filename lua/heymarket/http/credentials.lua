@@ -137,6 +137,12 @@ function Credentials:signer()
   return ask_for_all(self)
 end
 
+--- Are they asked for, or were they given once?
+---@return boolean
+function Credentials:are_asked()
+  return self.ask ~= nil
+end
+
 --- The hash of the id that was given last, nil where none was yet: it tells one account from another.
 ---@return string?
 function Credentials:account()

@@ -38,17 +38,19 @@ end
 ---@param limit integer|false requests per minute
 ---@return any permit for `finish`; nil when it may not
 ---@return number? seconds after which to ask again; nil when that depends on a request in flight
+---@return "pace"|"pause"|nil cause why no request can start before; nil where a response may make the wait shorter
 function Pacer:reserve(limit)
   local now = self.monotonic()
-  local seconds = math.max(self.pause_ends - now, self.store:paused(), self.last_start + self.gap - now)
+  local pause = math.max(self.pause_ends - now, self.store:paused())
+  local seconds = math.max(pause, self.last_start + self.gap - now)
   if seconds > 0 then
-    return nil, seconds
+    return nil, seconds, pause >= seconds and "pause" or nil
   end
   local permit, delay = self.store:take(limit)
   if permit then
     self.last_start = now
   end
-  return permit, delay
+  return permit, delay, delay and "pace"
 end
 
 --- A request has ended, however it ended.

@@ -194,7 +194,9 @@ local function status_failure(self, now)
       -- request is not known, even where the response tells how to go on.
       delivered = "maybe"
     end
-    return failure.make(kind, code, { words = words, status = self.status }, {
+    local values = { words = words, status = self.status }
+    values.advice = kind == "unauthorized" and { code = self.advice } or nil
+    return failure.make(kind, code, values, {
       delivered = delivered,
       retryable = retryable,
       retry_after = retry_after(self.header, self.date or now),
@@ -241,6 +243,7 @@ local function read(result, sent)
     header = header,
     redactor = redactor,
     early = result.early,
+    advice = sent.advice,
     request_id = request_id(header, redactor),
     date = date_of(header),
   }, Response)
@@ -259,7 +262,7 @@ end
 --- Reads what came of one try of a request, and has its endpoint read the response.
 ---@param result table what the transport gave
 ---@param endpoint heymarket.Endpoint
----@param sent table `token` and `body` that were sent, `now` Unix time
+---@param sent table `token` and `body` that were sent, `now` Unix time; `advice`, a code: what to check after a 401
 ---@return any value what the endpoint has read; nil where there is a failure
 ---@return heymarket.Failure? problem
 ---@return heymarket.Response

@@ -160,7 +160,7 @@ function Sender:on_result(result)
     return -- it was given up before
   end
   local request, token = tried.request, self.tokens:of(tried)
-  local sent = { token = token, body = request.body, now = self.time() }
+  local sent = { token = token, body = request.body, now = self.time(), advice = self.tokens:advice() }
   local value, problem, answered = response.value_of(result, request.endpoint, sent)
   local event = events.of(request, "response")
   event.status, event.elapsed, event.failure = result.status, result.elapsed, problem
@@ -254,8 +254,11 @@ function Sender:take_permit(request, now)
       return nil
     end
   end
-  local permit, delay = self.pacer:reserve(self.requests_per_minute)
-  if not permit and delay and (not self.paced_until or now >= self.paced_until) then
+  local permit, delay, cause = self.pacer:reserve(self.requests_per_minute)
+  local too_late = stop.too_late(self.given, self.ends_at, delay, cause)
+  if too_late then
+    self:stop(too_late)
+  elseif not permit and delay and (not self.paced_until or now >= self.paced_until) then
     self.paced_until = now + delay
     local event = events.of(request, "pace")
     event.url, event.delay = try.url_of(self.given, request), delay

@@ -4,6 +4,9 @@ local stop = {}
 local failure = require "heymarket.failure"
 local text = require "heymarket.util.text"
 
+-- By the cause of a wait.
+local NO_TIME = { pace = "no_time_for_pace", pause = "no_time_for_pause" }
+
 --- Is there a reason to stop now?
 ---@param given heymarket.Sender.Dependencies
 ---@param ends_at number? monotonic time at which the deadline passes
@@ -20,6 +23,19 @@ function stop.reason(given, ends_at)
     elseif wanted then
       return failure.make("stopped", "stopped_on_request", nil, { retryable = true })
     end
+  end
+end
+
+--- Is the wait for a permit known to outlast the deadline? Then the call ends at once.
+---@param given heymarket.Sender.Dependencies
+---@param ends_at number? monotonic time at which the deadline passes
+---@param seconds number? until a request may start
+---@param cause string? why, see Pacer:reserve; nil where it can become shorter
+---@return heymarket.Failure? reason
+function stop.too_late(given, ends_at, seconds, cause)
+  if ends_at and seconds and cause and given.monotonic() + seconds >= ends_at then
+    local values = { seconds = given.deadline, limit = given.requests_per_minute, wait = math.ceil(seconds) }
+    return failure.make("timeout", NO_TIME[cause], values, { retryable = true, retry_after = seconds })
   end
 end
 

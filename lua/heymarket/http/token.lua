@@ -67,6 +67,12 @@ function Tokens.of(_, try)
   return lent_to[try]
 end
 
+--- What to check where the server refuses a token.
+---@return string code of a message
+function Tokens:advice()
+  return self.credentials:are_asked() and "advise_function" or "advise_keys"
+end
+
 --- Forgets the token: the next one is signed anew.
 function Tokens:forget()
   current_of[self] = nil

@@ -109,7 +109,13 @@ local ACTIONS = {
     return { count = served:count() }
   end,
   ["POST refuse"] = function(given)
-    served:refuse(unpack(sandbox_script.list(given)))
+    local phones = sandbox_script.list(given)
+    for _, phone in ipairs(phones) do
+      if type(phone) == "table" then
+        error('send an array of phones, such as ["12025550103"]', 0)
+      end
+    end
+    served:refuse(unpack(phones))
     return { refused = true }
   end,
   ["POST rotate"] = function(given)

@@ -42,6 +42,8 @@ function app.vault()
   ngx.sleep(state:get "delay" or 0)
   if state:get "sealed" then
     return ngx.exit(503)
+  elseif state:get "page" then
+    return ngx.say "<html>log in first</html>"
   end
   say { secret_id = state:get "id", secret_key = state:get "key" }
 end
