@@ -45,13 +45,18 @@ h3 { font-size: 1.1rem; margin: 2rem 0 .5rem }
 code, pre { font: .875em/1.5 ui-monospace, "DejaVu Sans Mono", monospace }
 code { background: var(--tint); padding: .1em .3em; border-radius: 4px; overflow-wrap: anywhere }
 pre { background: var(--tint); border: 1px solid var(--line); border-radius: 6px }
-pre { padding: .75rem 1rem; overflow-x: auto }
+pre { padding: .75rem 1rem; overflow-x: auto; --shade: rgb(0 0 0 / .3) }
+/* A shadow at the side on which a line goes on: the inner two layers move with the text and hide it at an end. */
+pre { background: linear-gradient(to right, var(--tint) 40%, transparent) left / 2.5rem 100% no-repeat local,
+  linear-gradient(to left, var(--tint) 40%, transparent) right / 2.5rem 100% no-repeat local,
+  linear-gradient(to right, var(--shade), transparent) left / .75rem 100% no-repeat scroll,
+  linear-gradient(to left, var(--shade), transparent) right / .75rem 100% no-repeat scroll, var(--tint) }
 pre code { background: none; padding: 0; overflow-wrap: normal; font-size: 1em }
 .table { overflow-x: auto; margin: 1rem 0 }
 table { border-collapse: collapse; min-width: 100%; font-size: .94rem }
 th, td { text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line) }
 th { color: var(--soft); font-weight: 600 }
-p, li, pre, h1, h2, h3 { max-width: 50rem }
+main > * { max-width: 52rem }
 td { min-width: 4rem }
 td code { overflow-wrap: anywhere }
 td:first-child code { white-space: nowrap }
@@ -228,10 +233,14 @@ end
 
 local function add_links(page)
   page.html = page.html:gsub('<a href="([^"]*)"[^>]*>(.-)</a>', function(link, inner)
-    if link:find "^%a+:" then
+    if link:find "^mailto:" then
+      return inner -- an address in an example, which is nobody's
+    elseif link:find "^%a+:" then
       return nil
     end
     local href = href_of(page, (link:gsub("&amp;", "&")))
+    local other = inner:find "^[%w_/%.-]+%.md$" and by_path[resolve(page.path, (link:gsub("#.*$", "")))]
+    inner = other and escape(other.title) or inner -- in the site a page has a title, and no file name
     return href and ('<a href="%s">%s</a>'):format(escape(href), inner) or inner
   end)
 end

@@ -40,11 +40,11 @@ describe("the shell examples of", function()
 
   local cpath = { ["lua5.4"] = nginx.root .. "/build/5.4/?.so;;", luajit = nginx.root .. "/build/jit/?.so;;" }
 
-  -- What stands before each script: what it has started ends with it, and busted runs under LuaJIT.
+  -- What stands before each script: what it has started ends with it, and busted is the one that runs this spec.
   local HEAD = ([[
 trap '[ -z "$!" ] || kill $!; wait' EXIT
-busted() { LUA_CPATH=%s luajit %s "$@"; }
-]]):format(quote(cpath.luajit), quote(_G.arg[0]))
+busted() { lua5.4 %s "$@"; }
+]]):format(quote(_G.arg[0]))
 
   -- Gives what the script prints, both streams, and its exit code.
   local function run(code)
