@@ -170,7 +170,7 @@ describe("an import in lots", function()
   it("does and tells what the same import without lots does", function()
     local random = fake.random(20261125)
     lots = 0
-    for round = 1, rounds(60) do
+    for round = 1, rounds(40) do
       local case = {
         seed = round,
         content = file_of(random, 600, pick(random, { 300, 100000, 1000000 }), pick(random, { 0, 0.005, 0.05 })),
@@ -183,12 +183,12 @@ describe("an import in lots", function()
       }
       assert.same(run(case, false), run(case, true))
     end
-    assert.is_true(lots > rounds(60) * 5, lots)
+    assert.is_true(lots > rounds(40) * 5, lots)
   end)
 
   it("writes the same journal, and goes on from it in the same way", function()
     local random = fake.random(5)
-    for round = 1, rounds(30) do
+    for round = 1, rounds(20) do
       local case = {
         seed = 1000 + round,
         content = file_of(random, 500, pick(random, { 300, 1000000 }), pick(random, { 0, 0.01 })),

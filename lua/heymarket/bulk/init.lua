@@ -114,9 +114,7 @@ function Bulk:read_lot(size, max_bytes)
   end
   local count, batch = lot:count(), { lot = lot }
   self.counter:begin_lot(batch)
-  if count < size or not self.order:admit_lot(lot) then
-    self.opened = self:open(batch)
-  end
+  self.opened = (count < size or not self.order:admit_lot(lot)) and self:open(batch) or nil
   self:take_turns(count)
   return batch.lot and batch
 end
