@@ -51,6 +51,7 @@ build = {
       ["heymarket.bulk.resume"] = "lua/heymarket/bulk/resume.lua",
       ["heymarket.bulk.source"] = "lua/heymarket/bulk/source.lua",
       ["heymarket.catalogue"] = "lua/heymarket/catalogue.lua",
+      ["heymarket.catalogue_input"] = "lua/heymarket/catalogue_input.lua",
       ["heymarket.client"] = "lua/heymarket/client.lua",
       ["heymarket.contact.fields"] = "lua/heymarket/contact/fields.lua",
       ["heymarket.contact"] = "lua/heymarket/contact/init.lua",

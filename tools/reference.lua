@@ -327,9 +327,10 @@ local function shown_words(words)
   return (text:gsub("[\\`*_<>|~]", "\\%0"))
 end
 
-local catalogue = dofile "lua/heymarket/catalogue.lua"
+package.path = "lua/?.lua;" .. package.path
+local catalogue = require "heymarket.catalogue"
 local shown, codes, section = {}, { "" }, nil
-for line in read("lua/heymarket/catalogue.lua"):gmatch "[^\n]+" do
+for line in (read "lua/heymarket/catalogue_input.lua" .. read "lua/heymarket/catalogue.lua"):gmatch "[^\n]+" do
   section = line:match "^  %-%- (.-) %-%-%-+$" or section
   local code = line:match "^  ([%l_%d]+) = "
   local words = code and catalogue[code]

@@ -22,6 +22,7 @@ local STOREYS = {
   {
     "facts",
     "heymarket.catalogue",
+    "heymarket.catalogue_input",
     "heymarket.options",
     "heymarket.types",
     "heymarket.option_kinds",
