@@ -2,6 +2,7 @@ local capture = require "spec.support.capture"
 local core = require "heymarket.core"
 local faultserver = require "spec.support.server"
 local heymarket = require "heymarket"
+local loop = require "heymarket.loop"
 local sandbox = require "heymarket.sandbox"
 
 local PHONE = "12345678900"
@@ -127,7 +128,7 @@ describe("during a call the token", function()
     local seen, raised = 0, nil
     local wait = client.transport.wait
     function client.transport.wait(self, completions, seconds)
-      for _, flight in pairs(self:own_mailbox().flights) do
+      for _, flight in pairs(loop.here().mailbox(self, completions).flights) do
         seen = seen + 1
         local ok, problem = pcall(check_absent, flight, client:token())
         raised = raised or not ok and problem or nil

@@ -1,6 +1,7 @@
 -- The core in trouble: finalizers that run in the middle of its calls, forked children, programs that are started,
 -- signals, variables of the environment, and memory that runs out.
 local contact_fields = require "heymarket.contact.fields"
+local loop = require "heymarket.loop"
 local core = require "heymarket.core"
 local process = require "spec.support.process"
 local rows = require "heymarket.rows"
@@ -313,7 +314,7 @@ describe("a transport", function()
         ))
       end
       system.sleep(0.05)
-      local mailbox = carrier:own_mailbox()
+      local mailbox = loop.here().mailbox(carrier, completions)
       local _, ok, problem = with_finalizer(function()
         carrier:close()
       end, mailbox.pump, mailbox)
