@@ -2,23 +2,20 @@
 local commands = {}
 
 local console = require "heymarket.cli.console"
-local messages = require "heymarket.messages"
 local options = require "heymarket.options"
 local reasons = require "heymarket.cli.reasons"
 local text = require "heymarket.util.text"
 
 -- The values of the options of this scope, from the flags or their defaults. A wrong value is wrong usage.
 local function values_of(command, scope, given)
-  local chosen, lines = {}, {}
+  local chosen = {}
   for _, row in ipairs(options.list(scope)) do
     chosen[row.name] = given[row.name]
   end
   local values, issues = options.read(scope, chosen)
-  for i, issue in ipairs(issues or {}) do
-    lines[i] = messages.line(issue, "command")
-  end
   if issues then
-    command:error(lines)
+    reasons.complain { issues = issues }
+    command:error()
   end
   return values
 end

@@ -8,8 +8,6 @@ local OWN = { "_row", "_outcome", "_field", "_message" }
 -- A header that ends with them. A quote before them is one that is never closed: where such a header ends is not known.
 local OWN_HEADER = '^[^"]*([,;\t|])' .. table.concat(OWN, "%1") .. "$"
 
-local UTF8_MARK = "\239\187\191"
-
 local is_own = {}
 for _, name in ipairs(OWN) do
   is_own[name] = true
@@ -48,7 +46,7 @@ function failures.new(file, source, overwrite)
   end
   local self = { file = file, columns = columns, kept = kept, overwrite = overwrite, has_rows = false }
   if source.has_mark then
-    file:write(UTF8_MARK)
+    file:write "\239\187\191" -- the mark in UTF-8
   end
   write(self, columns, OWN)
   return setmetatable(self, Failures)

@@ -38,7 +38,7 @@ function Run:stop_reason()
     self:say "stopping: waiting for the requests in flight; interrupt again to end at once"
     self.interrupted = failure.make("stopped", "interrupted", nil, { reason = "interrupted", retryable = true })
   end
-  return self.output and self.output:problem() or self.interrupted
+  return self.output and self.output.problem or self.interrupted
 end
 
 -- The client knows "stopped on request" only; why it was requested is known here. A read that a signal cut short looks
@@ -49,11 +49,13 @@ function Run:true_problem(problem)
   return reason and failure.with(reason, { delivered = problem.delivered }) or problem
 end
 
+-- Shows how far the import is. Gives why it is to stop now, or nil.
 function Run:tick()
   self.progress:update(self.counter, self.source)
   if self.output then
     self.output:flush() -- so that the file can be followed while the import runs
   end
+  return self:stop_reason()
 end
 
 -- Counts a contact that was not accepted, and writes and keeps it.
@@ -98,18 +100,10 @@ function Run:open_files()
   return problem
 end
 
--- Reads and checks all rows.
+-- Reads and checks all rows. Gives nil, and why it stopped before the last one.
 local function rehearse(self)
-  local index, checked, country = 0, 0, self.arguments.options.default_country
+  local index, checked, country, reason = 0, 0, self.arguments.options.default_country, nil
   repeat
-    if index - checked >= CHECK_EVERY then
-      checked = index
-      self:tick()
-      local reason = self:stop_reason()
-      if reason then
-        error(reason, 0)
-      end
-    end
     local entries = self.source:take(CHECK_EVERY, country, index)
     index = index + #entries
     for _, entry in ipairs(entries) do
@@ -121,7 +115,11 @@ local function rehearse(self)
         self.counter:add "unsent"
       end
     end
-  until not entries[1]
+    if index - checked >= CHECK_EVERY then
+      checked, reason = index, self:tick()
+    end
+  until reason or not entries[1]
+  return nil, reason
 end
 
 -- Checks all rows and sends none.
@@ -133,32 +131,21 @@ function Run:rehearse()
 end
 
 function Run:import()
-  local given, accepted = self.arguments.options, 0
+  local given = self.arguments.options
   function given.on_item(item)
     self:take(item)
   end
   function given.on_progress(made)
-    self.counter:add("accepted", made.accepted - accepted)
-    accepted = made.accepted
+    self.counter:add("accepted", made.accepted - self.counter.accepted)
     if self.output then
       self.output:begin()
     end
     self:tick()
   end
   function given.should_stop()
-    self:tick()
-    return self:stop_reason() ~= nil
+    return self:tick() ~= nil
   end
   return self.client:import(self.source, given)
-end
-
--- The summary: of the report, and of what only the command knows.
-function Run:summary(whole, problem, not_accepted)
-  local facts, consumed, total = self.facts, self.source:progress()
-  facts.report, facts.failure, facts.not_accepted = whole, problem, not_accepted
-  facts.position = not (total and consumed >= total) and self.source:position() or nil
-  facts.failures = self.failures and self.failures:holds_rows() and self.arguments.failures or nil
-  return summary.text(facts)
 end
 
 -- Completes the failures file and the report, however the import ended, prints what there is to say of it, and gives
@@ -172,19 +159,26 @@ function Run:conclude(made, problem)
     self.output:close()
   end
   self.progress:clear()
-  problem = self:true_problem(problem) or self.output and self.output:problem()
+  problem = self:true_problem(problem) or self.output and self.output.problem
   local kept = self.counter:report(NOTHING_SENT, true)
   local whole = made or kept
-  whole.items, whole.items_truncated = kept.items, kept.items_truncated
+  whole.items, whole.items_truncated, whole.failure = kept.items, kept.items_truncated, problem
   whole.opt_ins_left_out = self.source and self.source:opt_ins_left_out() or 0
   whole.opt_outs_not_written = self.facts.opt_outs_left
   local not_accepted = whole.total - whole.accepted - self.facts.superseded - (whole.dry_run and whole.unsent or 0)
   local code = not_accepted == 0 and console.ALL_ACCEPTED or console.NOT_ALL_ACCEPTED
   code = problem and reasons.complain(problem) or code
   if self.arguments.json then
-    return console.print(summary.json(whole, problem), code)
+    return console.print(summary.json(whole), code)
+  elseif not made then
+    return code
   end
-  return made and console.print(self:summary(whole, problem, not_accepted), code) or code
+  -- The summary is of the report, and of what only the command knows.
+  local facts, consumed, total = self.facts, self.source:progress()
+  facts.report = whole
+  facts.position = not (total and consumed >= total) and self.source:position() or nil
+  facts.failures = self.failures and self.failures:holds_rows() and self.arguments.failures or nil
+  return console.print(summary.text(facts), code)
 end
 
 -- Says which columns are ignored, and which of them may hold opt-outs. Of a column that --ignore names that is meant.
@@ -237,11 +231,8 @@ function import.run(arguments, client_of)
     made, problem = (run.client and run.import or run.rehearse)(run)
   end
   local code = run:conclude(made, problem)
-  if run.client then
-    run.client:close()
-  end
-  if run.source then
-    run.source:close()
+  for _, opened in pairs { run.client, run.source } do -- either may be nil
+    opened:close()
   end
   return code
 end

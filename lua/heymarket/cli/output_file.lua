@@ -82,15 +82,7 @@ function File:keep()
   end
 end
 
--- Locks an ordinary file and makes it readable by its owner only.
-function File:claim()
-  local _, code = system.lock(self.handle)
-  must(self.path, "output_in_use", code ~= "in_use")
-  must(self.path, "output_not_private", system.protect(self.handle))
-  self:keep()
-end
-
--- Opens a device or an open stream, or an ordinary file, which is made where there is none.
+-- Opens a device or an open stream, or an ordinary file: made where there is none, locked, readable by its owner only.
 function File:open(refusal_of)
   local path, stream, start = self.path, self.stream, nil
   if not stream then
@@ -105,7 +97,10 @@ function File:open(refusal_of)
   local refusal = refusal_of(self.handle, start)
   must(path, refusal, not refusal)
   if not stream then
-    self:claim()
+    local _, code = system.lock(self.handle)
+    must(path, "output_in_use", code ~= "in_use")
+    must(path, "output_not_private", system.protect(self.handle))
+    self:keep()
   end
 end
 
@@ -124,7 +119,7 @@ function output_file.open(path, refusal_of, on_kept)
     buffered = 0, -- bytes
     written = 0, -- bytes, since the file was emptied
     mark = edit_mark.new(),
-    unwritten = nil, -- failure: why it could not be written
+    problem = nil, -- failure: why it could not be written; callers read it
   }, File)
   local _, problem = failure.protected_call(file.open, file, refusal_of)
   if problem and file.handle then
@@ -143,7 +138,7 @@ end
 -- Runs a step. What it raises is why the file could not be written.
 function File:try(step)
   local _, problem = failure.protected_call(step, self)
-  self.unwritten = self.unwritten or problem
+  self.problem = self.problem or problem
 end
 
 function File:empty()
@@ -157,19 +152,14 @@ end
 
 --- Empties the file, whose edits are copied first. What is written goes to the file from now on. May be called twice.
 function File:begin()
-  if not self.begun and not self.unwritten then
+  if not self.begun and not self.problem then
     self:try(self.empty)
   end
 end
 
---- The failure that says why the file could not be written, or nil.
-function File:problem()
-  return self.unwritten
-end
-
 --- Does the file hold what was written?
 function File:is_complete()
-  return self.begun and not self.unwritten
+  return self.begun and not self.problem
 end
 
 --- Writes text. It may stay in memory until `flush`.

@@ -26,10 +26,6 @@ Exit codes:
    2 wrong usage                    130 interrupted
    3 finished, some not accepted]]
 
--- Scopes of the flags of each command, in the order of its help.
-local SCOPES = { import = { "csv", "import", "command", "connection" }, check = { "connection" }, token = {} }
-SCOPES.sandbox = { "server", "sandbox" }
-
 -- What the help of `import` says, with the names of all columns.
 local function about_import()
   local names, labels = {}, {}
@@ -88,7 +84,18 @@ local function show(written)
   console.exit(console.print(written))
 end
 
-local function add_help(command)
+-- Ends the command because its usage is wrong, with a message unless it was told already.
+local function complain_of_usage(command, message)
+  if message then
+    console.complain(message)
+  end
+  io.stderr:write(command:get_usage(), "\n")
+  console.exit(console.USAGE)
+end
+
+-- What the program and each of its commands do in the same way: complain of their usage, and show their help.
+local function set_up(command)
+  command.error = complain_of_usage
   command:add_help {
     action = function()
       show(command:get_help() .. "\n")
@@ -96,21 +103,11 @@ local function add_help(command)
   }
 end
 
--- Ends the command because its usage is wrong, with one message or several.
-local function complain_of_usage(command, messages)
-  for _, message in ipairs(type(messages) == "table" and messages or { messages }) do
-    console.complain(message)
-  end
-  io.stderr:write(command:get_usage(), "\n")
-  console.exit(console.USAGE)
-end
-
--- Adds a command, with its help and the options of its scopes that have a flag.
-local function add_command(main, name, about, summary)
-  local command = main:command(name, about):summary(summary or about)
-  command.error = complain_of_usage
-  add_help(command)
-  for _, scope in ipairs(SCOPES[name]) do
+-- Adds a command, with its help and the options of these scopes that have a flag, in the order of the help.
+local function add_command(main, name, scopes, about)
+  local command = main:command(name, about)
+  set_up(command)
+  for _, scope in ipairs(scopes) do
     for _, row in ipairs(options.list(scope)) do
       if row.argument then
         add_flag(command, row)
@@ -124,19 +121,19 @@ end
 function parser.make(argparse, version)
   local main = argparse("heymarket", ABOUT, ENVIRONMENT):command_target "command"
   main:help_max_width(100):usage_max_width(100):help_description_margin(29)
-  main.error = complain_of_usage
-  add_help(main)
+  set_up(main)
   main:flag("--version"):description("Show the version and exit."):action(function()
     show(version())
   end)
   local commands = {
-    import = add_command(main, "import", about_import(), "Import contacts from a CSV file."):epilog(EXIT_CODES),
-    check = add_command(main, "check", ABOUT_CHECK),
-    token = add_command(main, "token", ABOUT_TOKEN),
-    sandbox = add_command(main, "sandbox", ABOUT_SANDBOX, "Serve the API on this machine, to try things out."),
+    import = add_command(main, "import", { "csv", "import", "command", "connection" }, about_import()),
+    check = add_command(main, "check", { "connection" }, ABOUT_CHECK),
+    token = add_command(main, "token", {}, ABOUT_TOKEN),
+    sandbox = add_command(main, "sandbox", { "server", "sandbox" }, ABOUT_SANDBOX),
   }
+  commands.import:summary("Import contacts from a CSV file."):epilog(EXIT_CODES)
   commands.import:argument("file"):argname("FILE"):description "CSV file; - is the standard input"
-  commands.sandbox:help_description_margin(35)
+  commands.sandbox:summary("Serve the API on this machine, to try things out."):help_description_margin(35)
   return main, commands
 end
 

@@ -45,7 +45,7 @@ end
 
 -- The rows that are worth a look, those with the same reason together: arrays of rows, in order and by reason. Rows
 -- that exist and unsent rows are all alike: the line with their number says it. Those that may have swallowed others
--- come first. Gives also how many groups to show.
+-- come first.
 local function reasons_of(run)
   local groups = {}
   local function add(item)
@@ -60,19 +60,18 @@ local function reasons_of(run)
   for _, item in ipairs(run.swallowing) do
     add(item)
   end
-  local always = #groups
   for _, item in ipairs(run.report.items) do
     if item.reason ~= "exists" and item.outcome ~= "unsent" and not reasons.may_have_swallowed(item) then
       add(item)
     end
   end
-  return groups, math.min(always + SHOWN, #groups)
+  return groups
 end
 
 local function reason_lines(run)
-  local made, lines, groups, count = run.report, {}, reasons_of(run)
+  local made, lines, groups = run.report, {}, reasons_of(run)
   local left = made.invalid + made.failed + made.unknown + run.refused
-  for i = 1, count do
+  for i = 1, math.min(#groups, SHOWN + #run.swallowing) do
     local group = groups[i]
     local shown = math.min(#group, SHOWN_ROWS)
     local rows = (#group == 1 and "row " or "rows ") .. table.concat(group, ", ", 1, shown)
@@ -101,16 +100,19 @@ end
 
 -- Where things are, and how to go on.
 local function advice_lines(run)
-  local made, journal, stopped = run.report, run.journal, run.failure ~= nil
-  local in_file, has_more = run.failures and run.not_accepted > 0, stopped and run.position
+  local made, journal, in_file, stopped = run.report, run.journal, run.failures, run.report.failure ~= nil
   local unsettled = made.failed + made.unknown + made.unsent > run.superseded
   local complete = not stopped and not unsettled
   -- The same command would fail at the same journal: then the failure says what there is to do.
-  local goes_on = not complete and not (stopped and run.failure.kind == "journal")
+  local goes_on = not complete and not (stopped and made.failure.kind == "journal")
   local resumes = journal and goes_on and stopped -- it sends some rows of the failures file, too
   local begins_again = not journal and stopped and made.accepted > 0
   return applying {
-    { has_more, "The import stopped: what comes after row %s of the input was not read.", run.position },
+    {
+      stopped and run.position,
+      "The import stopped: what comes after row %s of the input was not read.",
+      run.position,
+    },
     { in_file and not resumes, "The rows that were not accepted are in %s:", run.failures },
     { in_file and not resumes, "correct them there and import that file." },
     { journal and complete, "This import is complete; the journal %s is no longer needed.", journal },
@@ -152,28 +154,23 @@ local function dry_lines(run)
 end
 
 local function dry_advice(run)
-  local in_file = run.failures and run.not_accepted > 0
-  return applying { { in_file, "The invalid rows are in %s: correct them there.", run.failures } }
+  return applying { { run.failures, "The invalid rows are in %s: correct them there.", run.failures } }
 end
 
--- Sections with a blank line between them; empty ones are left out.
-local function joined(run, sections)
-  local texts = {}
+--- The summary for people: sections with a blank line between them, the empty ones left out.
+---@param run table `report` (with `failure`, where the import stopped), `superseded`, `refused` and `ambiguous`
+--- (counts), `swallowing` (items), `overwrite`, `batch_size`, `position` (of the last row that was read, where more
+--- follow), `journal` and `failures` (paths; the latter only where rows stand in that file)
+function summary.text(run)
+  local sections, texts = { counts_of, fact_lines, opt_lines, reason_lines, advice_lines }, {}
+  if run.report.dry_run then
+    sections = { dry_lines, opt_lines, reason_lines, dry_advice }
+  end
   for _, lines_of in ipairs(sections) do
     local lines = lines_of(run)
     texts[#texts + 1] = lines[1] and table.concat(lines, "\n") .. "\n" or nil
   end
   return table.concat(texts, "\n")
-end
-
---- The summary for people.
----@param run table `report`, `failure`, `not_accepted`, `superseded`, `refused` and `ambiguous` (counts), `overwrite`,
---- `batch_size`, `position` (of the last row that was read, where more follow), `failures` and `journal` (paths)
-function summary.text(run)
-  if run.report.dry_run then
-    return joined(run, { dry_lines, opt_lines, reason_lines, dry_advice })
-  end
-  return joined(run, { counts_of, fact_lines, opt_lines, reason_lines, advice_lines })
 end
 
 -- A copy of a report, an item, a failure or an issue as programs read it: the facts, and the words as the command says
@@ -195,10 +192,8 @@ local function plain(original)
 end
 
 --- The report as one JSON object on one line, with `failure` where the import stopped.
-function summary.json(made, problem)
-  local fields = plain(made)
-  fields.failure = problem and plain(problem)
-  return text.safe_json(json.encode(fields)) .. "\n"
+function summary.json(made)
+  return text.safe_json(json.encode(plain(made))) .. "\n"
 end
 
 return summary
