@@ -163,13 +163,12 @@ end
 -- The stored contact of a phone, made where there is none yet.
 local function open_contact(state, phone)
   local now, stored = answers.date(state.time()), state.contacts[phone]
-  if stored then
-    stored.rev, stored.updated = stored.rev + 1, now
-    return stored
+  if not stored then
+    stored = { id = sandbox_contacts.next_id(state), rev = 0, created = now }
+    stored.creator_id, stored.team_id, stored.type, stored.op, stored.shared = 1, 1, "contact", "", true
+    state.contacts[phone] = stored
   end
-  stored = { id = sandbox_contacts.next_id(state), rev = 1, created = now, updated = now }
-  stored.creator_id, stored.team_id, stored.type, stored.op, stored.shared = 1, 1, "contact", "", true
-  state.contacts[phone] = stored
+  stored.rev, stored.updated = stored.rev + 1, now
   return stored
 end
 

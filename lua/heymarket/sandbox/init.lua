@@ -53,17 +53,16 @@ Sandbox.__name = "heymarket.Sandbox"
 function sandbox.new(given)
   local settings = sandbox_options.expect("sandbox", given or {}, "sandbox.new", 2)
   local made = setmetatable({ options = settings, clock = sandbox_transport.clock() }, Sandbox)
-  made.born = made.clock:monotonic()
+  made.born = made.clock.monotonic()
   return made:reset()
 end
 
 --- Forgets contacts, requests and script. The clock runs on.
 ---@return heymarket.Sandbox self
 function Sandbox:reset()
-  local function time()
+  self.state = sandbox_contacts.new(self.options, function()
     return self:time()
-  end
-  self.state = sandbox_contacts.new(self.options, time)
+  end)
   self.contacts, self.requests, self.steps = self.state.contacts, {}, {}
   self.turns = {} -- when the requests of the last minute came
   for _, phone in ipairs(self.options.refused_phones) do
@@ -75,13 +74,13 @@ end
 --- Unix time by the server's clock, in seconds.
 ---@return number
 function Sandbox:time()
-  return self.clock:time() + self.options.clock_offset
+  return self.clock.time() + self.options.clock_offset
 end
 
 --- Seconds since this sandbox was made, those included that only the clock was moved by.
 ---@return number
 function Sandbox:elapsed()
-  return self.clock:monotonic() - self.born
+  return self.clock.monotonic() - self.born
 end
 
 --- Lets time pass at once.
@@ -89,8 +88,14 @@ end
 ---@return heymarket.Sandbox self
 function Sandbox:advance(seconds)
   options.expect(seconds, "number", "sandbox:advance: seconds", 2)
-  self.clock:advance(seconds)
+  self.clock.sleep(seconds)
   return self
+end
+
+local function copy(from, into)
+  for name, value in pairs(from) do
+    into[name] = value
+  end
 end
 
 --- Puts a contact in, as if it had been there before. It replaces one of the same phone.
@@ -110,9 +115,7 @@ function Sandbox:put(fields)
   end
   self.contacts[phone] = nil
   local stored = sandbox_contacts.store(self.state, sandbox_json.read(body))
-  for name, value in pairs(set) do
-    stored[name] = value
-  end
+  copy(set, stored)
   return stored
 end
 
@@ -158,11 +161,9 @@ end
 ---@param secret_key string
 ---@return heymarket.Sandbox self
 function Sandbox:rotate(secret_id, secret_key)
-  local given = { secret_id = secret_id, secret_key = secret_key }
-  for _, name in ipairs { "secret_id", "secret_key" } do
-    options.expect(given[name], "string", "sandbox:rotate: " .. name, 2)
-  end
-  sandbox_options.expect("sandbox", given, "sandbox:rotate", 2)
+  options.expect(secret_id, "string", "sandbox:rotate: secret_id", 2)
+  options.expect(secret_key, "string", "sandbox:rotate: secret_key", 2)
+  sandbox_options.expect("sandbox", { secret_id = secret_id, secret_key = secret_key }, "sandbox:rotate", 2)
   self.options.secret_id, self.options.secret_key = secret_id, secret_key
   return self
 end
@@ -192,7 +193,7 @@ local function regular(self, request)
     return answers.problem(settings, 401, problem)
   end
   local limit, after = settings.requests_per_minute, settings.retry_after
-  local seconds = limit and seconds_to_wait(self.turns, limit, self.clock:monotonic())
+  local seconds = limit and seconds_to_wait(self.turns, limit, self.clock.monotonic())
   if seconds then
     local headers = { ["Retry-After"] = after and math.ceil(after == true and seconds or after) or nil }
     return answers.problem(settings, 429, "too many requests in this minute", nil, headers)
@@ -258,29 +259,20 @@ end
 ---@return heymarket.Failure? failure of kind "invalid", as of heymarket.new
 function Sandbox:client(config)
   options.expect(config, "table?", "sandbox:client: config", 2)
-  local settings = {}
+  local settings, runtime = {}, {}
   if not (config and config.credentials) then
     settings.secret_id, settings.secret_key = self.options.secret_id, self.options.secret_key
   end
-  local clock, runtime = self.clock, {} -- in which waiting moves the clock
-  for name, method in pairs { monotonic = clock.monotonic, time = clock.time, sleep = clock.advance } do
-    runtime[name] = function(seconds)
-      return method(clock, seconds)
-    end
-  end
-  for name, value in pairs(config or {}) do
-    settings[name] = value
-  end
+  copy(config or {}, settings)
   options.expect(settings.runtime, "table?", "sandbox:client: runtime", 2)
-  for name, value in pairs(settings.runtime or {}) do
-    runtime[name] = value
-  end
+  copy(self.clock, runtime) -- so that waiting moves the clock
+  copy(settings.runtime or {}, runtime)
   if settings.base_url ~= nil then
     error("sandbox:client: base_url cannot be set, the client talks to the sandbox", 2)
   elseif runtime.transport ~= nil then
     error("sandbox:client: runtime.transport cannot be set, it leads to the sandbox", 2)
   end
-  runtime.transport = sandbox_transport.new(self, clock)
+  runtime.transport = sandbox_transport.new(self, self.clock)
   settings.runtime, settings.base_url = runtime, BASE_URL
   return require("heymarket.client").new(settings)
 end

@@ -9,16 +9,10 @@ local json = require "heymarket.util.json"
 
 local MAX_VALUES = 10000000 -- of one text
 
---- What stands for null.
-sandbox_json.null = json.null
-
+sandbox_json.null = json.null -- what stands for null
 sandbox_json.array = json.array
+sandbox_json.is_array = json.is_array
 sandbox_json.write = json.encode
-
---- Is this an array that was read, or one marked as such?
-function sandbox_json.is_array(value)
-  return type(value) == "table" and getmetatable(value) == json.array_mark
-end
 
 --- Is this an object that was read?
 function sandbox_json.is_object(value)
@@ -47,11 +41,7 @@ end
 -- What cjson has read, with the marks of json_check taken out and arrays marked.
 local function without_marks(value)
   if type(value) == "string" then
-    local mark = value:byte()
-    if mark == json.NUMBER then
-      return number_of(value:sub(2))
-    end
-    return mark == json.STRING and value:sub(2) or value
+    return json.without_mark(value, number_of)
   elseif type(value) ~= "table" then
     return json.narrow(value)
   elseif value[1] == json.EMPTY_ARRAY then

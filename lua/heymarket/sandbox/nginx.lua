@@ -17,11 +17,9 @@ local served, settings
 --- Makes the sandbox when nginx starts, with the settings that server.lua has written.
 function sandbox_nginx.open(path)
   local file = assert(io.open(path, "rb"))
-  local ok, found = json.decode(file:read "*a")
+  local _, found = assert(json.decode(file:read "*a"))
   file:close()
-  assert(ok, found)
-  settings = found
-  served = sandbox.new(settings.options)
+  settings, served = found, sandbox.new(found.options)
 end
 
 -- The request that nginx is handling, as sandbox:handle takes it.
@@ -147,8 +145,7 @@ end
 --- Answers who wants to know what the sandbox holds, or scripts it, and shows its key.
 ---
 --- GET: contacts (object, phone to contact), count, requests, script. POST: contacts (one or an array, put in), script
---- (one step or an array), refuse (phones), rotate
---- (secret_id and secret_key, the only good ones from then on), reset.
+--- (one step or an array), refuse (phones), rotate (secret_id and secret_key, the only good ones from then on), reset.
 function sandbox_nginx.control()
   local method, name = ngx.req.get_method(), ngx.var.uri:sub(#CONTROL + 1)
   local action = ACTIONS[method .. " " .. name]

@@ -19,8 +19,6 @@ function nginx_conf.output_of(command)
   return output
 end
 
-local quote, output_of = nginx_conf.quote, nginx_conf.output_of
-
 local function exists(path)
   local file = io.open(path, "rb")
   return file ~= nil and file:close()
@@ -28,7 +26,7 @@ end
 
 local function find_program(given)
   for place in (given or PLACES):gmatch(given and ".+" or "%S+") do
-    local program = output_of("command -v " .. quote(place) .. " 2>/dev/null"):match "^(/[^\n]+)"
+    local program = nginx_conf.output_of("command -v " .. nginx_conf.quote(place) .. " 2>/dev/null"):match "^(/[^\n]+)"
     if program then
       return program
     end
@@ -37,7 +35,7 @@ end
 
 -- The lines of a configuration that load the Lua module; nil where there is none.
 local function find_lua_module(program)
-  local built = output_of(quote(program) .. " -V 2>&1")
+  local built = nginx_conf.output_of(nginx_conf.quote(program) .. " -V 2>&1")
   if built:find("ngx_lua", 1, true) or built:find("lua-nginx-module", 1, true) then
     return ""
   end
@@ -59,7 +57,7 @@ local CHANGES = {
 
 -- The templates of a search path, absolute. What cannot stand in a string of the configuration is left out.
 local function templates(path)
-  local here, list = output_of("pwd"):match "^[^\n]+", {}
+  local here, list = nginx_conf.output_of("pwd"):match "^[^\n]+", {}
   for template in path:gmatch "[^;]+" do
     template = template:sub(1, 1) == "/" and template or here .. "/" .. template:gsub("^%./", "")
     list[#list + 1] = not template:find '["\\]' and template or nil

@@ -18,8 +18,6 @@ local PORT_LOW, PORT_HIGH = 12000, 32000 -- below the ports that systems give to
 local PORTS_TRIED = 20
 local START_SECONDS, LOOK_SECONDS = 15, 0.02
 
-local quote, output_of = nginx_conf.quote, nginx_conf.output_of
-
 local function write_file(path, content)
   local file = assert(io.open(path, "wb"))
   assert(file:write(content))
@@ -135,7 +133,7 @@ rm -rf {folder}
 -- Waits until nginx answers; its key tells this server from another one at the same port. Gives what is wrong, or nil.
 local function wait_until_ready(server)
   local last = runtime.monotonic() + START_SECONDS
-  local folder = quote(server.folder)
+  local folder = nginx_conf.quote(server.folder)
   local answer, problem, said
   repeat
     runtime.sleep(LOOK_SECONDS)
@@ -144,7 +142,7 @@ local function wait_until_ready(server)
       server.pid = answer.pid
       return nil
     end
-    said = output_of(("cat %s/error.log %s/output 2>/dev/null"):format(folder, folder))
+    said = nginx_conf.output_of(("cat %s/error.log %s/output 2>/dev/null"):format(folder, folder))
     said = said:match "%[emerg%] ([^\n]*)" or said:match "%[error%] ([^\n]*)"
   until said or problem ~= "COULDNT_CONNECT" or runtime.monotonic() > last
   return said or problem
@@ -152,7 +150,7 @@ end
 
 -- Starts nginx: what nginx_conf.find has found, and a port.
 local function launch(settings, nginx)
-  local folder = output_of("umask 077; mktemp -d"):match "^(/[^\n]+)"
+  local folder = nginx_conf.output_of("umask 077; mktemp -d"):match "^(/[^\n]+)"
   if not folder or folder:find '["\\$]' then
     return nil, failure.make("context", "nginx_folder")
   end
@@ -171,7 +169,7 @@ local function launch(settings, nginx)
   function server.stop()
     Server.stop(server)
   end
-  local quoted = { program = quote(nginx.program), folder = quote(folder) }
+  local quoted = { program = nginx_conf.quote(nginx.program), folder = nginx_conf.quote(folder) }
   pipes[server] = assert(io.popen(SHELL:gsub("{(%w+)}", quoted), "w"))
   runtime.native("heymarket.system").close_on_exec(pipes[server]) -- else programs started later keep it open
   local problem = wait_until_ready(server)

@@ -6,27 +6,22 @@ local sandbox_transport = {}
 local fifo = require "heymarket.util.fifo"
 local runtime = require "heymarket.runtime"
 
-local Clock = {}
-Clock.__index = Clock
-
---- Makes a clock.
+--- Makes a clock. Its functions are those that a client's `runtime` has, so that the waiting of a client moves it.
 function sandbox_transport.clock()
-  return setmetatable({ ahead = 0 }, Clock)
-end
-
---- Seconds of a clock that is never set.
-function Clock:monotonic()
-  return runtime.monotonic() + self.ahead
-end
-
---- Unix time in seconds.
-function Clock:time()
-  return runtime.time() + self.ahead
-end
-
---- Lets so many seconds pass.
-function Clock:advance(seconds)
-  self.ahead = self.ahead + math.max(0, seconds)
+  local clock, ahead = {}, 0
+  --- Seconds of a clock that is never set.
+  function clock.monotonic()
+    return runtime.monotonic() + ahead
+  end
+  --- Unix time in seconds.
+  function clock.time()
+    return runtime.time() + ahead
+  end
+  --- Lets so many seconds pass.
+  function clock.sleep(seconds)
+    ahead = ahead + math.max(0, seconds)
+  end
+  return clock
 end
 
 -- Its methods are those of heymarket.http.transport.
@@ -44,9 +39,7 @@ function sandbox_transport.new(sandbox, clock)
   return made
 end
 
-function Transport.completions()
-  return fifo.new()
-end
+Transport.completions = fifo.new
 
 --- Nothing here waits for anything, so a call can be made anywhere.
 function Transport.problem() end
@@ -102,9 +95,8 @@ function Transport:start(request, completions, lines)
   end
   local path = request.url:match "^%a+://[^/]+(.*)$"
   local given = { method = request.method, path = path, headers = headers, body = request.body }
-  local response = sandbox_of[self]:handle(given)
-  local result = result_of(request, response)
-  local due, place = self.clock:monotonic() + result.elapsed, #self.flights + 1
+  local result = result_of(request, sandbox_of[self]:handle(given))
+  local due, place = self.clock.monotonic() + result.elapsed, #self.flights + 1
   -- The earliest answer stands first; of those that come at one time, the one that was started first.
   while place > 1 and self.flights[place - 1].due > due do
     place = place - 1
@@ -115,7 +107,7 @@ end
 
 --- Hands over what has arrived by now.
 function Transport:yield()
-  local now = self.clock:monotonic()
+  local now = self.clock.monotonic()
   while self.flights[1] and self.flights[1].due <= now do
     local flight = table.remove(self.flights, 1)
     flight.result.request.ended(flight.result)
@@ -126,12 +118,11 @@ end
 --- Moves the clock to the next arrival, or by so many seconds.
 function Transport:wait(completions, seconds)
   self:yield()
-  if completions:length() > 0 then
-    return
+  if completions:length() == 0 then
+    local flight = self.flights[1]
+    self.clock.sleep(math.min(seconds, flight and flight.due - self.clock.monotonic() or seconds))
+    self:yield()
   end
-  local next_flight = self.flights[1]
-  self.clock:advance(math.min(seconds, next_flight and next_flight.due - self.clock:monotonic() or seconds))
-  self:yield()
 end
 
 --- What is in flight is forgotten: the client knows that its answer will not come.

@@ -58,7 +58,7 @@ end
 
 -- rows.json_check has marked what lua-cjson would lose by these first bytes of a string (see csrc/rows/json_check.c).
 local NUMBER, STRING, EMPTY_ARRAY = 1, 2, "\3"
-json.NUMBER, json.STRING, json.EMPTY_ARRAY = NUMBER, STRING, EMPTY_ARRAY
+json.EMPTY_ARRAY = EMPTY_ARRAY
 
 local MAX_VALUES = 500000 -- of one text: so many small tables are tens of megabytes
 local EXACT_DIGITS = 15 -- so many significant digits of a decimal number survive in a double
@@ -87,10 +87,14 @@ local function number_of(text)
   return same and value or text
 end
 
-local function plain_string(text)
+--- A string that was read with its marks: as the string or number that it stands for.
+---@param text string
+---@param read_number fun(digits: string): any
+---@return any
+function json.without_mark(text, read_number)
   local mark = byte(text)
   if mark == NUMBER then
-    return number_of(sub(text, 2))
+    return read_number(sub(text, 2))
   end
   return mark == STRING and sub(text, 2) or text
 end
@@ -110,7 +114,7 @@ local function plain_table(value, fractions)
         fractions[value][key] = sub(item, 2)
       end
       if mark == NUMBER or mark == STRING then
-        value[key] = plain_string(item)
+        value[key] = json.without_mark(item, number_of)
       end
     elseif kind == "number" then
       value[key] = tointeger and tointeger(item) or item
@@ -162,7 +166,7 @@ function json.decode(s, max_values)
   if type(value) == "table" then
     value = plain_table(value, facts.fractions)
   elseif type(value) == "string" then
-    value = plain_string(value)
+    value = json.without_mark(value, number_of)
   end
   return true, json.narrow(value), facts
 end
