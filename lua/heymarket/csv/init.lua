@@ -14,7 +14,7 @@ local sub = string.sub
 
 csv.encode_row = require("heymarket.csv.writer").encode_row
 
-local MAX_BYTES = 2 ^ 52 -- no limit
+local NO_LIMIT = 2 ^ 52 -- bytes
 
 ---@class heymarket.csv.Source
 ---@field columns string[] names of the columns as written in the header, trimmed
@@ -63,7 +63,7 @@ end
 local function add_rows(self, entries, n, index, default_country)
   local before = #entries
   local lot = rows.lot(index + before + 1, self.reader:position() + 1)
-  local taken, left_out = self.reader:take(lot, n - before, MAX_BYTES, default_country)
+  local taken, left_out = self.reader:take(lot, n - before, NO_LIMIT, default_country)
   if taken > 0 then
     self.contacts:count_left_out(left_out)
     give(self)
