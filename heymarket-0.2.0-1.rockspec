@@ -69,6 +69,7 @@ build = {
       ["heymarket.http.pace_memory"] = "lua/heymarket/http/pace_memory.lua",
       ["heymarket.http.pace_shared_dict"] = "lua/heymarket/http/pace_shared_dict.lua",
       ["heymarket.http.pacer"] = "lua/heymarket/http/pacer.lua",
+      ["heymarket.http.permits"] = "lua/heymarket/http/permits.lua",
       ["heymarket.http.redact"] = "lua/heymarket/http/redact.lua",
       ["heymarket.http.response"] = "lua/heymarket/http/response.lua",
       ["heymarket.http.retry"] = "lua/heymarket/http/retry.lua",

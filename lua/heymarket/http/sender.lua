@@ -8,6 +8,7 @@ local events = require "heymarket.http.events"
 local failure = require "heymarket.failure"
 local fifo = require "heymarket.util.fifo"
 local in_flight = require "heymarket.http.in_flight"
+local permits = require "heymarket.http.permits"
 local response = require "heymarket.http.response"
 local retry = require "heymarket.http.retry"
 local stop = require "heymarket.http.stop"
@@ -58,6 +59,9 @@ function sender.new(dependencies)
   self.in_flight = in_flight.new()
   self.given = dependencies
   self.ends_at = self.deadline and self.monotonic() + self.deadline
+  self.permits = permits.new(dependencies, self.ends_at, function(event)
+    self.events:emit(event)
+  end)
   return setmetatable(self, Sender)
 end
 
@@ -244,52 +248,17 @@ function Sender:give_up_lost()
   end
 end
 
--- Asks whether a try may start. Returns the permit, or nil and the seconds after which to ask again; nil where that
--- depends on results only.
-function Sender:take_permit(request, now)
-  if self.before_send then
-    local allowed, problem = self.before_send()
-    if not allowed then
-      self:stop(problem)
-      return nil
-    end
-  end
-  local permit, delay, cause = self.pacer:reserve(self.requests_per_minute)
-  local too_late = stop.too_late(self.given, self.ends_at, delay, cause)
-  if too_late then
-    self:stop(too_late)
-  elseif not permit and delay and (not self.paced_until or now >= self.paced_until) then
-    self.paced_until = now + delay
-    local event = events.of(request, "pace")
-    event.url, event.delay = try.url_of(self.given, request), delay
-    self:emit(event)
-  end
-  return permit, delay
-end
-
--- A token for the next try; nil where the call has stopped. To get one the user may be asked for the credentials, which
--- takes time and may close the client; and where memory is asked for, a finalizer may do that as well.
-function Sender:take_token()
-  local ok, bearer, problem = pcall(self.tokens.get, self.tokens)
-  if problem then
-    self:stop(problem)
-  elseif not ok or self.is_closed() or self.ends_at and self.monotonic() >= self.ends_at then
-    self:check_stop()
-  end
-  if not ok and not self.stopped then
-    error(bearer, 0)
-  end
-  return not self.stopped and bearer or nil
-end
-
 -- Starts the request at a place of the queue. False, and perhaps the seconds after which to ask again, where it cannot
 -- start now.
 function Sender:start_at(place, now)
-  local request, bearer = self.queue[place], self:take_token()
-  if not bearer then
-    return false
+  local request, bearer, problem = self.queue[place], self.permits:token()
+  local permit, delay
+  if bearer then
+    permit, delay, problem = self.permits:take(request, now)
   end
-  local permit, delay = self:take_permit(request, now)
+  if problem then
+    self:stop(problem)
+  end
   if not permit then
     return false, delay
   end
