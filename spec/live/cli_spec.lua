@@ -140,6 +140,30 @@ describe("heymarket", function()
     assert.equal("libcurl\nheymarket/core.so\nheymarket/rows.so\n", made.err:sub(1, #made.err:match "^.*so\n"))
   end)
 
+  it("loads what journals and failures files need only where there is one", function()
+    local chunk = [[
+      local exit = os.exit
+      os.exit = function(...)
+        for _, module in ipairs { "heymarket.bulk.journal", "heymarket.cli.output_file", "heymarket.loop.nginx" } do
+          if package.loaded[module] then io.stderr:write(module, "\n") end
+        end
+        exit(...)
+      end
+    ]]
+    local file = good_file(2)
+    local function loaded_by(...)
+      local made = run({ "import", "--quiet", "--overwrite", file, ... }, { chunk = chunk })
+      assert.equal(0, made.code)
+      return made.err
+    end
+    assert.equal("", loaded_by())
+    assert.equal("heymarket.cli.output_file\n", loaded_by("--failures", folder .. "/loads-failures.csv"))
+    assert.equal(
+      "heymarket.bulk.journal\nheymarket.cli.output_file\n",
+      loaded_by("--journal", folder .. "/loads-journal")
+    )
+  end)
+
   it("checks the credentials", function()
     local made = run { "check" }
     assert.equal(0, made.code)

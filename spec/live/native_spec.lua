@@ -90,3 +90,31 @@ describe("libcurl", function()
     end)
   end)
 end)
+
+describe("the command of the tree", function()
+  -- The only folder of PATH has Lua and nothing else, so each other program that the command starts is missing.
+  local function run_alone(how)
+    local folder, root = process.folder_in_memory(), process.output("pwd"):match "[^\n]+"
+    process.output(('ln -s "$(command -v lua5.4)" %s/lua5.4'):format(quote(folder)))
+    local printed = process.output(("PATH=%s; %s 2>&1"):format(quote(folder), how:gsub("ROOT", quote(root))))
+    process.output("rm -rf " .. quote(folder))
+    return printed
+  end
+
+  it("starts no program but Lua", function()
+    assert.truthy(run_alone("ROOT/build/bin/heymarket --version"):find "^heymarket %d[^\n]*\n$")
+  end)
+
+  it("finds its tree from each folder", function()
+    assert.truthy(run_alone("cd ROOT/build/bin && ./heymarket --version"):find "^heymarket %d[^\n]*\n$")
+    assert.truthy(run_alone("cd ROOT/build && bin/heymarket --version"):find "^heymarket %d[^\n]*\n$")
+  end)
+
+  it("finds its tree through a link", function()
+    local folder = process.folder_in_memory()
+    local link = quote(folder .. "/linked")
+    process.output(('ln -s "$PWD/build/bin/heymarket" %s'):format(link))
+    assert.truthy(process.output(link .. " --version"):find "^heymarket %d[^\n]*\n$")
+    process.output("rm -rf " .. quote(folder))
+  end)
+end)

@@ -4,9 +4,7 @@ local import = {}
 local console = require "heymarket.cli.console"
 local csv = require "heymarket.csv"
 local failure = require "heymarket.failure"
-local failures_file = require "heymarket.cli.failures"
 local messages = require "heymarket.messages"
-local output_file = require "heymarket.cli.output_file"
 local progress = require "heymarket.cli.progress"
 local reasons = require "heymarket.cli.reasons"
 local report = require "heymarket.report"
@@ -82,6 +80,11 @@ end
 function Run:open_files()
   local arguments, problem = self.arguments, nil
   local path, journal = arguments.failures, not arguments.dry_run and arguments.options.journal
+  if not (path or journal) then
+    return nil
+  end
+  local failures_file = require "heymarket.cli.failures"
+  local output_file = require "heymarket.cli.output_file"
   for _, output in ipairs { { file = "failures file", path = path }, { file = "journal", path = journal } } do
     if output.path and output_file.is_same(output.path, self.input) then
       return failure.make("stopped", "output_is_input", output)

@@ -21,7 +21,7 @@ local function run(arguments)
     return console.COULD_NOT_RUN
   end
   local parser = require "heymarket.cli.parser"
-  local main, commands = parser.make(argparse, version)
+  local main, commands = parser.make(argparse, version, arguments[1])
   local given = main:parse(parser.joined(arguments))
   return require("heymarket.cli.commands")[given.command](given, commands[given.command])
 end

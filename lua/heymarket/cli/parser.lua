@@ -103,9 +103,13 @@ local function set_up(command)
   }
 end
 
--- Adds a command, with its help and the options of these scopes that have a flag, in the order of the help.
-local function add_command(main, name, scopes, about)
+-- Adds a command, with its help and the options of these scopes that have a flag, in the order of the help. Where
+-- another command is wanted, only its name and its help are added, because the options take most of the time.
+local function add_command(main, wanted, name, scopes, about)
   local command = main:command(name, about)
+  if wanted and wanted ~= name then
+    return command
+  end
   set_up(command)
   for _, scope in ipairs(scopes) do
     for _, row in ipairs(options.list(scope)) do
@@ -117,8 +121,14 @@ local function add_command(main, name, scopes, about)
   return command
 end
 
+local COMMANDS = { import = true, check = true, token = true, sandbox = true }
+
 --- Makes the parser.
-function parser.make(argparse, version)
+---@param argparse table the module
+---@param version fun(): string what --version prints
+---@param first string? the first argument: where it is the name of a command, only that one gets its options
+function parser.make(argparse, version, first)
+  local wanted = COMMANDS[first] and first
   local main = argparse("heymarket", ABOUT, ENVIRONMENT):command_target "command"
   main:help_max_width(100):usage_max_width(100):help_description_margin(29)
   set_up(main)
@@ -126,10 +136,10 @@ function parser.make(argparse, version)
     show(version())
   end)
   local commands = {
-    import = add_command(main, "import", { "csv", "import", "command", "connection" }, about_import()),
-    check = add_command(main, "check", { "connection" }, ABOUT_CHECK),
-    token = add_command(main, "token", {}, ABOUT_TOKEN),
-    sandbox = add_command(main, "sandbox", { "server", "sandbox" }, ABOUT_SANDBOX),
+    import = add_command(main, wanted, "import", { "csv", "import", "command", "connection" }, about_import()),
+    check = add_command(main, wanted, "check", { "connection" }, ABOUT_CHECK),
+    token = add_command(main, wanted, "token", {}, ABOUT_TOKEN),
+    sandbox = add_command(main, wanted, "sandbox", { "server", "sandbox" }, ABOUT_SANDBOX),
   }
   commands.import:summary("Import contacts from a CSV file."):epilog(EXIT_CODES)
   commands.import:argument("file"):argname("FILE"):description "CSV file; - is the standard input"
