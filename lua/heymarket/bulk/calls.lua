@@ -3,7 +3,9 @@ local calls = {}
 
 local bulk = require "heymarket.bulk"
 local failure = require "heymarket.failure"
+local journal = require "heymarket.bulk.journal"
 local report = require "heymarket.report"
+local resume = require "heymarket.bulk.resume"
 local source = require "heymarket.bulk.source"
 
 local MAX_ITEMS = 1000 -- in the report of an import
@@ -180,8 +182,7 @@ local function open_journal(call)
     return problem
   end
   local notes
-  -- Loaded here, because it is much code that only calls with a journal need.
-  notes, problem = require("heymarket.bulk.journal").open(settings.journal, {
+  notes, problem = journal.open(settings.journal, {
     overwrite = settings.overwrite,
     default_country = settings.default_country,
     batch_size = settings.batch_size,
@@ -230,7 +231,7 @@ function calls.import(call, given)
     return call.journal:commit()
   end or nil)
   local entries = call.journal
-    and require("heymarket.bulk.resume").new {
+    and resume.new {
       source = input,
       journal = call.journal,
       is_finite = input:is_finite(),

@@ -9,6 +9,7 @@
 --- - `pause(seconds)`: lets others run for so long and gives true; false, at once, where nobody else could run.
 local loop = {}
 
+local nginx = require "heymarket.loop.nginx"
 local plain = require "heymarket.loop.plain"
 
 --- The loop that fits where this code runs. It is asked at each call, for a client may be made in one place and used in
@@ -19,7 +20,7 @@ function loop.here()
   -- Where each handler has its own table of globals, `ngx` is only inherited by it: package.loaded has it in any case.
   local ngx = package.loaded.ngx or rawget(_G, "ngx")
   if type(ngx) == "table" and ngx.get_phase and ngx.sleep and ngx.timer and ngx.worker then
-    return require "heymarket.loop.nginx"
+    return nginx
   end
   return plain
 end
