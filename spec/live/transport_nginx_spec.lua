@@ -53,7 +53,8 @@ location = /length {
     ngx.print(text)
   }
 }
-location = /slow { content_by_lua_block { ngx.sleep(0.2) ngx.print "slow" } }
+# It reads the body first: an answer that comes before the body makes nginx reset the stream, which is no whole answer.
+location = /slow { content_by_lua_block { ngx.req.read_body() ngx.sleep(0.2) ngx.print "slow" } }
 location = /limited { client_max_body_size 10k; content_by_lua_block { ngx.print "[]" } }
 location = /closed { return 401 "closed"; }
 location = /unread { content_by_lua_block { ngx.print "[]" } }
@@ -177,23 +178,14 @@ for _, way in ipairs(WAYS) do
         wanted[start(way, "/slow", "x")] = true
       end
       assert.are.equal(100, pool:running())
-      local lost = 0
       for _ = 1, 100 do
         local result = await()
-        -- nginx may end an HTTP/2 connection by GOAWAY as it begins, or refuse a stream of it; that is told, and
-        -- nothing is believed.
-        if way[3] == 2 and (result.code == "HTTP2" or result.code == "HTTP2_STREAM") then
-          assert.is_nil(result.status)
-          lost = lost + 1
-        else
-          assert.is_nil(result.code, result.message)
-          assert.are.equal("slow", result.body)
-        end
+        assert.is_nil(result.code, result.message)
+        assert.are.equal("slow", result.body)
         assert.is_true(wanted[result.id])
         wanted[result.id] = nil
       end
       assert.is_nil(next(wanted))
-      assert.is_true(lost <= 5, lost .. " lost requests")
     end)
 
     for _, size in ipairs { 20000, 100000, 1000000, 4000000 } do
