@@ -796,6 +796,32 @@ end)
 describe("a dry run", function()
   local bare = { HEYMARKET_SECRET_ID = "", HEYMARKET_SECRET_KEY = "" }
 
+  it("finds each mistake among ordinary rows, wherever it stands", function()
+    -- Every 89th row has a mistake; some rows are right but are not ordinary: their quotes are doubled.
+    local lines, wanted = { "phone,first,is_opted_out" }, {}
+    for i = 1, 3000 do
+      local is_bad = i % 89 == 0 or i == 1 or i == 3000
+      local name = i % 50 == 0 and '"Al ""Ace"" B"' or "Al"
+      lines[#lines + 1] = ("%s,%s,%s"):format(is_bad and "12" or 12345600000 + i, name, i % 10 == 0 and "false" or "")
+      wanted[#wanted + 1] = is_bad and i + 1 or nil -- the header is row 1
+    end
+    local file = write_file("dry-many.csv", table.concat(lines, "\n") .. "\n")
+    local made = run({ "import", file, "--dry-run", "--json" }, { environment = bare })
+    local found = parsed(made.out)
+    local rows = {}
+    for i, item in ipairs(found.items) do
+      assert.equal("invalid", item.outcome)
+      assert.equal(item.position - 1, item.index)
+      rows[i] = item.position
+    end
+    assert.same(wanted, rows)
+    assert.equal(3000 - #wanted, found.unsent)
+    assert.equal(3000, found.total)
+    -- Row 3000 is one of those with false, and is invalid for its phone.
+    assert.equal(300, found.opt_ins_left_out)
+    assert.equal(3, made.code)
+  end)
+
   it("that is interrupted reports the rows that it has read", function()
     local fifo, failed = folder .. "/dry-fifo", folder .. "/dry-interrupted.csv"
     os.execute("mkfifo " .. quote(fifo))

@@ -15,6 +15,8 @@ local text = require "heymarket.util.text"
 
 local MAX_SWALLOWING = 10 -- rows that may have swallowed others and are kept for the summary, however late they come
 local MAX_ITEMS = 1000 -- as many as the report of an import keeps
+local ROWS_IN_LOT = 256 -- ordinary rows that a dry run checks at once
+local NO_LIMIT = 2 ^ 52 -- bytes
 local CHECK_EVERY = 64 -- rows of a dry run between two checks of the clock and of interrupts
 local OPT_OUT_NAMES = { "is_opted_out", "opted out", "opt out" }
 local NOTHING_SENT = { requests = 0, retries = 0, elapsed = 0 }
@@ -103,25 +105,38 @@ function Run:open_files()
   return problem
 end
 
+-- Checks the next rows. Gives their number, 0 at the end of the input.
+local function check_rows(self, index, country)
+  local lot = self.source:take_lot(ROWS_IN_LOT, NO_LIMIT, country, index)
+  if lot then
+    local count = lot:count()
+    lot:free()
+    self.counter:add("unsent", count)
+    return count
+  end
+  local entries = self.source:take(CHECK_EVERY, country, index)
+  for _, entry in ipairs(entries) do
+    if entry.problem then
+      local item = { outcome = "invalid", failure = entry.problem }
+      self.source:describe({ entry }, { item })
+      self:take(item)
+    else
+      self.counter:add "unsent"
+    end
+  end
+  return #entries
+end
+
 -- Reads and checks all rows. Gives nil, and why it stopped before the last one.
 local function rehearse(self)
   local index, checked, country, reason = 0, 0, self.arguments.options.default_country, nil
   repeat
-    local entries = self.source:take(CHECK_EVERY, country, index)
-    index = index + #entries
-    for _, entry in ipairs(entries) do
-      if entry.problem then
-        local item = { outcome = "invalid", failure = entry.problem }
-        self.source:describe({ entry }, { item })
-        self:take(item)
-      else
-        self.counter:add "unsent"
-      end
-    end
+    local count = check_rows(self, index, country)
+    index = index + count
     if index - checked >= CHECK_EVERY then
       checked, reason = index, self:tick()
     end
-  until reason or not entries[1]
+  until reason or count == 0
   return nil, reason
 end
 
