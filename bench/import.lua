@@ -6,9 +6,7 @@ local client = assert(heymarket.new { requests_per_minute = false })
 local report = assert(client:import(assert(heymarket.csv.open(arg[1], { allow_opt_in = true }))))
 client:close()
 print(report.accepted .. " contacts sent")
-if report.accepted ~= report.total then
-  for _, item in ipairs(report.items) do
-    io.stderr:write("row ", tostring(item.position), ": ", item.outcome, ": ", tostring(item.failure), "\n")
-  end
-  os.exit(1)
+for _, item in ipairs(report.items) do
+  io.stderr:write("row ", tostring(item.position), ": ", item.outcome, ": ", tostring(item.failure), "\n")
 end
+os.exit(report.accepted + report.invalid == report.total and 0 or 1)

@@ -1,6 +1,11 @@
 #!/usr/bin/python3
-"""Writes the contacts that every peer imports: make_csv.py FILE [ROWS]. The same rows every time."""
+"""Writes the contacts that every peer imports: make_csv.py FILE [ROWS]. The same rows every time.
+
+Twenty of them have a mistake each, and must not be sent. FILE.wrong says which: a line for each with the number of the
+row, where the header is row 1, and the mistake.
+"""
 import csv
+import io
 import random
 import sys
 
@@ -13,6 +18,22 @@ LAST = ["Smith", "Müller", "García", "Łukasiewicz", "O'Brien", "Nguyễn", "�
 NICKNAMES = ["Red", "Ace", "Łuk", "Zé", "小李", "🎸"]
 PLANS = ["Premium", "Basic", "Trial, 30 days", 'The "Gold" plan', "Café-Abo", "Família ❤️", "VIP"]
 CITIES = ["Chicago, IL", "São Paulo", "Kraków", "Zürich", "北京", "New York, NY", "Reykjavík", "Austin, TX", ""]
+
+# The mistakes: what is wrong, and the cell that has it, as bytes. Those without a column change the cells of the row.
+MISTAKES = [
+    ("letters in a phone", "phone", b"call John"), ("a phone with a fraction", "phone", b"12025550123.5"),
+    ("a phone of five digits", "phone", b"12025"), ("no phone", "phone", b""),
+    ("an email address without @", "email", b"customer.example.com"),
+    ("an email address with a blank", "email", b"customer 1@example.com"),
+    ("a name in Latin-1", "first", "Zoë".encode("latin-1")), ("a character cut off", "custom.102", b"Z\xc3"),
+    ("a control character", "last", b"Smith\x07"), ("a control character beyond ASCII", "display_name", b"J\xc2\x85S"),
+    ("an address without https://", "avatar", b"images.example.com/1.png"),
+    ("an address of FTP", "avatar", b"ftp://images.example.com/1.png"),
+    ("six tags", "tags", b"1001;1002;1003;1004;1005;1006"), ("a tag twice", "tags", b"1001;1002;1001"),
+    ("a tag that is no number", "tags", b"1001;gold"), ("a number of 2^63", "assignee_id", b"9223372036854775808"),
+    ("an unknown boolean", "is_opted_out", b"maybe"), ("a bare quote", "first", b'Jo"hn'),
+    ("a cell too few", None, lambda cells: cells[:-1]), ("a cell too many", None, lambda cells: [*cells, "1"]),
+]
 
 # Area codes and exchanges begin with 2 to 9. A step that shares no factor with their number visits each once.
 NUMBERS = 800 * 800 * 10000
@@ -57,14 +78,34 @@ def contact(row, rng):
     ]
 
 
+def line_of(cells):
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue().encode()
+
+
+def with_mistake(cells, column, wrong):
+    if column is None:
+        return line_of(wrong(cells))
+    mark = "MISTAKE"
+    marked = [mark if name == column else cell for name, cell in zip(COLUMNS, cells)]
+    return line_of(marked).replace(mark.encode(), wrong)
+
+
 def main():
     path, rows = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
     rng = random.Random(20240416)
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+    wrong = {(i + 1) * rows // (len(MISTAKES) + 1): mistake for i, mistake in enumerate(MISTAKES)}
+    with open(path, "wb") as file, open(path + ".wrong", "w", encoding="utf-8") as told:
+        file.write(line_of(COLUMNS) + b"\n")
         for row in range(1, rows + 1):
-            writer.writerow(contact(row, rng))
+            cells = contact(row, rng)
+            if row in wrong:
+                what, column, value = wrong[row]
+                file.write(with_mistake(cells, column, value) + b"\n")
+                told.write(f"{row + 1} {what}\n")
+            else:
+                file.write(line_of(cells) + b"\n")
 
 
 main()

@@ -1,4 +1,5 @@
-// The import as one would write it in Go with the standard library: peer_go FILE.
+// The import as one would write it in Go with the standard library: peer_go [-dry] FILE.
+// With -dry everything is read, checked and encoded, and nothing is sent.
 package main
 
 import (
@@ -8,6 +9,8 @@ import (
 	"encoding/base64"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -18,6 +21,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -46,6 +51,7 @@ type contact struct {
 type client struct {
 	http         *http.Client
 	url, id, key string
+	dry          bool
 	mutex        sync.Mutex
 	token        string
 	renew        time.Time
@@ -75,7 +81,7 @@ func (c *client) bearer() (string, error) {
 
 func (c *client) send(contacts []contact) error {
 	body, err := json.Marshal(contacts)
-	if err != nil {
+	if err != nil || c.dry {
 		return err
 	}
 	token, err := c.bearer()
@@ -107,6 +113,87 @@ func (c *client) send(contacts []contact) error {
 	return nil
 }
 
+const maxTags = 5
+
+// Digits of a phone number, without what people write between them.
+func readPhone(value string) (string, error) {
+	value = strings.TrimPrefix(value, "+")
+	digits := make([]byte, 0, 15)
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case c >= '0' && c <= '9':
+			digits = append(digits, c)
+		case c == ' ' || c == '-' || c == '(' || c == ')' || c == '/':
+		case c == '.' && i != len(value)-2: // not "12025550123.0", a number of a spreadsheet
+		default:
+			return "", fmt.Errorf("%q is no phone number", value)
+		}
+	}
+	if len(digits) < 7 || len(digits) > 15 {
+		return "", fmt.Errorf("a phone number has 7 to 15 digits, not %d", len(digits))
+	}
+	return string(digits), nil
+}
+
+func checkText(value string) error {
+	if !utf8.ValidString(value) {
+		return errors.New("is not valid UTF-8")
+	}
+	for _, r := range value {
+		if unicode.IsControl(r) {
+			return fmt.Errorf("holds the control character %U", r)
+		}
+	}
+	return nil
+}
+
+func checkEmail(value string) error {
+	at := strings.IndexByte(value, '@')
+	if at < 1 || at == len(value)-1 || at != strings.LastIndexByte(value, '@') || strings.ContainsAny(value, " ,;<>\"\\") {
+		return fmt.Errorf("%q is no email address", value)
+	}
+	return nil
+}
+
+func checkURL(value string) error {
+	if !strings.HasPrefix(value, "https://") && !strings.HasPrefix(value, "http://") || strings.ContainsRune(value, ' ') {
+		return fmt.Errorf("%q is no URL", value)
+	}
+	return nil
+}
+
+func readTags(value string) ([]tag, error) {
+	tags := make([]tag, 0, maxTags)
+	for more := true; more; {
+		var part string
+		part, value, more = strings.Cut(value, ";")
+		id, err := strconv.ParseInt(part, 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		if id < 1 || len(tags) == maxTags {
+			return nil, errors.New("at most five tags, with ids above 0")
+		}
+		for _, other := range tags {
+			if other.ID == id {
+				return nil, fmt.Errorf("the tag %d is there twice", id)
+			}
+		}
+		tags = append(tags, tag{id})
+	}
+	return tags, nil
+}
+
+func readBool(value string) (bool, error) {
+	switch strings.ToLower(value) {
+	case "true", "yes", "t", "y", "1":
+		return true, nil
+	case "false", "no", "f", "n", "0":
+		return false, nil
+	}
+	return false, fmt.Errorf("%q is neither true nor false", value)
+}
+
 func parse(header, row []string) (contact, error) {
 	var result contact
 	for i, name := range header {
@@ -114,51 +201,58 @@ func parse(header, row []string) (contact, error) {
 		if value == "" {
 			continue
 		}
-		switch name {
-		case "phone":
-			result.Phone = value
-		case "first":
-			result.First = value
-		case "last":
-			result.Last = value
-		case "display_name":
-			result.DisplayName = value
-		case "email":
-			result.Email = value
-		case "avatar":
-			result.Avatar = value
-		case "assignee_id":
-			id, err := strconv.ParseInt(value, 10, 64)
-			if err != nil {
-				return result, err
-			}
-			result.AssigneeID = &id
-		case "tags":
-			for _, part := range strings.Split(value, ";") {
-				id, err := strconv.ParseInt(part, 10, 64)
-				if err != nil {
-					return result, err
+		err := checkText(value)
+		if err == nil {
+			switch name {
+			case "phone":
+				result.Phone, err = readPhone(value)
+			case "first":
+				result.First = value
+			case "last":
+				result.Last = value
+			case "display_name":
+				result.DisplayName = value
+			case "email":
+				result.Email, err = value, checkEmail(value)
+			case "avatar":
+				result.Avatar, err = value, checkURL(value)
+			case "assignee_id":
+				var id int64
+				id, err = strconv.ParseInt(value, 10, 64)
+				if err == nil && id < 1 && id != -1 {
+					err = errors.New("must be above 0, or -1")
 				}
-				result.Tags = append(result.Tags, tag{id})
-			}
-		case "is_opted_out":
-			out := value == "true"
-			result.IsOptedOut = &out
-		default:
-			if strings.HasPrefix(name, "custom.") {
-				if result.Custom == nil {
-					result.Custom = make(map[string]string)
+				result.AssigneeID = &id
+			case "tags":
+				result.Tags, err = readTags(value)
+			case "is_opted_out":
+				var out bool
+				out, err = readBool(value)
+				result.IsOptedOut = &out
+			default:
+				if strings.HasPrefix(name, "custom.") {
+					if result.Custom == nil {
+						result.Custom = make(map[string]string)
+					}
+					result.Custom[strings.TrimPrefix(name, "custom.")] = value
 				}
-				result.Custom[strings.TrimPrefix(name, "custom.")] = value
 			}
 		}
+		if err != nil {
+			return result, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if result.Phone == "" {
+		return result, errors.New("phone is required")
 	}
 	return result, nil
 }
 
 func main() {
 	log.SetFlags(0)
-	file, err := os.Open(os.Args[1])
+	dry := flag.Bool("dry", false, "send nothing")
+	flag.Parse()
+	file, err := os.Open(flag.Arg(0))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -171,6 +265,7 @@ func main() {
 		url:  os.Getenv("HEYMARKET_BASE_URL") + "/v1/batch/contacts",
 		id:   os.Getenv("HEYMARKET_SECRET_ID"),
 		key:  os.Getenv("HEYMARKET_SECRET_KEY"),
+		dry:  *dry,
 	}
 
 	var sent int64
@@ -197,17 +292,22 @@ func main() {
 	reader.ReuseRecord = true
 	header = append([]string(nil), header...)
 	batch := make([]contact, 0, batchSize)
-	for {
+	for position := 2; ; position++ { // the header is row 1
 		row, err := reader.Read()
 		if err == io.EOF {
 			break
 		}
-		if err != nil {
+		var malformed *csv.ParseError
+		if err != nil && !errors.As(err, &malformed) {
 			log.Fatal(err)
 		}
-		one, err := parse(header, row)
+		var one contact
+		if err == nil {
+			one, err = parse(header, row)
+		}
 		if err != nil {
-			log.Fatal(err)
+			log.Printf("row %d: %v", position, err)
+			continue
 		}
 		if batch = append(batch, one); len(batch) == batchSize {
 			batches <- batch

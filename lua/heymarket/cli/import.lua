@@ -114,7 +114,7 @@ local function check_rows(self, index, country)
     self.counter:add("unsent", count)
     return count
   end
-  local entries = self.source:take(CHECK_EVERY, country, index)
+  local entries = self.source:take(1, country, index) -- the next row is not ordinary
   for _, entry in ipairs(entries) do
     if entry.problem then
       local item = { outcome = "invalid", failure = entry.problem }
