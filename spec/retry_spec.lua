@@ -25,6 +25,8 @@ local FACTS = {
   bad_data = { delivered = "no", retryable = false, status = 400 },
   unexpected = { delivered = "maybe", retryable = true, status = 200 },
   redirect = { kind = "unexpected", delivered = "maybe", retryable = false, status = 302 },
+  page = { kind = "bad_data", delivered = "maybe", retryable = false, status = 404, reason = "page" },
+  refused_page = { kind = "bad_data", delivered = "maybe", retryable = false, status = 400, reason = "page" },
 }
 
 local function problem_of(name, more)
@@ -155,6 +157,62 @@ local ROWS = {
     "stop",
     reason = "stopped after 10 tries in a row without a usable response; the last: it failed",
   },
+  -- After the first answer, where an outage is waited for (`waits`). `is_answered`: another request had an answer since
+  -- the try began. `is_down`: only probes go out.
+  { "a try while the server may be down", "server", { waits = true }, "retry", delay = 0.25 },
+  { "a try while it is down", "server", { waits = true, is_down = true }, "wait", delay = 0.25 },
+  { "the last try, nothing known", "server", { waits = true, attempts = 5 }, "wait", delay = 4 },
+  { "the last try, the server answers", "server", { waits = true, is_answered = true, attempts = 5 }, "fail" },
+  { "the last try of a 429, nothing known", "rate_limited", { waits = true, attempts = 5 }, "wait", delay = 8 },
+  { "the only try, nothing known", "network", { waits = true, max_attempts = 1 }, "wait", delay = 0.25 },
+  { "a redirect, nothing known", "redirect", { waits = true }, "retry", delay = 0.25 },
+  { "a web page with 404, nothing known", "page", { waits = true }, "retry", delay = 0.25 },
+  { "a web page with 404, not waited for", "page", {}, "fail" },
+  { "a web page with 400", "refused_page", { waits = true }, "fail" },
+  { "a 400 while the server is down", "bad_data", { waits = true, is_down = true }, "fail" },
+  { "a wrong certificate after an answer", "certificate", { waits = true }, "retry", delay = 0.25 },
+  { "a 401 while the server is down", "unauthorized", { waits = true, is_down = true }, "retry", delay = 0 },
+  { "a lost response that must not be repeated", "network", { waits = true, repeatable = false }, "fail" },
+  { "a try after the call has stopped", "network", { waits = true, stopped = true }, "fail" },
+  {
+    "no time for another try",
+    "network",
+    { waits = true, is_down = true, deadline = NOW + 0.25, deadline_seconds = 9 },
+    "fail",
+    kind = "timeout",
+    words = "the deadline of 9 s leaves no time for another try; the last: it failed",
+  },
+  {
+    "a 503 that asks for too long a wait",
+    "server",
+    { waits = true },
+    "stop",
+    more = { retry_after = 121 },
+    delay = 120,
+    kind = "server",
+    words = TOO_LONG,
+    reason = TOO_LONG,
+  },
+  {
+    "a 503 that asks for too long a wait while others are answered",
+    "server",
+    { waits = true, is_answered = true },
+    "fail",
+    more = { retry_after = 121 },
+  },
+  {
+    "the last of many tries of one request in a row",
+    "server",
+    { waits = true, is_answered = true, attempts = 15, max_attempts = 15, consecutive_failures = 24 },
+    "fail",
+  },
+  {
+    "ten tries of others in a row",
+    "server",
+    { waits = true, is_answered = true, attempts = 15, max_attempts = 15, consecutive_failures = 25 },
+    "stop",
+    reason = "stopped after 25 tries in a row without a usable response; the last: it failed",
+  },
 }
 
 describe("retry.decide", function()
@@ -164,10 +222,10 @@ describe("retry.decide", function()
       local before = problem_of(row[2], row.more)
       local decision, delay, final, reason = retry.decide(problem, state_of(row[3]), NOW)
       assert.are.equal(row[4], decision)
-      if row.delay or decision == "retry" then
+      if row.delay or decision == "retry" or decision == "wait" then
         assert.are.equal(row.delay, delay)
       end
-      if decision == "retry" then
+      if decision == "retry" or decision == "wait" then
         assert.is_nil(final)
       elseif row.words then
         assert.are.equal(row.words, final.message)
@@ -178,6 +236,28 @@ describe("retry.decide", function()
       end
       assert.are.equal(row.reason, reason and reason.message)
       assert.are.same(before, problem)
+    end)
+  end
+end)
+
+describe("retry.shown", function()
+  for name, expected in pairs {
+    network = "down",
+    unreachable = "down",
+    timeout = "down",
+    server = "down",
+    rate_limited = "down",
+    unexpected = "down",
+    redirect = "down",
+    certificate = "down",
+    page = "down",
+    refused_page = "nothing",
+    bad_data = "up",
+    unauthorized = "up",
+    denied = "up",
+  } do
+    it(("is %s for %s"):format(expected, name), function()
+      assert.are.equal(expected, retry.shown(problem_of(name)) or "nothing")
     end)
   end
 end)
@@ -195,6 +275,7 @@ describe("retry.count_failure", function()
     unauthorized = 0,
     denied = 0,
     certificate = 0,
+    page = 0,
   } do
     it(("gives %d after 3 for %s"):format(expected, name), function()
       assert.are.equal(expected, retry.count_failure(3, problem_of(name)))

@@ -158,6 +158,9 @@ local catalogue = {
     command = "the server asks to wait {asked} s, longer than the {limit} s that are waited for: give the same command "
       .. "again after that[: {words}]",
   },
+  outage = "the server gave no usable response for {seconds} s, and it is not waited for any longer "
+    .. "({option:max_outage}); the last: {last}",
+  probe_given_up = "the call ended before a response came",
   redirected = "the server redirects, which this API does not do: check {option:base_url}[: {words}]",
   request_timeout = "the server gave up waiting for the request[: {words}]",
   response_breaks_http2 = "the response breaks the rules of HTTP/2",

@@ -115,6 +115,8 @@ local function new_sender(self, settings, before_send)
     max_retry_after = config.max_retry_after,
     timeout = settings.timeout,
     max_attempts = settings.max_attempts,
+    max_outage = settings.max_outage,
+    probe = endpoints.inboxes,
     concurrency = settings.concurrency,
     requests_per_minute = settings.requests_per_minute,
     deadline = settings.deadline,

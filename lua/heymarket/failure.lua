@@ -30,8 +30,8 @@ local NOT_REACHED = { unreachable = true, connection_timeout = true }
 ---@field details_truncated? boolean its large parts are left out
 ---@field code? string libcurl's name for a transport error, such as "COULDNT_CONNECT"
 ---@field reason? string a code where `kind` does not say enough: "max_failures", "superseded", "internal_error",
----"no_memory", "interrupted", "credentials"; of a journal "other_input", "other_options", "version", "not_journal",
----"not_regular", "in_use", "damaged", "changed"
+---"no_memory", "interrupted", "credentials", "outage", "page" (the answer is a web page); of a journal "other_input",
+---"other_options", "version", "not_journal", "not_regular", "in_use", "damaged", "changed"
 ---@field retry_after? number seconds to wait: as the server asked, or until the pace allows a request
 ---@field attempts? integer tries made
 ---@field issues? heymarket.Issue[] for kind "invalid"

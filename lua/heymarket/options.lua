@@ -87,6 +87,7 @@ local GROUPS = {
   {
     "import",
     { "max_failures", whole(1), nil, "N", "stop after so many contacts that were not accepted" },
+    { "max_outage", seconds(0, 31536000), 600, "SECONDS", "wait so long for a server that has stopped answering" },
     { "journal", line, nil, "FILE", "note what is done, so that the same command goes on after any interruption" },
     { "on_item", hook },
     { "on_progress", hook },

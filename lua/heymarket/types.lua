@@ -59,7 +59,8 @@
 ---@field overwrite? boolean overwrite contacts that exist (false)
 ---@field on_item? fun(item: heymarket.Item) called for every contact that was not accepted
 ---@field on_progress? fun(report: heymarket.Report) the report so far
----@field should_stop? (fun(): boolean) asked about once a second; true ends the import after the requests in flight
+---@field should_stop? (fun(): boolean) asked at least once a second; true ends the import after the requests in flight
+---@field max_outage? number seconds for which a server that has stopped answering is waited for (600)
 ---@field max_failures? integer stop after so many contacts that were not accepted
 ---@field journal? string path: the same call goes on after any interruption
 
@@ -88,7 +89,7 @@
 ---@field email_suppressions? integer[] ids of suppressions, as the API has them
 
 ---@class (exact) heymarket.Event of on_event; doc/events.md says which type has which fields
----@field type "request"|"response"|"retry"|"pace"|"outcome"
+---@field type "request"|"response"|"retry"|"pace"|"outage"|"outcome"
 ---@field method? string of HTTP
 ---@field url? string of the request, with its query
 ---@field status? integer of the answer
@@ -96,7 +97,7 @@
 ---@field attempt? integer number of the try, 1 is the first
 ---@field contacts? integer in the request; of "outcome": that have this outcome
 ---@field bytes? integer length of the request's body
----@field elapsed? number seconds that the try took
+---@field elapsed? number seconds that the try took; of "outage": since the first try without an answer
 ---@field delay? number seconds until the try that this is about
 ---@field outcome? string of "outcome": accepted, rejected, invalid, failed, unknown or unsent
 ---@field failure? heymarket.Failure what went wrong, without `body` and `details`

@@ -901,9 +901,11 @@ describe("a long journal", function()
       end
     end
     local function on_item() end
+    local batches = 0
     local first = assert(import(
-      memory_api.new(function(_, number)
-        return number % 2 == 0 and { code = "RECV_ERROR", sent = true } or nil
+      memory_api.new(function(_, _, phones)
+        batches = batches + (phones[1] and 1 or 0)
+        return phones[1] and batches % 2 == 0 and { code = "RECV_ERROR", sent = true } or nil
       end),
       source(),
       { journal = path, on_item = on_item },

@@ -1270,6 +1270,7 @@ describe("events", function()
     response = { method = "string", url = "string", attempt = "number", contacts = "number", elapsed = "number" },
     retry = { method = "string", url = "string", attempt = "number", delay = "number", failure = "table" },
     pace = { delay = "number" },
+    outage = { elapsed = "number" },
     outcome = { contacts = "number" },
   }
 

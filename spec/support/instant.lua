@@ -50,11 +50,11 @@ function instant.new(options)
 end
 
 --- The phones of a request body, in order.
----@param body string
+---@param body string? nil where the request has none
 ---@return string[]
 function instant.phones(body)
   local phones = {}
-  for phone in body:gmatch '"phone":"(%d+)"' do
+  for phone in (body or ""):gmatch '"phone":"(%d+)"' do
     phones[#phones + 1] = phone
   end
   return phones

@@ -200,6 +200,7 @@ local function status_failure(self, now)
       delivered = delivered,
       retryable = retryable,
       retry_after = retry_after(self.header, self.date or now),
+      reason = self.page and "page" or nil,
     })
   end)
 end

@@ -11,8 +11,11 @@ local BASE_RATE_LIMITED = 1
 -- After so many failed tries in a row, of whichever requests, the server counts as down.
 local MAX_CONSECUTIVE_FAILURES = 10
 
+-- Statuses of web pages that stand for an address, not for what is in the request.
+local PAGES_OF_AN_ADDRESS = { [404] = true, [405] = true, [410] = true }
+
 ---@class heymarket.RetryState
----@field attempts integer tries of this request so far, 1 or more
+---@field attempts integer tries of this request that count so far, 1 or more
 ---@field max_attempts integer
 ---@field max_retry_after number seconds; a server that asks for more is not waited for
 ---@field repeatable boolean may the request be sent again although the server may have acted on it?
@@ -21,26 +24,32 @@ local MAX_CONSECUTIVE_FAILURES = 10
 ---@field deadline number? monotonic time at which the call ends
 ---@field deadline_seconds number? the same as the user gave it
 ---@field consecutive_failures integer failed tries in a row, of all requests of the call, this one included
+---@field waits boolean would an outage of the server be waited for?
+---@field is_down boolean is the server probably down, so that only probes go out?
+---@field is_answered boolean was another request answered since this try began?
 ---@field random fun():number uniform in [0, 1)
 
 --- The state of a request.
 ---@param given heymarket.Sender.Dependencies
 ---@param ends_at number? monotonic time at which the call ends
 ---@param request heymarket.Request
----@param consecutive_failures integer
----@param stopped boolean
+---@param state table<string, any> the fields that the call knows: `consecutive_failures`, `stopped`, `waits`,
+--- `is_down`, `is_answered` and `attempts`
 ---@return heymarket.RetryState
-function retry.state(given, ends_at, request, consecutive_failures, stopped)
+function retry.state(given, ends_at, request, state)
   return {
-    attempts = request.attempts,
+    attempts = state.attempts,
     max_attempts = given.max_attempts,
     max_retry_after = given.max_retry_after,
     repeatable = request.endpoint.repeatable,
     was_unauthorized = request.was_unauthorized,
-    stopped = stopped,
+    stopped = state.stopped,
     deadline = ends_at,
     deadline_seconds = given.deadline,
-    consecutive_failures = consecutive_failures,
+    consecutive_failures = state.consecutive_failures,
+    waits = state.waits,
+    is_down = state.is_down,
+    is_answered = state.is_answered,
     random = given.random,
   }
 end
@@ -63,6 +72,19 @@ function retry.count_failure(count, problem)
   return (problem.retryable or problem.kind == "unexpected") and count + 1 or 0
 end
 
+--- What does the failure of a try show of the server?
+---@param problem heymarket.Failure
+---@return "up"|"down"|nil shown "down": nothing that is an answer came; nil where it is not clear whose answer it is
+function retry.shown(problem)
+  local is_page = problem.reason == "page"
+  if problem.retryable or problem.kind == "unexpected" or problem.kind == "network" then
+    return "down"
+  elseif is_page and PAGES_OF_AN_ADDRESS[problem.status] then
+    return "down" -- while a service is maintained, something in front of it may answer in this way
+  end
+  return not is_page and "up" or nil
+end
+
 -- The seconds before another try; the second value is true where the server asks for more than the user allows.
 local function delay_of(problem, state)
   local delay = retry.backoff(state.attempts, state.random, problem.kind)
@@ -82,12 +104,13 @@ end
 
 local function decide_retryable(problem, state, now)
   local delay, is_too_long = delay_of(problem, state)
-  if is_too_long and problem.kind == "rate_limited" then
+  local is_last = state.attempts >= state.max_attempts
+  if is_too_long and (problem.kind == "rate_limited" or state.waits and not state.is_answered) then
     local values =
       { asked = problem.retry_after, limit = state.max_retry_after, words = problem.values and problem.values.words }
     local told = failure.reworded(problem, "rate_limited_too_long", values)
     return "stop", delay, told, told
-  elseif is_too_long or state.attempts >= state.max_attempts then
+  elseif is_too_long or is_last and not (state.waits and not state.is_answered) then
     return "fail", delay, problem
   elseif problem.delivered == "maybe" and not state.repeatable then
     return "fail", delay, problem
@@ -96,14 +119,21 @@ local function decide_retryable(problem, state, now)
     local values = { seconds = state.deadline_seconds, last = problem }
     return "fail", delay, failure.reworded(problem, "no_time_for_retry", values, { kind = "timeout" })
   end
-  return "retry", delay
+  return (is_last or state.waits and state.is_down) and "wait" or "retry", delay
+end
+
+-- Failed tries in a row that show that something is wrong with more than this request. Where an outage is waited for,
+-- its own tries do not count: other requests may have answers.
+local function failures_of_others(state)
+  return state.consecutive_failures - (state.waits and state.attempts or 0)
 end
 
 --- Decides what follows a failed try.
 ---@param problem heymarket.Failure of the try
 ---@param state heymarket.RetryState
 ---@param now number monotonic time
----@return "retry"|"fail"|"stop" decision "fail" ends the request, "stop" the whole call
+---@return "retry"|"wait"|"fail"|"stop" decision "wait": it is held back until it is clear whether the server is down;
+--- "fail" ends the request, "stop" the whole call
 ---@return number? delay seconds before the next try; after a 429 they hold for all requests of the client, whatever the
 --- decision
 ---@return heymarket.Failure? failure what the request ends with
@@ -114,12 +144,12 @@ function retry.decide(problem, state, now)
     return "fail", nil, problem
   elseif problem.kind == "unauthorized" or problem.kind == "denied" then
     return decide_credentials(problem, state)
-  elseif problem.retryable then
+  elseif problem.retryable or state.waits and retry.shown(problem) == "down" then
     decision, delay, final, reason = decide_retryable(problem, state, now)
   else
     decision, final = "fail", problem
   end
-  if decision == "fail" and state.consecutive_failures >= MAX_CONSECUTIVE_FAILURES then
+  if decision == "fail" and failures_of_others(state) >= MAX_CONSECUTIVE_FAILURES then
     local values = { count = state.consecutive_failures, last = final }
     return "stop", delay, final, failure.reworded(final, "consecutive_failures", values)
   end

@@ -4,21 +4,18 @@
 --- keeps the pace, retries, and decides when to give up. What a response means is known to the endpoint of its request.
 local sender = {}
 
+local backlog = require "heymarket.http.backlog"
 local events = require "heymarket.http.events"
-local failure = require "heymarket.failure"
-local fifo = require "heymarket.util.fifo"
 local in_flight = require "heymarket.http.in_flight"
 local permits = require "heymarket.http.permits"
 local response = require "heymarket.http.response"
-local retry = require "heymarket.http.retry"
-local stop = require "heymarket.http.stop"
 local text = require "heymarket.util.text"
 local try = require "heymarket.http.try"
 
 local Sender = {}
 Sender.__index = Sender
 
-local LONGEST_WAIT = 1 -- seconds; then `should_stop` is asked again
+local LONGEST_WAIT = 0.4 -- seconds; then `should_stop` is asked again, which also shows how long the call waits
 
 ---@class heymarket.Sender.Dependencies
 ---@field tokens table see http/token.lua
@@ -32,6 +29,8 @@ local LONGEST_WAIT = 1 -- seconds; then `should_stop` is asked again
 ---@field connect_timeout number seconds
 ---@field max_attempts integer tries of one request
 ---@field max_retry_after number seconds
+---@field max_outage number? seconds for which a server is waited for that does not answer; nil or 0 for none
+---@field probe heymarket.Endpoint? of a request that shows whether the server answers
 ---@field concurrency integer requests in flight at a time
 ---@field requests_per_minute integer|false
 ---@field deadline number? seconds for all requests together
@@ -44,13 +43,9 @@ local LONGEST_WAIT = 1 -- seconds; then `should_stop` is asked again
 ---@param dependencies heymarket.Sender.Dependencies
 function sender.new(dependencies)
   local self = {
-    queue = {}, -- requests that wait for a try, in the order in which they came
-    ended = fifo.new(), -- outcomes that `next` has not given yet
     completions = dependencies.transport:completions(),
-    consecutive_failures = 0,
     requests = 0,
     retries = 0,
-    stopped = nil, -- the failure that ended the call
   }
   for name, value in pairs(dependencies) do
     self[name] = value
@@ -59,9 +54,11 @@ function sender.new(dependencies)
   self.in_flight = in_flight.new()
   self.given = dependencies
   self.ends_at = self.deadline and self.monotonic() + self.deadline
-  self.permits = permits.new(dependencies, self.ends_at, function(event)
+  local function emit(event)
     self.events:emit(event)
-  end)
+  end
+  self.permits = permits.new(dependencies, self.ends_at, emit)
+  self.backlog = backlog.new(dependencies, self.ends_at, emit)
   return setmetatable(self, Sender)
 end
 
@@ -74,27 +71,25 @@ end
 --- Takes a request in.
 ---@param request heymarket.Request
 function Sender:add(request)
-  request.attempts = 0
-  request.due = 0
-  self.queue[#self.queue + 1] = request
+  self.backlog:add(request)
 end
 
 --- Number of requests that were not given back yet.
 ---@return integer
 function Sender:pending()
-  return #self.queue + self.in_flight:count() + self.ended:length()
+  return self.backlog:count() + self.in_flight:count()
 end
 
 --- Ends the call: nothing more is started; what is in flight is awaited.
 ---@param reason heymarket.Failure
 function Sender:stop(reason)
-  self.stopped = self.stopped or reason
+  self.backlog:stop(reason)
 end
 
 --- Why the call has stopped.
 ---@return heymarket.Failure? reason nil while it goes on
 function Sender:stop_reason()
-  return self.stopped
+  return self.backlog:stop_reason()
 end
 
 --- What the call has cost so far.
@@ -103,58 +98,6 @@ end
 ---@return string? hook_error what `emit` raised first
 function Sender:statistics()
   return self.requests, self.retries, self.events:hook_error()
-end
-
--- Gives a request back with its value or its failure.
-function Sender:finish(request, value, problem)
-  if problem then
-    if request.possibly_sent and problem.delivered == "no" then
-      problem = failure.with(problem, { delivered = "maybe" })
-    end
-    if request.attempts > 0 then
-      problem.attempts = request.attempts
-    end
-  end
-  request.failure = problem
-  self.ended:push { request = request, value = value, failure = problem }
-end
-
--- When the call has stopped, requests that were tried keep the failure of their last try.
-function Sender:drop_queue()
-  for _, request in ipairs(self.queue) do
-    self:finish(request, nil, request.failure)
-  end
-  self.queue = {}
-end
-
-function Sender:add_again(request, problem, now, delay)
-  request.due = now + delay
-  local event = events.of(request, "retry")
-  event.delay, event.failure, event.status, event.request_id = delay, problem, problem.status, problem.request_id
-  self:emit(event)
-  self.queue[#self.queue + 1] = request
-end
-
--- A try has failed: its request goes back into the queue, or has ended.
-function Sender:on_failure(request, problem, started)
-  problem.attempts = request.attempts
-  request.failure = problem
-  self.consecutive_failures = retry.count_failure(self.consecutive_failures, problem)
-  local now = self.monotonic()
-  local state = retry.state(self.given, self.ends_at, request, self.consecutive_failures, self.stopped ~= nil)
-  local decision, delay, final, reason = retry.decide(problem, state, now)
-  if problem.kind == "rate_limited" and delay then
-    self.pacer:on_throttled(delay, started)
-  end
-  request.was_unauthorized = request.was_unauthorized or problem.kind == "unauthorized"
-  request.possibly_sent = request.possibly_sent or problem.delivered == "maybe" or nil
-  if decision == "retry" then
-    return self:add_again(request, problem, now, delay)
-  end
-  self:finish(request, nil, final)
-  if decision == "stop" then
-    self:stop(reason)
-  end
 end
 
 -- A try has ended.
@@ -174,11 +117,11 @@ function Sender:on_result(result)
     if problem.kind == "unauthorized" then
       self.tokens:refuse(token, answered.date)
     end
-    return self:on_failure(request, problem, tried.started)
+    local pause = self.backlog:failed(tried, problem)
+    return pause and self.pacer:on_throttled(pause, tried.started)
   end
-  self.consecutive_failures = 0
   self.pacer:on_success(tried.started)
-  self:finish(request, value)
+  self.backlog:succeeded(tried, value)
 end
 
 -- The next try of a request, its headers, and its event.
@@ -191,12 +134,9 @@ end
 
 -- Counts a try that starts now.
 function Sender:count_try(started)
-  local request = started.request
-  request.attempts = request.attempts + 1
-  request.url = started.url
-  request.failure = nil
+  self.backlog:started(started)
   self.requests = self.requests + 1
-  if request.attempts > 1 then
+  if started.request.attempts > 1 then
     self.retries = self.retries + 1
   end
   self.in_flight:add(started)
@@ -207,7 +147,7 @@ function Sender:start(next_try, headers, event)
   if self.is_closed() then
     -- The hook has closed the client: nothing of this try was sent.
     next_try.ended()
-    self.queue[#self.queue + 1] = next_try.request
+    self.backlog:put_back(next_try.request)
     return
   end
   self:count_try(next_try)
@@ -240,7 +180,7 @@ end
 function Sender:give_up_lost()
   local closed = self.is_closed()
   if closed then
-    self:check_stop()
+    self.backlog:check_stop()
   end
   local lost = closed and self.in_flight:all() or self.in_flight:lost(self.monotonic())
   for _, one in ipairs(lost or {}) do
@@ -248,10 +188,9 @@ function Sender:give_up_lost()
   end
 end
 
--- Starts the request at a place of the queue. False, and perhaps the seconds after which to ask again, where it cannot
--- start now.
-function Sender:start_at(place, now)
-  local request, bearer, problem = self.queue[place], self.permits:token()
+-- Starts a request. False, and perhaps the seconds after which to ask again, where it cannot start now.
+function Sender:start_request(request, now)
+  local bearer, problem = self.permits:token()
   local permit, delay
   if bearer then
     permit, delay, problem = self.permits:take(request, now)
@@ -267,32 +206,27 @@ function Sender:start_at(place, now)
     self.pacer:finish(permit)
     error(next_try, 0)
   end
-  table.remove(self.queue, place)
+  self.backlog:remove(request)
   self:start(next_try, headers, event)
   if self.is_closed() then
-    self:check_stop() -- a hook has closed it: there is nothing left to sign the next request with
+    self.backlog:check_stop() -- a hook has closed it: there is nothing left to sign the next request with
   end
   return true
 end
 
 -- Starts what may start now. Returns the seconds until something more might, nil when that depends on results only.
 function Sender:start_due()
-  local now, soonest, place = self.monotonic(), math.huge, 1
-  while self.in_flight:count() < self.concurrency and self.queue[place] and not self.stopped do
-    local delay = self.queue[place].due - now
-    if delay > 0 then
-      soonest = math.min(soonest, delay)
-      place = place + 1
-    else
-      local started
-      started, delay = self:start_at(place, now)
-      if not started then
-        soonest = math.min(soonest, delay or math.huge)
-        break
-      end
+  local now = self.monotonic()
+  while self.in_flight:count() < self.concurrency and not self.backlog:stop_reason() do
+    local request, delay = self.backlog:due(now)
+    local started = false
+    if request then
+      started, delay = self:start_request(request, now)
+    end
+    if not started then
+      return delay
     end
   end
-  return soonest < math.huge and soonest or nil
 end
 
 function Sender:collect()
@@ -303,24 +237,20 @@ function Sender:collect()
   end
 end
 
--- Looks for reasons to stop that do not come from a response.
-function Sender:check_stop()
-  self.stopped = self.stopped or stop.reason(self.given, self.ends_at)
-end
-
 -- Does what can be done without waiting. Returns the seconds until more can be done, nil when that depends on results.
 function Sender:turn()
   self:collect()
-  self:check_stop()
+  self.backlog:check_stop()
   local soonest
   -- Where starting has a cost of its own, it is paid once for all that the results at hand lead to.
-  local gather = self.before_send and self.ended:length() > 0
-  if not self.stopped and not gather then
+  local gather = self.before_send and self.backlog:has_ended()
+  if not self.backlog:stop_reason() and not gather then
     soonest = self:start_due()
   end
   self:give_up_lost()
-  if self.stopped then
-    self:drop_queue()
+  local needless = self.backlog:stop_reason() and self.backlog:drop()
+  if needless then
+    self:give_up(needless, "probe_given_up")
   end
   return soonest
 end
@@ -329,11 +259,11 @@ end
 ---@return table? outcome nil when there is none yet; `pending` is 0 where none is left
 function Sender:poll()
   self:turn()
-  if self.ended:length() == 0 and self.in_flight:count() > 0 then
+  if not self.backlog:has_ended() and self.in_flight:count() > 0 then
     self.transport:wait(self.completions, 0)
     self:turn()
   end
-  return self.ended:shift()
+  return self.backlog:shift()
 end
 
 --- Waits until a request has its outcome and gives it back. Where the call stopped before it was sent, it has neither
@@ -342,14 +272,14 @@ end
 function Sender:next()
   while true do
     local soonest = self:turn()
-    local outcome = self.ended:shift()
+    local outcome = self.backlog:shift()
     if outcome then
       return outcome
     elseif self:pending() == 0 then
       return nil
     end
     local seconds = math.min(soonest or LONGEST_WAIT, LONGEST_WAIT)
-    if self.ends_at and not self.stopped then
+    if self.ends_at and not self.backlog:stop_reason() then
       seconds = math.max(0, math.min(seconds, self.ends_at - self.monotonic()))
     end
     self.transport:wait(self.completions, seconds)
@@ -358,8 +288,8 @@ end
 
 --- Lets transfers go on and others have their turn, during long work without waiting.
 function Sender:yield()
-  self:check_stop()
-  if not self.stopped then
+  self.backlog:check_stop()
+  if not self.backlog:stop_reason() then
     self:start_due()
   end
   self.transport:yield()
