@@ -89,8 +89,8 @@ static void ring(const struct inbox *inbox) {
 void inbox_put(struct transfer *transfer) {
     struct inbox *inbox = transfer->inbox;
     pthread_mutex_lock(&inbox->lock);
-    bool closed = inbox->closed;
-    if (!closed) {
+    bool unwanted = inbox->closed || atomic_load(&transfer->settings->closed);
+    if (!unwanted) {
         bool was_empty = inbox->finished.first == NULL;
         list_append(&inbox->finished, transfer);
         if (was_empty) {
@@ -98,7 +98,7 @@ void inbox_put(struct transfer *transfer) {
         }
     }
     pthread_mutex_unlock(&inbox->lock);
-    if (closed) {
+    if (unwanted) {
         transfer_release(transfer);
     }
 }

@@ -201,13 +201,13 @@ void leave_thread(struct pool *pool) {
     if (thread == NULL) {
         return;
     }
+    atomic_store(&pool->settings->closed, true);
     pthread_mutex_lock(&one_thread.lock);
     if (thread == one_thread.thread && --thread->users == 0) {
         one_thread.thread = NULL;
         end(thread);
         discard(thread);
     } else if (thread == one_thread.thread) {
-        atomic_store(&pool->settings->closed, true);
         pthread_mutex_lock(&thread->lock);
         thread->pools_closed = true;
         pthread_mutex_unlock(&thread->lock);

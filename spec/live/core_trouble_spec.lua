@@ -324,6 +324,21 @@ describe("a transport", function()
     end
   end)
 
+  it("frees the results that have come and that nobody has looked for when it is closed", function()
+    local function wait(_, seconds)
+      system.sleep(seconds)
+    end
+    local carrier = transport.new({ loop = { wait = wait } }, runtime)
+    local completions = carrier:completions()
+    for _ = 1, 3 do
+      assert(carrier:start(request("/length/10", function() end), completions, {}))
+    end
+    system.sleep(0.2)
+    carrier:close()
+    assert.are.equal(0, core.open_handles().transfers)
+    assert.are.equal(3, #receive(carrier, completions, 3))
+  end)
+
   it("hands over every result when it is closed, also where a callback raises an error", function()
     local carrier = transport.new({}, runtime)
     local completions = carrier:completions()

@@ -17,8 +17,6 @@ local INSIDE = {
 
 -- Single tests of the others that are about a process.
 local LEFT_OUT = {
-  -- It does not come to an end in a worker; why is not known yet.
-  ["spec/live/core_trouble_spec.lua"] = { "hands over each result once, whoever closes it and when" },
   ["spec/behaviour/options_spec.lua"] = { "opens nothing before its first call" }, -- a worker has sockets of its own
   -- A worker looks at its sockets once a millisecond. By then this reset has come, so that libcurl never saw a
   -- connection: "no" is as true as the "maybe" that these two expect.
