@@ -25,6 +25,7 @@ build = {
     lua = {
       ["heymarket.cli.commands"] = "lua/heymarket/cli/commands.lua",
       ["heymarket.cli.console"] = "lua/heymarket/cli/console.lua",
+      ["heymarket.cli.dry_run"] = "lua/heymarket/cli/dry_run.lua",
       ["heymarket.cli.failures"] = "lua/heymarket/cli/failures.lua",
       ["heymarket.cli.import"] = "lua/heymarket/cli/import.lua",
       ["heymarket.cli"] = "lua/heymarket/cli/init.lua",

@@ -32,4 +32,12 @@ HIDDEN const struct lot_row *lot_rows(const struct lot *lot);
 HIDDEN void lot_add(lua_State *L, struct lot *lot, const struct phone *phone, const char *body,
                     size_t body_length, const char *origin, size_t origin_length);
 
+/* A phone as a number above 0: a 1 stands before its digits, so that zeros at its start count. */
+HIDDEN uint64_t phone_number(const struct phone *phone);
+
+/* The same of the digits at this index, else an argument error. */
+HIDDEN uint64_t phone_check(lua_State *L, int index);
+
+HIDDEN size_t phone_hash(uint64_t number);
+
 #endif

@@ -8,6 +8,7 @@ int luaopen_heymarket_rows(lua_State *L) {
         {"csv_record", rows_csv_record},
         {"csv_rows", rows_csv_rows},
         {"encoder", rows_encoder},
+        {"first_rows", rows_first_rows},
         {"hash", rows_hash},
         {"hmac_sha256", rows_hmac_sha256},
         {"json_check", rows_json_check},
@@ -21,6 +22,7 @@ int luaopen_heymarket_rows(lua_State *L) {
     };
     compat_newmodule(L, "heymarket.rows", functions);
     rows_prepare_csv_rows(L);
+    rows_prepare_first_rows(L);
     rows_prepare_json_check(L);
     rows_prepare_lot(L);
     rows_prepare_phones(L);

@@ -1,5 +1,4 @@
-/* The set of phones in flight. A phone is kept as a number, with a 1 before its digits, so that
- * zeros at its start count. */
+/* The set of phones in flight. A phone is kept as a number. */
 #include "lot.h"
 
 #include <stdlib.h>
@@ -23,8 +22,16 @@ static uint64_t number_of(const char *digits, size_t length) {
     return number;
 }
 
+uint64_t phone_number(const struct phone *phone) {
+    return number_of(phone->digits, phone->length);
+}
+
+size_t phone_hash(uint64_t number) {
+    return (size_t)((number * UINT64_C(0x9E3779B97F4A7C15)) >> 20);
+}
+
 static size_t home_of(const struct phones *phones, uint64_t number) {
-    return (size_t)((number * UINT64_C(0x9E3779B97F4A7C15)) >> 20) & (phones->room - 1);
+    return phone_hash(number) & (phones->room - 1);
 }
 
 /* The slot of a number: where it is, or where it may be put. */
@@ -120,12 +127,12 @@ static int add_lot(lua_State *L) {
     size_t added = 0;
     bool is_free = !has_confusable(rows, lot->count);
     while (is_free && added < lot->count) {
-        is_free = insert(phones, number_of(rows[added].phone.digits, rows[added].phone.length));
+        is_free = insert(phones, phone_number(&rows[added].phone));
         added += is_free;
     }
     while (!is_free && added > 0) {
         added--;
-        take_out(phones, number_of(rows[added].phone.digits, rows[added].phone.length));
+        take_out(phones, phone_number(&rows[added].phone));
     }
     lua_pushboolean(L, is_free);
     return 1;
@@ -137,14 +144,14 @@ static int remove_lot(lua_State *L) {
     const struct lot *lot = lot_check(L, 2);
     const struct lot_row *rows = lot_rows(lot);
     for (size_t i = 0; i < lot->count; i++) {
-        take_out(phones, number_of(rows[i].phone.digits, rows[i].phone.length));
+        take_out(phones, phone_number(&rows[i].phone));
     }
     return 0;
 }
 
 /* Single phones -------------------------------------------------------------------------------- */
 
-static uint64_t check_phone(lua_State *L, int index) {
+uint64_t phone_check(lua_State *L, int index) {
     size_t length;
     const char *digits = luaL_checklstring(L, index, &length);
     luaL_argcheck(L, length <= PHONE_MAX_DIGITS && strspn(digits, "0123456789") == length, index,
@@ -155,7 +162,7 @@ static uint64_t check_phone(lua_State *L, int index) {
 /* phones:add(phone) -> true; false where it was there */
 static int add(lua_State *L) {
     struct phones *phones = luaL_checkudata(L, 1, TYPE);
-    uint64_t number = check_phone(L, 2);
+    uint64_t number = phone_check(L, 2);
     reserve(L, phones, 1);
     lua_pushboolean(L, insert(phones, number));
     return 1;
@@ -164,7 +171,7 @@ static int add(lua_State *L) {
 /* phones:remove(phone) */
 static int remove_phone(lua_State *L) {
     struct phones *phones = luaL_checkudata(L, 1, TYPE);
-    take_out(phones, check_phone(L, 2));
+    take_out(phones, phone_check(L, 2));
     return 0;
 }
 

@@ -101,6 +101,25 @@ function Phones:remove_lot(lot) end
 ---@return heymarket.Phones phones an empty set
 function rows.phones() end
 
+---@class heymarket.FirstRows the first row of each phone of a file
+local FirstRows = {}
+
+---@param phone string digits
+---@param row integer above 0
+---@return integer? earlier the first row with this phone; nil where that is this one
+function FirstRows:add(phone, row) end
+
+---@param lot heymarket.Lot
+---@return integer[]? repeated a row with the phone of an earlier one, that earlier row, and so on
+function FirstRows:add_lot(lot) end
+
+---@return boolean is_partial were there more phones than it remembers?
+function FirstRows:is_partial() end
+
+---@param most integer so many phones are remembered
+---@return heymarket.FirstRows
+function rows.first_rows(most) end
+
 --- Reads a phone.
 ---@param value any
 ---@param default_country string|false|nil digits of a calling code; false: numbers are international

@@ -280,6 +280,9 @@ local catalogue = {
   summary_opt_outs = "In {rows} is_opted_out is true and the contact existed or may have existed: they may still get "
     .. "messages. Opt them out with --overwrite, or in the account.",
   summary_refused = "of them refused: nothing shows that {count?it exists|they exist}",
+  summary_repeated = "{rows} {count?has|have} the phone of an earlier row. They would be sent in the order of the "
+    .. "file. By the first row of each phone:",
+  summary_repeated_partial = "Only the first 1,000,000 phones were compared.",
   summary_resumes = "To go on, give the same command again: the journal {journal} knows what is done, and failed, "
     .. "unknown and unsent rows are sent again.",
   summary_resumes_file = "{failures} has the rows that were not accepted so far: correct it when the import is "

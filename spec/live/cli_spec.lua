@@ -822,6 +822,25 @@ describe("a dry run", function()
     assert.equal(3, made.code)
   end)
 
+  it("tells which rows have the phone of an earlier row", function()
+    local file = write_file(
+      "dry-repeated.csv",
+      'phone,first\n12345678901,A\n12345678902,B\n+1 (234) 567-8901,C\n1,D\n12345678902,"E ""e"""\n12345678901,F\n'
+    )
+    local made = run({ "import", file, "--dry-run" }, { environment = bare })
+    assert.equal(3, made.code)
+    assert.truthy(made.out:find("\n3 rows have the phone of an earlier row. ", 1, true), made.out)
+    assert.truthy(made.out:find("\n  row 2: rows 4, 7\n  row 3: row 6\n", 1, true), made.out)
+    local told = parsed(run({ "import", file, "--dry-run", "--json" }, { environment = bare }).out).repeated_phones
+    local rows = { { position = 4, earlier = 2 }, { position = 6, earlier = 3 }, { position = 7, earlier = 2 } }
+    assert.same({ count = 3, is_partial = false, rows = rows }, told)
+    -- An import sends them.
+    local sent = parsed(run({ "import", file, "--json" }).out)
+    assert.is_nil(sent.repeated_phones)
+    made = run({ "import", good_file(3), "--dry-run" }, { environment = bare })
+    assert.is_nil(made.out:find("earlier row", 1, true))
+  end)
+
   it("that is interrupted reports the rows that it has read", function()
     local fifo, failed = folder .. "/dry-fifo", folder .. "/dry-interrupted.csv"
     os.execute("mkfifo " .. quote(fifo))

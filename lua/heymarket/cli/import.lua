@@ -15,9 +15,6 @@ local text = require "heymarket.util.text"
 
 local MAX_SWALLOWING = 10 -- rows that may have swallowed others and are kept for the summary, however late they come
 local MAX_ITEMS = 1000 -- as many as the report of an import keeps
-local ROWS_IN_LOT = 256 -- ordinary rows that a dry run checks at once
-local NO_LIMIT = 2 ^ 52 -- bytes
-local CHECK_EVERY = 64 -- rows of a dry run between two checks of the clock and of interrupts
 local OPT_OUT_NAMES = { "is_opted_out", "opted out", "opt out" }
 local NOTHING_SENT = { requests = 0, retries = 0, elapsed = 0 }
 
@@ -105,49 +102,6 @@ function Run:open_files()
   return problem
 end
 
--- Checks the next rows. Gives their number, 0 at the end of the input.
-local function check_rows(self, index, country)
-  local lot = self.source:take_lot(ROWS_IN_LOT, NO_LIMIT, country, index)
-  if lot then
-    local count = lot:count()
-    lot:free()
-    self.counter:add("unsent", count)
-    return count
-  end
-  local entries = self.source:take(1, country, index) -- the next row is not ordinary
-  for _, entry in ipairs(entries) do
-    if entry.problem then
-      local item = { outcome = "invalid", failure = entry.problem }
-      self.source:describe({ entry }, { item })
-      self:take(item)
-    else
-      self.counter:add "unsent"
-    end
-  end
-  return #entries
-end
-
--- Reads and checks all rows. Gives nil, and why it stopped before the last one.
-local function rehearse(self)
-  local index, checked, country, reason = 0, 0, self.arguments.options.default_country, nil
-  repeat
-    local count = check_rows(self, index, country)
-    index = index + count
-    if index - checked >= CHECK_EVERY then
-      checked, reason = index, self:tick()
-    end
-  until reason or count == 0
-  return nil, reason
-end
-
--- Checks all rows and sends none.
-function Run:rehearse()
-  local started = system.monotonic()
-  local _, problem = failure.protected_call(rehearse, self)
-  local facts = { requests = 0, retries = 0, elapsed = system.monotonic() - started, dry_run = true }
-  return self.counter:report(facts, false), problem
-end
-
 function Run:import()
   local given = self.arguments.options
   function given.on_item(item)
@@ -183,6 +137,7 @@ function Run:conclude(made, problem)
   whole.items, whole.items_truncated, whole.failure = kept.items, kept.items_truncated, problem
   whole.opt_ins_left_out = self.source and self.source:opt_ins_left_out() or 0
   whole.opt_outs_not_written = self.facts.opt_outs_left
+  whole.repeated_phones = self.facts.repeated
   local not_accepted = whole.total - whole.accepted - self.facts.superseded - (whole.dry_run and whole.unsent or 0)
   local code = not_accepted == 0 and console.ALL_ACCEPTED or console.NOT_ALL_ACCEPTED
   code = problem and reasons.complain(problem) or code
@@ -246,7 +201,7 @@ function import.run(arguments, client_of)
   system.interrupts()
   local problem, made = run:open(client_of), nil
   if not problem then
-    made, problem = (run.client and run.import or run.rehearse)(run)
+    made, problem = (run.client and run.import or require("heymarket.cli.dry_run").run)(run)
   end
   local code = run:conclude(made, problem)
   for _, opened in pairs { run.client, run.source } do -- either may be nil

@@ -10,6 +10,7 @@ local text = require "heymarket.util.text"
 local SHOWN = 10 -- reasons that are named in the summary
 local SHOWN_ROWS = 5 -- rows named with each
 local WIDTH = 200 -- bytes of a reason
+local LISTS = { items = true, issues = true, rows = true } -- fields that are arrays of tables
 -- Fields that are not for programs: what messages are made of, and what the report says anyway.
 local INTERNAL = { row = true, report = true, values = true, is_option = true }
 
@@ -68,17 +69,19 @@ local function reasons_of(run)
   return groups
 end
 
+-- Rows, the first of them by number.
+local function listed(positions)
+  local shown = math.min(#positions, SHOWN_ROWS)
+  local rows = (#positions == 1 and "row " or "rows ") .. table.concat(positions, ", ", 1, shown)
+  return #positions > shown and rows .. (" and %s more"):format(grouped(#positions - shown)) or rows
+end
+
 local function reason_lines(run)
   local made, lines, groups = run.report, {}, reasons_of(run)
   local left = made.invalid + made.failed + made.unknown + run.refused
   for i = 1, math.min(#groups, SHOWN + #run.swallowing) do
     local group = groups[i]
-    local shown = math.min(#group, SHOWN_ROWS)
-    local rows = (#group == 1 and "row " or "rows ") .. table.concat(group, ", ", 1, shown)
-    if #group > shown then
-      rows = rows .. (" and %s more"):format(grouped(#group - shown))
-    end
-    lines[i] = ("  %s %s"):format(rows, text.shortened(group.what, WIDTH))
+    lines[i] = ("  %s %s"):format(listed(group), text.shortened(group.what, WIDTH))
     left = left - #group
   end
   if left > 0 then
@@ -153,6 +156,31 @@ local function dry_lines(run)
   }
 end
 
+-- The rows with the phone of an earlier one, those of one phone together.
+local function repeated_lines(run)
+  local repeated, groups, of_row = run.report.repeated_phones, {}, {}
+  if repeated.count == 0 then
+    return {}
+  end
+  local left = repeated.count
+  for _, row in ipairs(repeated.rows) do
+    local group = of_row[row.earlier]
+    if not group and #groups < SHOWN then
+      group = { earlier = row.earlier }
+      groups[#groups + 1], of_row[row.earlier] = group, group
+    end
+    table.insert(group or {}, row.position)
+  end
+  local lines = { words_of("summary_repeated", repeated.count) }
+  for _, group in ipairs(groups) do
+    lines[#lines + 1] = ("  row %s: %s"):format(grouped(group.earlier), listed(group))
+    left = left - #group
+  end
+  lines[#lines + 1] = left > 0 and ("  and %s"):format(plural(left, "more row")) or nil
+  lines[#lines + 1] = repeated.is_partial and messages.text("summary_repeated_partial", nil, "command") or nil
+  return lines
+end
+
 local function dry_advice(run)
   return applying { { run.failures, "The invalid rows are in %s: correct them there.", run.failures } }
 end
@@ -164,7 +192,7 @@ end
 function summary.text(run)
   local sections, texts = { counts_of, fact_lines, opt_lines, reason_lines, advice_lines }, {}
   if run.report.dry_run then
-    sections = { dry_lines, opt_lines, reason_lines, dry_advice }
+    sections = { dry_lines, opt_lines, repeated_lines, reason_lines, dry_advice }
   end
   for _, lines_of in ipairs(sections) do
     local lines = lines_of(run)
@@ -178,13 +206,13 @@ end
 local function plain(original)
   local fields = {}
   for name, value in pairs(original) do
-    if name == "items" or name == "issues" then
+    if LISTS[name] then
       fields[name] = json.array {}
       for i, one in ipairs(value) do
         fields[name][i] = plain(one)
       end
     elseif not INTERNAL[name] then
-      fields[name] = name == "failure" and plain(value) or value
+      fields[name] = (name == "failure" or name == "repeated_phones") and plain(value) or value
     end
   end
   fields.message = fields.message and text.one_line(messages.render(original, "command"))
