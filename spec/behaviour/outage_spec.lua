@@ -1,6 +1,7 @@
 --- Outages: a server that stops answering in the middle of an import, in virtual time, against the server's ledger.
 local clients = require "spec.support.clients"
 local fake = require "spec.support.fake"
+local heymarket = require "heymarket"
 local rounds = require "spec.support.rounds"
 local witness = require "spec.support.witness"
 
@@ -414,6 +415,32 @@ describe("an outage", function()
     for _, order in pairs(world.order) do
       for i = 2, #order do
         assert.is_true(order[i] >= order[i - 1])
+      end
+    end
+  end)
+
+  it("is waited for in an import of a CSV file, whose batches are lots", function()
+    for _, name in ipairs { "refuse", "reset", "429" } do
+      for concurrency = 1, 4, 3 do
+        local rows, at = { "phone,first" }, 0
+        for i, contact in ipairs(contacts_of(200)) do
+          rows[i + 1] = contact.phone .. "," .. contact.first
+        end
+        local text = table.concat(rows, "\n") .. "\n"
+        local world = world_of { after = 9, seconds = 100, answer = TROUBLES[name].answer }
+        local source = assert(heymarket.csv.open {
+          read = function(_, count)
+            at = at + count
+            local piece = text:sub(at - count + 1, at)
+            return piece ~= "" and piece or nil
+          end,
+        })
+        local given = { batch_size = BATCH, concurrency = concurrency }
+        local report, failure = clients.of(world):import(source, given)
+        assert.is_nil(failure)
+        check(world, 200, report)
+        assert.are.equal(200, report.accepted)
+        source:close()
       end
     end
   end)

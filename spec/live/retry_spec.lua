@@ -136,7 +136,8 @@ describe("retries over sockets", function()
       assert.is_true(ledger.max_in_flight <= given.concurrency)
       local last = {}
       for _, request in ipairs(ledger.requests) do
-        for _, contact in ipairs(cjson.decode(request.body)) do
+        -- A request that asks whether the server is there has no body.
+        for _, contact in ipairs(request.body ~= "" and cjson.decode(request.body) or {}) do
           local number = tonumber(contact.first)
           assert.is_true(number >= (last[contact.phone] or 0), "out of order")
           last[contact.phone] = number

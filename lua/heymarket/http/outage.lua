@@ -29,6 +29,8 @@ function outage.new(given, emit)
     answered = false, -- has anything been answered in this call?
     epoch = 1, -- grows with each answer
     excused = {}, -- epochs that ended with a real outage
+    -- By request: the failed tries that count for certain, those of its latest epoch, and that epoch.
+    tries = setmetatable({}, { __mode = "k" }),
     latest = -math.huge, -- monotonic time at which the latest try began that was answered
     failures = 0, -- tries of this epoch that failed
     not_before = 0, -- monotonic time until which the server has asked to wait
@@ -47,28 +49,32 @@ function Outage:is_suspected()
   return self.next_probe ~= nil
 end
 
--- Moves the tries of an earlier epoch to where they belong.
-local function settle(self, request)
-  if request.epoch ~= self.epoch then
-    local open = self.excused[request.epoch] and 0 or request.open or 0
-    request.counted, request.open, request.epoch = (request.counted or 0) + open, 0, self.epoch
+-- The tries of a request, those of an earlier epoch moved to where they belong.
+local function settled(self, request)
+  local tries = self.tries[request]
+  if not tries then
+    tries = { counted = 0, open = 0, epoch = self.epoch }
+    self.tries[request] = tries
+  elseif tries.epoch ~= self.epoch then
+    local open = self.excused[tries.epoch] and 0 or tries.open
+    tries.counted, tries.open, tries.epoch = tries.counted + open, 0, self.epoch
   end
+  return tries
 end
 
 --- The failed tries of a request, those of real outages left out.
 ---@param request heymarket.Request
 ---@return integer
 function Outage:tries_of(request)
-  settle(self, request)
-  return request.counted + request.open
+  local tries = settled(self, request)
+  return tries.counted + tries.open
 end
 
 --- Has no try of this request failed since the last answer?
 ---@param request heymarket.Request
 ---@return boolean
 function Outage:is_untried(request)
-  settle(self, request)
-  return request.open == 0
+  return settled(self, request).open == 0
 end
 
 --- A try starts.
@@ -134,12 +140,12 @@ end
 ---@param is_down boolean might it be that the server is down?
 function Outage:failed(try, problem, now, is_down)
   local request = try.request
-  settle(self, request)
+  local tries = settled(self, request)
   if not (is_down and self:is_waited_for()) or self:is_answered_since(try) then
-    request.counted = request.counted + 1
+    tries.counted = tries.counted + 1
     return
   end
-  request.open = request.open + 1
+  tries.open = tries.open + 1
   self.since, self.last = math.min(self.since or now, try.started), problem
   self.failures = self.failures + 1
   self.not_before = math.max(self.not_before, now + (problem.retry_after or 0))
