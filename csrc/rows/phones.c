@@ -6,7 +6,7 @@
 
 #define TYPE "heymarket.phones"
 
-enum { MIN_ROOM = 256, MAX_PREFIX = 4 };
+enum { MIN_ROOM = 16, MAX_PREFIX = 4 };
 
 struct phones {
     uint64_t *slots; /* 0 where there is none; a phone stands at its hash or behind it */

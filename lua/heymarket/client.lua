@@ -25,6 +25,64 @@ local Client = {}
 Client.__index = Client
 Client.__name = "heymarket.Client"
 
+-- By what a journal knows the account: its name, or the id that is in use. Where a function gives that, it is asked.
+local function account_of(self)
+  if not self.account and not self.credentials:account() then
+    local bearer, problem = self.tokens:get()
+    if not bearer then
+      return nil, problem
+    end
+  end
+  return self.account or self.credentials:account()
+end
+
+-- Makes the sender of one call.
+local function new_sender(self, settings, before_send)
+  local config, clocks = self.config, self.runtime
+  return sender.new {
+    tokens = self.tokens,
+    pacer = self.pacer,
+    transport = self.transport,
+    monotonic = clocks.monotonic,
+    time = clocks.time,
+    random = clocks.random,
+    base_url = config.base_url,
+    connect_timeout = config.connect_timeout,
+    max_retry_after = config.max_retry_after,
+    timeout = settings.timeout,
+    max_attempts = settings.max_attempts,
+    max_outage = settings.max_outage,
+    probe = endpoints.inboxes,
+    concurrency = settings.concurrency,
+    requests_per_minute = settings.requests_per_minute,
+    deadline = settings.deadline,
+    should_stop = settings.should_stop,
+    emit = settings.on_event,
+    is_closed = self.services.is_closed,
+    before_send = before_send,
+  }
+end
+
+-- What calls need of their client. It is made once: making functions for each call would cost as much as its request.
+local function services_of(self)
+  return {
+    monotonic = self.runtime.monotonic,
+    base_url = self.config.base_url,
+    account = function()
+      return account_of(self)
+    end,
+    new_sender = function(settings, before_send)
+      return new_sender(self, settings, before_send)
+    end,
+    yield = function()
+      self.transport:yield()
+    end,
+    is_closed = function()
+      return self.closed
+    end,
+  }
+end
+
 local function new_client(config)
   local settings, issues = options.read("config", options.with_environment(config or {}))
   if not settings then
@@ -50,8 +108,9 @@ local function new_client(config)
   local store = dict and pace_shared_dict.new(dict, pace_name, clocks.time) or pace_memory.new(clocks.monotonic)
   settings.secret_id, settings.secret_key, settings.proxy, settings.runtime = nil, nil, nil, nil
   settings.credentials, settings.account = nil, nil
-  return setmetatable({
+  local self = setmetatable({
     spare = failure.spare(), -- for a call that finds no memory at its start
+    spares = {}, -- for calls that find none later, see failure.spare: those that no call has
     config = settings,
     account = account,
     runtime = clocks,
@@ -60,6 +119,8 @@ local function new_client(config)
     pacer = pacer.new(store, clocks.monotonic),
     transport = chosen_transport,
   }, Client)
+  self.services = services_of(self)
+  return self
 end
 
 --- Makes a client. Nothing is opened or sent before the first call.
@@ -100,44 +161,17 @@ local function prepare(self, scope, given)
   return settings, issues and failure.invalid(issues), issues
 end
 
--- Makes the sender of one call.
-local function new_sender(self, settings, before_send)
-  local config, clocks = self.config, self.runtime
-  return sender.new {
-    tokens = self.tokens,
-    pacer = self.pacer,
-    transport = self.transport,
-    monotonic = clocks.monotonic,
-    time = clocks.time,
-    random = clocks.random,
-    base_url = config.base_url,
-    connect_timeout = config.connect_timeout,
-    max_retry_after = config.max_retry_after,
-    timeout = settings.timeout,
-    max_attempts = settings.max_attempts,
-    max_outage = settings.max_outage,
-    probe = endpoints.inboxes,
-    concurrency = settings.concurrency,
-    requests_per_minute = settings.requests_per_minute,
-    deadline = settings.deadline,
-    should_stop = settings.should_stop,
-    emit = settings.on_event,
-    is_closed = function()
-      return self.closed
-    end,
-    before_send = before_send,
-  }
-end
-
-local function new_call()
-  return { spare = failure.spare(), running = false, journal = false }
+local function new_call(self)
+  local call = { running = false, journal = false, services = self.services }
+  call.spare = table.remove(self.spares) or failure.spare()
+  return call
 end
 
 -- Runs a call. No error leaves it: whatever is raised in it comes back as a failure.
 ---@param body function the call itself: is given the client, what must outlive an error (see heymarket.Call), and the
 --- arguments
 local function run(self, body, subject, given)
-  local ok, call = pcall(new_call)
+  local ok, call = pcall(new_call, self)
   if not ok then
     return nil, self.spare
   end
@@ -147,6 +181,9 @@ local function run(self, body, subject, given)
     value, problem = nil, calls.failure_of_error(value, call)
   end
   call.running = false -- what it holds can be collected: closing a file may ask for memory
+  if ok and not problem then
+    pcall(table.insert, self.spares, call.spare) -- nobody has seen it: the next call needs not make one
+  end
   if call.journal then
     pcall(call.journal.close, call.journal)
   elseif not ok then
@@ -155,39 +192,12 @@ local function run(self, body, subject, given)
   return value, problem
 end
 
--- By what a journal knows the account: its name, or the id that is in use. Where a function gives that, it is asked.
-local function account_of(self)
-  if not self.account and not self.credentials:account() then
-    local bearer, problem = self.tokens:get()
-    if not bearer then
-      return nil, problem
-    end
-  end
-  return self.account or self.credentials:account()
-end
-
--- Gives a call what it needs of the client.
-local function equip(self, call, settings)
-  call.settings = settings
-  call.monotonic = self.runtime.monotonic
-  call.base_url = self.config.base_url
-  function call.account()
-    return account_of(self)
-  end
-  function call.new_sender(before_send)
-    return new_sender(self, settings, before_send)
-  end
-  function call.yield()
-    self.transport:yield()
-  end
-end
-
 local function create_contacts(self, call, contacts, given)
   local settings, problem, issues = prepare(self, "call", given)
   if problem and not issues then
     return nil, problem
   end
-  equip(self, call, settings)
+  call.settings = settings
   call.issues = issues or {}
   call.default_country = options.country(given, self.config.default_country)
   return calls.create_contacts(call, contacts)
@@ -214,7 +224,7 @@ local function import(self, call, source, given)
   if not settings then
     return nil, problem
   end
-  equip(self, call, settings)
+  call.settings = settings
   return calls.import(call, source)
 end
 

@@ -204,14 +204,19 @@ end
 ---------------------------------------------------------------------------------------------------------------------
 -- The reader
 
-local function unknown_names(scope, given, issues)
-  local known, unknown = {}, {}
+local function nearest(scope, name)
+  local known = {}
   for i, row in ipairs(IN_ORDER[scope]) do
     known[i] = row.name
   end
+  return spelling.nearest(name, known)
+end
+
+local function unknown_names(scope, given, issues)
+  local unknown = {}
   for name in pairs(given) do
     if not BY_NAME[scope][name] then
-      unknown[#unknown + 1] = { field = text.shown(name), nearest = spelling.nearest(name, known) }
+      unknown[#unknown + 1] = { field = text.shown(name), nearest = nearest(scope, name) }
     end
   end
   -- pairs has no order; a report needs one.
@@ -223,6 +228,8 @@ local function unknown_names(scope, given, issues)
   end
 end
 
+local NOTHING = {}
+
 --- Checks options and reports all mistakes at once.
 ---@param scope "config"|"call"|"import"|"check"|"contact"|"csv"|"sandbox"|"server"|"connection" where they were given
 ---@param given table? what the user gave
@@ -231,7 +238,7 @@ end
 ---@return heymarket.Issue[]? issues
 function options.read(scope, given, fallback)
   local issues, values = {}, {}
-  given = given or {}
+  given = given or NOTHING
   for _, row in ipairs(IN_ORDER[scope]) do
     local name, value, code, found = row.name, given[row.name], nil, nil
     if value ~= nil then
@@ -250,7 +257,9 @@ function options.read(scope, given, fallback)
       values[name] = value
     end
   end
-  unknown_names(scope, given, issues)
+  if next(given) ~= nil then
+    unknown_names(scope, given, issues)
+  end
   if #issues > 0 then
     return nil, issues
   end

@@ -313,7 +313,7 @@ end
 ---@param with_items boolean false leaves the items out: for reports in between
 ---@return heymarket.Report
 function Counter:report(facts, with_items)
-  local made = { items = {}, items_truncated = false }
+  local made = with_items and self.spare or { items = {}, items_truncated = false }
   write_counts(self, made)
   for name, value in pairs(facts) do
     made[name] = value

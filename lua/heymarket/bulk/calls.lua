@@ -12,15 +12,18 @@ local MAX_ITEMS = 1000 -- in the report of an import
 local MAX_HELD = 1000 -- entries that wait at least until the journal is compared, see bulk/resume.lua
 local YIELD_EVERY = 256 -- contacts that are checked before others have their turn
 
+---@class heymarket.Services what calls need of their client
+---@field base_url string
+---@field account fun(): string?, heymarket.Failure? by what the journal knows the account
+---@field monotonic fun(): number
+---@field new_sender fun(settings: table, before_send: function?): table makes the sender of a call
+---@field yield fun() lets others have their turn
+
 ---@class heymarket.Call what a call is given by the client, and what must outlive an error in it
 ---@field settings table? options of the call; nil where there are issues
 ---@field issues heymarket.Issue[] mistakes in the options
 ---@field default_country string|boolean|nil see contact.phone
----@field base_url string
----@field account fun(): string?, heymarket.Failure? by what the journal knows the account
----@field monotonic fun(): number
----@field new_sender fun(before_send: function?): table makes the sender of the call
----@field yield fun() lets others have their turn
+---@field services heymarket.Services
 ---@field spare heymarket.Failure see failure.spare
 ---@field running table|false the loop, once it exists
 ---@field journal table|false the journal while it is open
@@ -77,7 +80,7 @@ local function run(call, sender, input, counter, entries)
     input = input,
     counter = counter,
     settings = call.settings,
-    monotonic = call.monotonic,
+    monotonic = call.services.monotonic,
     journal = call.journal or nil,
     spare = call.spare,
   }
@@ -114,7 +117,7 @@ local function check_all(call, contacts)
     -- Not after each batch: an invalid contact ends one, and in nginx others have their turn for a millisecond.
     if #all - yielded >= YIELD_EVERY then
       yielded = #all
-      call.yield()
+      call.services.yield()
     end
     entries = input:take(YIELD_EVERY)
   end
@@ -164,7 +167,8 @@ function calls.create_contacts(call, contacts)
     problem.report = refused_report(entries)
     return nil, problem
   end
-  local made, stopped = run(call, call.new_sender(), source.of_entries(entries), report.new(math.huge))
+  local made, stopped =
+    run(call, call.services.new_sender(call.settings), source.of_entries(entries), report.new(math.huge))
   -- A call that was stopped after its last contact had been taken is complete.
   local is_incomplete = made.failed + made.unknown + made.unsent > 0
   local problem = is_incomplete and stopped or primary_failure(made.items, call.settings.overwrite)
@@ -177,7 +181,7 @@ end
 -- Opens the journal of an import. Returns why it cannot be used.
 local function open_journal(call)
   local settings = call.settings
-  local account, problem = call.account()
+  local account, problem = call.services.account()
   if problem then
     return problem
   end
@@ -186,9 +190,9 @@ local function open_journal(call)
     overwrite = settings.overwrite,
     default_country = settings.default_country,
     batch_size = settings.batch_size,
-    base_url = call.base_url,
+    base_url = call.services.base_url,
     account = account,
-  }, call.monotonic)
+  }, call.services.monotonic)
   call.journal = notes or false
   return problem
 end
@@ -227,7 +231,7 @@ function calls.import(call, given)
     end
   end
   -- What is about to be sent is on the disk before it is sent.
-  sender = call.new_sender(call.journal and function()
+  sender = call.services.new_sender(settings, call.journal and function()
     return call.journal:commit()
   end or nil)
   local entries = call.journal

@@ -33,12 +33,10 @@ Bulk.__index = Bulk
 
 --- Makes the loop of one call.
 ---@param dependencies table `sender`; `source` (has `take`) and `input`, the source below it that knows the contacts;
---- `counter` of report.lua; `settings` of the call; `monotonic`, a clock; `journal` or nil; `spare`, see failure.spare
+--- `counter` of report.lua; `settings` of the call; `monotonic`, a clock; `journal` or nil; `spare`, see failure.spare.
+--- The table becomes the loop.
 function bulk.new(dependencies)
-  local self, settings = {}, dependencies.settings
-  for name, value in pairs(dependencies) do
-    self[name] = value
-  end
+  local self, settings = dependencies, dependencies.settings
   self.started = self.monotonic()
   self.bisect = bisect.new(settings.batch_size, MAX_BYTES)
   self.order = order.new()

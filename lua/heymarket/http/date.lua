@@ -10,12 +10,9 @@ local FORMS = {
   "^%a+ %a%a%a ([%d ]%d) %d%d:%d%d:(%d%d) %d%d%d%d$",
 }
 
---- Reads a date of HTTP.
----@param value string? such as "Sun, 06 Nov 1994 08:49:37 GMT"
----@return number? seconds Unix time
-function date.parse(value)
+local function read(value)
   for _, form in ipairs(FORMS) do
-    local day, second = (value or ""):match(form)
+    local day, second = value:match(form)
     local time = day and core.parse_date(value)
     if time then
       -- libcurl takes November 31 for December 1. A leap second belongs to the day before it.
@@ -23,6 +20,19 @@ function date.parse(value)
       return real == tonumber(day) and time or nil
     end
   end
+end
+
+local last_value, last_time -- the responses of one second have the same date
+
+--- Reads a date of HTTP.
+---@param value string? such as "Sun, 06 Nov 1994 08:49:37 GMT"
+---@return number? seconds Unix time
+function date.parse(value)
+  if value and value ~= last_value then
+    local time = read(value)
+    last_value, last_time = value, time
+  end
+  return value and last_time
 end
 
 local LONGEST = 2 ^ 31 -- seconds: a lifetime. More digits could make an infinite number, which JSON does not have.

@@ -40,6 +40,12 @@ function Events:emit(event)
   end
 end
 
+--- Is anybody told of events?
+---@return boolean
+function Events:have_hook()
+  return self.hook ~= nil
+end
+
 --- What the hook raised first.
 ---@return string?
 function Events:hook_error()

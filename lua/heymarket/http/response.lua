@@ -27,25 +27,21 @@ local function trim(value)
   return value:match(".*[^ \t\r\n]", (value:match "^[ \t\r\n]*()")) or ""
 end
 
--- Looks headers up by lower-case name: gives the values of all lines. Most responses are asked for one or two of them,
--- so nothing is taken apart beforehand.
-local function header_reader(block)
-  local lowered
-  return function(name)
-    lowered = lowered or block:lower()
-    local values = {}
-    local start, last = lowered:find("\n" .. name .. ":", 1, true)
-    while start do
-      values[#values + 1] = trim(block:match("^[^\r\n]*", last + 1))
-      start, last = lowered:find("\n" .. name .. ":", last + 1, true)
-    end
-    return values
+-- The values of all lines of a header, by its lower-case name. Most responses are asked for a few headers, so nothing
+-- is taken apart beforehand.
+local function values_of(headers, name)
+  local lowered, values = headers.lowered, {}
+  local start, last = lowered:find("\n" .. name .. ":", 1, true)
+  while start do
+    values[#values + 1] = trim(headers.block:match("^[^\r\n]*", last + 1))
+    start, last = lowered:find("\n" .. name .. ":", last + 1, true)
   end
+  return values
 end
 
 -- The server's clock. Two lines that differ tell no time.
-local function date_of(header)
-  local dates = header "date"
+local function date_of(headers)
+  local dates = values_of(headers, "date")
   for i = 2, #dates do
     if dates[i] ~= dates[1] then
       return nil
@@ -55,9 +51,9 @@ local function date_of(header)
 end
 
 -- Of several lines the longest wait counts.
-local function retry_after(header, now)
+local function retry_after(headers, now)
   local longest
-  for _, value in ipairs(header "retry-after") do
+  for _, value in ipairs(values_of(headers, "retry-after")) do
     local seconds = date.retry_after(value, now)
     longest = seconds and math.max(longest or 0, seconds) or longest
   end
@@ -65,8 +61,8 @@ local function retry_after(header, now)
 end
 
 -- A page for people comes from something in front of the API: a login, a proxy, a maintenance notice.
-local function is_page(header, body)
-  for _, value in ipairs(header "content-type") do
+local function is_page(headers, body)
+  for _, value in ipairs(values_of(headers, "content-type")) do
     local media = value:lower():gsub("[ \t]", "")
     if media:find("text/html", 1, true) or media:find("xhtml", 1, true) then
       return true
@@ -199,7 +195,7 @@ local function status_failure(self, now)
     return failure.make(kind, code, values, {
       delivered = delivered,
       retryable = retryable,
-      retry_after = retry_after(self.header, self.date or now),
+      retry_after = retry_after(self.headers, self.date or now),
       reason = self.page and "page" or nil,
     })
   end)
@@ -229,29 +225,30 @@ function Response:shows_token(value)
 end
 
 -- The request id of a response, fit for a log.
-local function request_id(header, redactor)
-  local id = header("x-request-id")[1]
+local function request_id(headers, redactor)
+  local id = values_of(headers, "x-request-id")[1]
   id = id and redactor:hide((id:gsub("[^\33-\126]", "")))
   return id and not redactor:shows_token(id) and id:sub(1, MAX_ID) or nil
 end
 
 -- Reads what came of one try. Returns a response, and a failure unless it is a 200 that its endpoint may read.
 local function read(result, sent)
-  local header, redactor = header_reader(result.headers or ""), redact.new(sent.token, sent.body)
+  local block = result.headers or ""
+  local headers, redactor = { block = block, lowered = block:lower() }, redact.new(sent.token, sent.body)
   local self = setmetatable({
     status = result.status,
     body = result.body or "",
-    header = header,
+    headers = headers,
     redactor = redactor,
     early = result.early,
     advice = sent.advice,
-    request_id = request_id(header, redactor),
-    date = date_of(header),
+    request_id = request_id(headers, redactor),
+    date = date_of(headers),
   }, Response)
   if result.code then
     return self, transport_failure(self, result)
   end
-  self.page = is_page(header, self.body)
+  self.page = is_page(headers, self.body)
   if self.status ~= 200 then
     return self, status_failure(self, sent.now)
   elseif self.page then

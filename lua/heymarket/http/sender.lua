@@ -40,25 +40,21 @@ local LONGEST_WAIT = 0.4 -- seconds; then `should_stop` is asked again, which al
 ---@field before_send (fun():boolean?, heymarket.Failure?)? runs before a try starts; nil and a failure stop the call
 
 --- Makes the sender of one call.
----@param dependencies heymarket.Sender.Dependencies
+---@param dependencies heymarket.Sender.Dependencies a table that becomes the sender: a call of one contact is not to
+--- pay for a copy
 function sender.new(dependencies)
-  local self = {
-    completions = dependencies.transport:completions(),
-    requests = 0,
-    retries = 0,
-  }
-  for name, value in pairs(dependencies) do
-    self[name] = value
-  end
-  self.events, self.emit = events.new(dependencies.emit), nil
+  local self = dependencies
+  self.completions = self.transport:completions()
+  self.requests, self.retries = 0, 0
+  self.events, self.emit = events.new(self.emit), nil
   self.in_flight = in_flight.new()
-  self.given = dependencies
+  self.given = self
   self.ends_at = self.deadline and self.monotonic() + self.deadline
   local function emit(event)
     self.events:emit(event)
   end
-  self.permits = permits.new(dependencies, self.ends_at, emit)
-  self.backlog = backlog.new(dependencies, self.ends_at, emit)
+  self.permits = permits.new(self, self.ends_at, emit)
+  self.backlog = backlog.new(self, self.ends_at, emit)
   return setmetatable(self, Sender)
 end
 
@@ -109,10 +105,12 @@ function Sender:on_result(result)
   local request, token = tried.request, self.tokens:of(tried)
   local sent = { token = token, body = request.body, now = self.time(), advice = self.tokens:advice() }
   local value, problem, answered = response.value_of(result, request.endpoint, sent)
-  local event = events.of(request, "response")
-  event.status, event.elapsed, event.failure = result.status, result.elapsed, problem
-  event.request_id = answered.request_id
-  self:emit(event)
+  if self.events:have_hook() then
+    local event = events.of(request, "response")
+    event.status, event.elapsed, event.failure = result.status, result.elapsed, problem
+    event.request_id = answered.request_id
+    self:emit(event)
+  end
   if problem then
     if problem.kind == "unauthorized" then
       self.tokens:refuse(token, answered.date)
@@ -124,11 +122,13 @@ function Sender:on_result(result)
   self.backlog:succeeded(tried, value)
 end
 
--- The next try of a request, its headers, and its event.
+-- The next try of a request, its headers, and its event where anybody is told of it.
 function Sender:prepare(request, permit, bearer)
   local made, headers = try.prepare(self.given, self.ends_at, request, permit, bearer)
-  local event = events.of(request, "request")
-  event.url, event.attempt = made.url, request.attempts + 1
+  local event = self.events:have_hook() and events.of(request, "request")
+  if event then
+    event.url, event.attempt = made.url, request.attempts + 1
+  end
   return made, headers, event
 end
 
