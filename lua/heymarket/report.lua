@@ -53,23 +53,38 @@ report.outcomes = OUTCOMES
 ---@param max_items integer how many items to keep
 ---@param max_failures integer? see Counter:has_failed_too_often
 function report.new(max_items, max_failures)
-  local counter = setmetatable({
-    items = {},
+  local items = {}
+  return setmetatable({
+    items = items,
     max_items = max_items,
     max_failures = max_failures,
     items_truncated = false,
-    resumed = 0,
     failures = 0, -- contacts that were not accepted, those of earlier runs included
     open = {}, -- by index: entries that have no outcome yet
+    accepted = 0,
+    rejected = 0,
+    invalid = 0,
+    failed = 0,
+    unknown = 0,
+    unsent = 0,
+    resumed = 0,
+    -- Made in advance, with every key: where memory has run out, its values can still be set.
+    spare = {
+      total = 0,
+      accepted = 0,
+      rejected = 0,
+      invalid = 0,
+      failed = 0,
+      unknown = 0,
+      unsent = 0,
+      items = items,
+      items_truncated = false,
+      requests = 0,
+      retries = 0,
+      resumed = 0,
+      elapsed = 0,
+    },
   }, Counter)
-  -- Made in advance, with every key: where memory has run out, its values can still be set.
-  counter.spare = { total = 0, resumed = 0, items = counter.items, items_truncated = false, requests = 0, retries = 0 }
-  counter.spare.elapsed = 0
-  for _, outcome in ipairs(OUTCOMES) do
-    counter[outcome] = 0
-    counter.spare[outcome] = 0
-  end
-  return counter
 end
 
 --- Takes in entries that will have an outcome.

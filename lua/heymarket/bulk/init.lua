@@ -31,10 +31,9 @@ local YIELD_EVERY = 256 -- contacts that are read before transfers and others ha
 local Bulk = {}
 Bulk.__index = Bulk
 
---- Makes the loop of one call.
+--- Makes the loop of one call out of the table that it is given.
 ---@param dependencies table `sender`; `source` (has `take`) and `input`, the source below it that knows the contacts;
---- `counter` of report.lua; `settings` of the call; `monotonic`, a clock; `journal` or nil; `spare`, see failure.spare.
---- The table becomes the loop.
+--- `counter` of report.lua; `settings` of the call; `monotonic`, a clock; `journal` or nil; `spare`, see failure.spare
 function bulk.new(dependencies)
   local self, settings = dependencies, dependencies.settings
   self.started = self.monotonic()
@@ -92,8 +91,11 @@ function Bulk:fill()
 end
 
 function Bulk:next_batch()
+  if self.is_read and not self.order:has_runnable() then
+    return nil
+  end
   local size, max_bytes = self.bisect:limits()
-  local batch = self.order:takes_lots() and self:read_lot(size, max_bytes)
+  local batch = not self.order:has_runnable() and self:read_lot(size, max_bytes) -- what waits comes first
   if not batch then
     local entries = self.order:next_batch(size, max_bytes, self.reader)
     batch = entries[1] and { entries = entries } or nil
@@ -144,6 +146,7 @@ function Bulk:read(count)
   while not sendable[1] and not self.sender:stop_reason() do
     local entries = self.source:take(math.min(count, YIELD_EVERY))
     if not entries[1] then
+      self.is_read = true -- the source has come to its end
       return entries
     end
     sendable = self:sort(entries)
@@ -265,8 +268,7 @@ function Bulk:settle_rest()
   end
   self:settle_unsettled()
   -- What was handed in has an outcome, read or not: a stopped source still gives the rest of an array.
-  local stopped = self.sender:stop_reason()
-  local entries = stopped and self.source:take(self.settings.batch_size) or {}
+  local entries = self.sender:stop_reason() and self.source:take(self.settings.batch_size) or {}
   while entries[1] do
     self:record_failure { entries = self:sort(entries) }
     entries = self.source:take(self.settings.batch_size)

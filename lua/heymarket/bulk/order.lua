@@ -118,10 +118,10 @@ function Order:block(phone, entry)
   self.blocked_count = self.blocked_count + 1
 end
 
---- May a lot be the next request? Not where entries wait that come first.
+--- Do entries wait that may go?
 ---@return boolean
-function Order:takes_lots()
-  return self.runnable:length() == 0
+function Order:has_runnable()
+  return self.runnable:length() > 0
 end
 
 --- Takes a lot in, where all its contacts may stand in one request now.
@@ -148,19 +148,24 @@ end
 ---@param read fun(count: integer): heymarket.Entry[] gives at most so many more entries; none where none can be had now
 ---@return heymarket.Entry[] entries empty where nothing may go now
 function Order:next_batch(size, max_bytes, read)
+  local waiting = self.runnable:length()
+  local entries = waiting == 0 and self.blocked_count < MAX_BLOCKED and read(size)
+  if waiting == 0 and not (entries and entries[1]) then
+    return entries or {} -- as at the end of each call
+  end
   -- Two brackets, and a comma before each entry but the first.
   local batch = { entries = {}, left_over = {}, bytes = 1, size = size, max_bytes = max_bytes }
-  local waiting = self.runnable:length()
   while waiting > 0 and missing(batch) > 0 do
     fill(batch, { self.runnable:shift() })
     waiting = waiting - 1
   end
   while missing(batch) > 0 and self.blocked_count < MAX_BLOCKED do
-    local entries = read(missing(batch))
+    entries = entries or read(missing(batch))
     if not entries[1] then
       break
     end
     fill(batch, self:admit(entries))
+    entries = nil
   end
   for _, entry in ipairs(batch.left_over) do
     self.runnable:push(entry)
