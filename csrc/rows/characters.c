@@ -65,13 +65,17 @@ static const struct { uint32_t first, last; int sorts; } ranges[] = {
 enum { RANGES = sizeof ranges / sizeof ranges[0] };
 
 int sorts_of(uint32_t point) {
-    for (size_t i = 0; i < RANGES && point >= ranges[i].first; i++) {
-        if (point <= ranges[i].last) {
-            int sorts = ranges[i].sorts;
-            return sorts & (IS_CONTROL | IS_MARK) ? sorts | IS_UNSHOWN : sorts;
+    size_t low = 0, high = RANGES; /* the range is in between, `high` left out */
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (point < ranges[middle].first) {
+            high = middle;
+        } else {
+            low = middle;
         }
     }
-    return 0;
+    int sorts = point <= ranges[low].last ? ranges[low].sorts : 0;
+    return sorts & (IS_CONTROL | IS_MARK) ? sorts | IS_UNSHOWN : sorts;
 }
 
 /* unseen() -> a table: " " by each blank beyond ASCII, "" by each mark that takes no room */

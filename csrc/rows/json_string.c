@@ -4,15 +4,23 @@
 
 #include <string.h>
 
-/* Classes of bytes. Those up to DELIMITER are written as they are, and are bits, so that they can
- * be collected. */
-enum { PLAIN = 0, SPACE = 1, DELIMITER = 2, ESCAPED = 4, CONTROL, HIGH };
+/* Classes of bytes. They are bits, so that those of several bytes can be collected. Bytes up to
+ * DELIMITER are written as they are. */
+enum { PLAIN = 0, SPACE = 1, DELIMITER = 2, ESCAPED = 4, CONTROL = 8, HIGH = 16 };
+
+/* Most bytes are written as they are, so that many are looked at together. */
+enum { STEP = 8 };
 
 static const unsigned char char_classes[256] = {
     [0x00 ... 0x1F] = CONTROL, [' '] = SPACE,          ['"'] = ESCAPED,   [','] = DELIMITER,
     [';'] = DELIMITER,         ['<'] = DELIMITER,      ['>'] = DELIMITER, ['\\'] = ESCAPED,
     [0x7F] = CONTROL,          [0x80 ... 0xFF] = HIGH,
 };
+
+static unsigned char classes_of(const unsigned char s[STEP]) {
+    return char_classes[s[0]] | char_classes[s[1]] | char_classes[s[2]] | char_classes[s[3]] |
+           char_classes[s[4]] | char_classes[s[5]] | char_classes[s[6]] | char_classes[s[7]];
+}
 
 static size_t write_escape(char *out, unsigned char byte) {
     static const char digits[] = "0123456789abcdef";
@@ -35,6 +43,16 @@ size_t json_write_string(char *out, const char *text, size_t length, int *flags,
     int found = 0;
     *out++ = '"';
     for (size_t i = 0;;) {
+        while (length - i >= STEP) {
+            unsigned char classes = classes_of(s + i);
+            if (classes > (SPACE | DELIMITER)) {
+                break;
+            }
+            seen |= classes;
+            memcpy(out, s + i, STEP);
+            out += STEP;
+            i += STEP;
+        }
         for (; i < length && char_classes[s[i]] <= DELIMITER; i++) {
             seen |= char_classes[s[i]];
             *out++ = (char)s[i];
