@@ -29,6 +29,47 @@ describe("a string that grows when it is written", function()
   end)
 end)
 
+describe("a string", function()
+  -- Bytes are looked at in groups: what is not plain is found at each place of a group, and behind the last one.
+  it("is written the same wherever its odd characters stand", function()
+    local odd = {
+      { '"', '\\"' },
+      { "\\", "\\\\" },
+      { "\31", "\\u001f" },
+      { "\127", "\\u007f" },
+      { "\195\169", "\195\169" },
+      { "\240\159\142\137", "\240\159\142\137" },
+      { " ", " " },
+    }
+    for length = 0, 35 do
+      for place = 0, length do
+        local before, after = ("a"):rep(place), ("b"):rep(length - place)
+        for _, pair in ipairs(odd) do
+          assert.equal('"' .. before .. pair[2] .. after .. '"', rows.quote(before .. pair[1] .. after))
+        end
+        local written, invalid = rows.quote(before .. "\233" .. after)
+        assert.is_nil(written)
+        assert.equal(place + 1, invalid)
+      end
+    end
+  end)
+
+  it("is found to hold a blank or a delimiter wherever that stands", function()
+    local function accepts(email)
+      return encode { phone = "12025550123", email = email } ~= nil
+    end
+    for length = 1, 20 do
+      local name = ("n"):rep(length)
+      assert.is_true(accepts(name .. "@example.com"))
+      for place = 1, length do
+        for _, byte in ipairs { " ", ",", ";", "<", ">" } do
+          assert.is_false(accepts(name:sub(1, place - 1) .. byte .. name:sub(place + 1) .. "n@example.com"))
+        end
+      end
+    end
+  end)
+end)
+
 describe("a hash", function()
   it("is BLAKE2b with 16 bytes", function()
     local witness =
