@@ -23,10 +23,12 @@ PREFIX = /usr/local
 INSTALL_LUAS = $(if $(filter command,$(firstword $(origin LUAS))),$(LUAS),5.4 jit)
 
 CC = cc
+CXX = c++
 CFLAGS = -O2 -g
 WARNINGS = -Wall -Wextra -Wformat=2
 HARDENING = -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 MODULE_CFLAGS = -std=c11 -fPIC -fvisibility=hidden $(WARNINGS)
+MODULE_CXXFLAGS = -std=c++14 -fPIC -fvisibility=hidden -fvisibility-inlines-hidden $(WARNINGS)
 MODULE_LDFLAGS = -shared -Wl,-z,relro,-z,now
 SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
@@ -44,11 +46,18 @@ COMMON_SOURCES = $(wildcard csrc/*.c)
 sources_of = $(wildcard csrc/$(1)/*.c) $(COMMON_SOURCES)
 libraries_of = $(if $(LIBRARIES_$(1)),$$(shell pkg-config --libs $(LIBRARIES_$(1))))
 SOURCES = $(COMMON_SOURCES) $(foreach module,$(MODULES),$(wildcard csrc/$(module)/*.c))
+# heymarket.phonenumber is built where libphonenumber is found. It has no pkg-config file everywhere, so a program is compiled.
+PHONENUMBER_SOURCES = csrc/phonenumber/module.c csrc/phonenumber/reader.cpp
+PHONENUMBER_LIBRARY = -lphonenumber
+has_phonenumber = sh .ci/has-phonenumber "$(CXX)"
 HEADERS = $(wildcard csrc/*.h csrc/*/*.h)
 NATIVE = $(foreach lua,$(LUAS),$(MODULES:%=build/$(lua)/heymarket/%.so))
 
 # The pkg-config name and the Debian packages of each Lua.
 pc_of = $(if $(filter jit,$(1)),luajit,lua$(1))
+# For heymarket.phonenumber, which `make build` leaves out where they are missing.
+PHONENUMBER_NEEDS = g++=g++ libphonenumber-dev
+
 dev_5.1 = lua5.1.pc=liblua5.1-0-dev
 dev_5.2 = lua5.2.pc=liblua5.2-dev
 dev_5.3 = lua5.3.pc=liblua5.3-dev
@@ -67,13 +76,13 @@ SERVE_NEEDS = nginx libnginx-mod-http-lua python3=python3
 # Beside what every Debian has (coreutils, util-linux, mount). The locales are for a decimal comma, LPeg for an oracle.
 TEST_NEEDS = $(SERVE_NEEDS) lua-busted lua-lpeg curl=curl openssl=openssl locales valgrind=valgrind libc6-dbg \
   git=git dpkg-dev zip=zip unzip=unzip \
-  lua-luv lua-cqueues lua-socket
+  lua-luv lua-cqueues lua-socket $(PHONENUMBER_NEEDS)
 # npm brings StyLua.
 LINT_NEEDS = lua5.4 gcc=gcc luacheck=lua-check clang=clang clang-format=clang-format cppcheck=cppcheck \
   shellcheck=shellcheck pyflakes3=pyflakes3 npm=npm
-ROCKS_NEEDS = luarocks=luarocks zip=zip unzip=unzip $(dev_5.1) $(dev_5.4) $(lua_5.1) $(lua_5.4) $(lua_jit)
+ROCKS_NEEDS = $(PHONENUMBER_NEEDS) luarocks=luarocks zip=zip unzip=unzip $(dev_5.1) $(dev_5.4) $(lua_5.1) $(lua_5.4) $(lua_jit)
 # dpkg-buildpackage refuses to build without build-essential.
-DEB_NEEDS = build-essential dpkg-buildpackage=dpkg-dev dh=debhelper lintian=lintian $(dev_5.1) $(dev_5.2) $(dev_5.3) $(dev_5.4)
+DEB_NEEDS = libphonenumber-dev build-essential dpkg-buildpackage=dpkg-dev dh=debhelper lintian=lintian $(dev_5.1) $(dev_5.2) $(dev_5.3) $(dev_5.4)
 RELEASE_NEEDS = lua5.4 git=git zip=zip
 FUZZ_NEEDS = lua5.4 luajit=luajit2 liblua5.4-dev clang=clang libclang-rt-dev
 
@@ -82,11 +91,11 @@ BENCH_NEEDS = python3 python3-jwt python3-requests lua-luaossl lua-socket golang
   libc6-dev libsodium-dev libcurl4-openssl-dev
 
 # The parts of what is needed. DEPS=check says what is missing, DEPS=install installs it.
-PARTS = build run serve test lint rocks deb release fuzz bench
+PARTS = build run phonenumber serve test lint rocks deb release fuzz bench
 DEPS = check
 
 .PHONY: help build test check coverage demo lint format fuzz soak bench install uninstall deb release deps clean
-.PHONY: rock $(MODULES:%=rock-%) ready native native-asan native-tsan native-coverage fuzzers $(PARTS:%=needs-%) $(PARTS:%=deps-%)
+.PHONY: rock $(MODULES:%=rock-%) rock-phonenumber ready native native-phonenumber native-phonenumber-asan native-asan native-tsan native-coverage fuzzers $(PARTS:%=needs-%) $(PARTS:%=deps-%)
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -117,7 +126,8 @@ coverage: ## print which part of each C and Lua file the fast specs run (SPECS=s
 
 demo: ## install what is missing, import 5,200 contacts into the sandbox over HTTP, and compare what it then holds
 	@echo "demo: import a CSV file over HTTP"
-	@$(MAKE) build needs-run needs-serve LUAS="5.4 jit" DEPS=install
+	@$(MAKE) needs-build needs-run needs-serve needs-phonenumber LUAS="5.4 jit" DEPS=install
+	@$(MAKE) build LUAS="5.4 jit"
 	@CSV="$(CSV)" sh examples/demo.sh
 
 lint: needs-lint needs-build ## check style and look for mistakes, without running anything
@@ -173,7 +183,7 @@ uninstall: ## remove what install put there
 	@echo "uninstall: from $(DESTDIR)$(PREFIX)"
 	@sh .ci/install uninstall "$(DESTDIR)" "$(PREFIX)" $(INSTALL_LUAS)
 
-deb: needs-build needs-deb ## build the Debian packages lua-heymarket and heymarket, into build/deb
+deb: needs-build needs-deb ## build the Debian packages, into build/deb
 	@echo "deb: into build/deb"
 	@sh .ci/deb build/deb
 
@@ -194,6 +204,8 @@ needs-build:
 	@.ci/deps $(DEPS) $(BUILD_NEEDS)
 needs-run:
 	@.ci/deps $(DEPS) $(RUN_NEEDS)
+needs-phonenumber:
+	@.ci/deps $(DEPS) $(PHONENUMBER_NEEDS)
 needs-serve:
 	@.ci/deps $(DEPS) $(SERVE_NEEDS)
 needs-test:
@@ -217,7 +229,37 @@ ready: build
 	@$(MAKE) needs-run needs-test $(if $(filter rocks,$(RUNS)),needs-rocks) $(if $(filter deb,$(RUNS)),needs-deb) \
 	  $(if $(filter asan,$(RUNS)),native-asan) $(if $(filter tsan,$(RUNS)),native-tsan) $(if $(filter fuzz,$(RUNS)),fuzzers) LUAS="$(LUAS)"
 
-native: $(NATIVE)
+native: $(NATIVE) native-phonenumber
+
+# The parts that need libphonenumber, where it is.
+native-phonenumber: | needs-build
+	@if $(has_phonenumber); then \
+	  $(MAKE) $(foreach lua,$(LUAS),build/$(lua)/heymarket/phonenumber.so) \
+	    $(if $(wildcard spec/support/phone_examples.cpp),build/phone_examples) LUAS="$(LUAS)"; \
+	else \
+	  echo "  without heymarket.phonenumber (default_country = \"DE\"): libphonenumber is not found"; \
+	fi
+
+define phonenumber_rules
+build/$(1)/obj/phonenumber/reader.o: csrc/phonenumber/reader.cpp $(HEADERS) Makefile
+	@mkdir -p $$(@D)
+	$(SAY) "  compile $$@"
+	$(Q)$(CXX) $(MODULE_CXXFLAGS) $(HARDENING) $(CXXFLAGS) -c -o $$@ $$<
+build/$(1)/heymarket/phonenumber.so: build/$(1)/obj/phonenumber/reader.o build/$(1)/obj/phonenumber/module.o \
+    $(patsubst csrc/%.c,build/$(1)/obj/%.o,$(COMMON_SOURCES))
+	@mkdir -p $$(@D)
+	$(SAY) "  link    $$@"
+	$(Q)$(CXX) $(MODULE_LDFLAGS) $(LDFLAGS) -o $$@.new $$^ $(PHONENUMBER_LIBRARY)
+	@mv $$@.new $$@
+endef
+$(foreach lua,$(LUAS),$(eval $(call phonenumber_rules,$(lua))))
+
+# Prints the example number of each region, for spec/region_spec.lua.
+build/phone_examples: spec/support/phone_examples.cpp Makefile
+	@mkdir -p $(@D)
+	$(SAY) "  compile $@"
+	$(Q)$(CXX) -std=c++14 $(WARNINGS) -O1 -o $@.new $< $(PHONENUMBER_LIBRARY)
+	@mv $@.new $@
 
 # For one Lua: its objects, and its module of this name.
 define object_rules
@@ -248,8 +290,29 @@ $(MODULES:%=rock-%): rock-%:
 	  $(call sources_of,$*) -I$(LUA_INCDIR) $(sort $(INCDIRS:%=-I%)) \
 	  $(sort $(foreach place,$(LIBDIRS),-L$(place) -Wl,-rpath,$(place))) $(patsubst lib%,-l%,$(LIBRARIES_$*))
 
+rock-phonenumber:
+	@mkdir -p build/rock/heymarket
+	$(CC) $(MODULE_CFLAGS) $(HARDENING) $(CFLAGS) -I$(LUA_INCDIR) -c -o build/rock/module.o csrc/phonenumber/module.c
+	$(CC) $(MODULE_CFLAGS) $(HARDENING) $(CFLAGS) -I$(LUA_INCDIR) -c -o build/rock/lua_compat.o csrc/lua_compat.c
+	$(CXX) $(MODULE_CXXFLAGS) $(HARDENING) $(CFLAGS) $(sort $(INCDIRS:%=-I%)) $(MODULE_LDFLAGS) $(LDFLAGS) \
+	  -o build/rock/heymarket/phonenumber.so csrc/phonenumber/reader.cpp build/rock/module.o build/rock/lua_compat.o \
+	  $(sort $(foreach place,$(LIBDIRS),-L$(place) -Wl,-rpath,$(place))) $(PHONENUMBER_LIBRARY)
+
 # The sanitizers' build, for Lua 5.4, and the wrapper that starts Lua with their library.
-native-asan: $(MODULES:%=build/asan/heymarket/%.so) build/asan/lua5.4
+native-asan: $(MODULES:%=build/asan/heymarket/%.so) build/asan/lua5.4 native-phonenumber-asan
+
+native-phonenumber-asan: | needs-build
+	@! $(has_phonenumber) || $(MAKE) build/asan/heymarket/phonenumber.so
+
+build/asan/heymarket/phonenumber.so: $(PHONENUMBER_SOURCES) $(COMMON_SOURCES) $(HEADERS) Makefile
+	@mkdir -p $(@D) build/asan/obj
+	$(SAY) "  compile $@"
+	$(Q)for file in module:csrc/phonenumber/module.c $(foreach file,$(COMMON_SOURCES),$(basename $(notdir $(file))):$(file)); do \
+	  $(CC) $(MODULE_CFLAGS) $(SANITIZE) $$(pkg-config --cflags lua5.4) -c -o build/asan/obj/$${file%%:*}.o $${file#*:} || exit 1; \
+	done
+	$(Q)$(CXX) $(MODULE_CXXFLAGS) $(SANITIZE) $(MODULE_LDFLAGS) -o $@.new csrc/phonenumber/reader.cpp \
+	  build/asan/obj/module.o $(patsubst csrc/%.c,build/asan/obj/%.o,$(COMMON_SOURCES)) $(PHONENUMBER_LIBRARY)
+	@mv $@.new $@
 
 define asan_rules
 build/asan/heymarket/$(1).so: $(call sources_of,$(1)) $(HEADERS) Makefile | needs-build needs-test

@@ -93,6 +93,7 @@ build = {
       ["heymarket.messages"] = "lua/heymarket/messages.lua",
       ["heymarket.option_kinds"] = "lua/heymarket/option_kinds.lua",
       ["heymarket.options"] = "lua/heymarket/options.lua",
+      ["heymarket.regions"] = "lua/heymarket/regions.lua",
       ["heymarket.report"] = "lua/heymarket/report.lua",
       ["heymarket.runtime"] = "lua/heymarket/runtime.lua",
       ["heymarket.sandbox.answers"] = "lua/heymarket/sandbox/answers.lua",

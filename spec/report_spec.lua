@@ -139,6 +139,7 @@ describe("reports and items", function()
       requests = 1,
       retries = 0,
       resumed = 0,
+      doubtful_phones = 0,
       elapsed = 0,
       items_truncated = false,
       items = {

@@ -21,7 +21,7 @@ local function comment_of(text)
   end
   local lines = {}
   for line in text:gmatch "([^\n]*)\n" do
-    local words = line:match "^%-%-%-?%s*(.*)$"
+    local words = line:match "^%-%-%-?%s*(.*)$" or line:match "^//%s*(.*)$"
     if not words or lines[1] and words == "" then
       break
     elseif words ~= "" and not words:find "^@" and not words:find "^luacheck" then
@@ -44,7 +44,7 @@ end
 
 local function all_files()
   local files = {}
-  local pipe = assert(io.popen "find lua/heymarket csrc -name '*.lua' -o -name '*.c'")
+  local pipe = assert(io.popen "find lua/heymarket csrc -name '*.lua' -o -name '*.c' -o -name '*.cpp'")
   for path in pipe:lines() do
     local folder, name = path:match "^(.*)/([^/]*)$"
     files[#files + 1] = { folder = folder, name = name }

@@ -75,7 +75,7 @@ end
 -- Rocks with the sources of HEAD in them, as `luarocks pack` makes them from the published address.
 local function make_rocks()
   run(("rm -rf %s && mkdir -p %s"):format(OUTPUT, OUTPUT))
-  for _, name in ipairs { "heymarket", "heymarket-cli" } do
+  for _, name in ipairs { "heymarket", "heymarket-cli", "heymarket-phonenumber" } do
     local rockspec = ("%s-%s-1.rockspec"):format(name, version)
     run(("mkdir %s/pack && git archive --prefix=heymarket/ HEAD | tar -x -C %s/pack"):format(OUTPUT, OUTPUT))
     run(("cp %s/pack/heymarket/%s %s/pack && cp %s %s"):format(OUTPUT, rockspec, OUTPUT, rockspec, OUTPUT))

@@ -5,6 +5,7 @@
 local source = dofile "tools/source.lua"
 
 -- The rock `heymarket` is the library. What only the command or the served sandbox needs is in `heymarket-cli`.
+-- `heymarket-phonenumber` is the module in C++ that links libphonenumber.
 local CLI_ONLY = {
   "^heymarket%.cli$",
   "^heymarket%.cli%.",
@@ -30,7 +31,7 @@ description = {
 supported_platforms = { "linux" }
 ]]
 
--- What the name of a rock and a version make of these is all that differs between the four files.
+-- What the name of a rock and a version make of these is all that differs between the six files.
 local LIBRARY = [[
   summary = "Heymarket batch contacts for Lua: each contact handed in comes back with exactly one outcome",
   detailed = [=[
@@ -54,6 +55,35 @@ local COMMAND = [[
   labels = { "heymarket", "contacts", "import", "csv", "commandline" },]]
 local COMMAND_NEEDS = [[
 dependencies = { "lua >= 5.1, < 5.5", "heymarket == %s-1", "argparse >= 0.7" }
+]]
+
+local PHONES = [[
+  summary = "Phone numbers by region for heymarket, read by libphonenumber",
+  detailed = [=[
+    With this rock, default_country of heymarket can be a region, such as "DE".
+  ]=],
+  labels = { "heymarket", "phone", "contacts" },]]
+local PHONES_NEEDS = [[
+dependencies = { "lua >= 5.1, < 5.5", "heymarket == %s-1" }
+
+-- Looked for as those of heymarket are. PHONENUMBER_DIR names another place. CXX names the compiler of C++.
+external_dependencies = { PHONENUMBER = { library = "phonenumber" } }
+]]
+local PHONES_BUILD = [[
+
+build = {
+  type = "make",
+  build_target = "rock-phonenumber",
+  build_variables = {
+    CC = "$(CC)",
+    CFLAGS = "$(CFLAGS)",
+    LUA_INCDIR = "$(LUA_INCDIR)",
+    INCDIRS = "$(PHONENUMBER_INCDIR)",
+    LIBDIRS = "$(PHONENUMBER_LIBDIR)",
+  },
+  install_pass = false,
+  install = { lib = { ["heymarket.phonenumber"] = "build/rock/heymarket/phonenumber.so" } },
+}
 ]]
 
 local function lines_of(command)
@@ -153,6 +183,12 @@ for _, kind in ipairs { RELEASED, NEWEST } do
   files[("%sheymarket-cli-%s-1.rockspec"):format(folder, name)] = HEAD:format("heymarket-cli", name, place, COMMAND)
     .. COMMAND_NEEDS:format(name)
     .. COMMAND_BUILD:format(command_modules)
+  files[("%sheymarket-phonenumber-%s-1.rockspec"):format(folder, name)] = HEAD:format(
+    "heymarket-phonenumber",
+    name,
+    place,
+    PHONES
+  ) .. PHONES_NEEDS:format(name) .. PHONES_BUILD
 end
 
 local wrong = false

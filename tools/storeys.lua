@@ -29,10 +29,11 @@ local STOREYS = {
     "heymarket.failure",
     "heymarket.report",
     "heymarket.messages",
+    "heymarket.regions",
     "heymarket.runtime",
   },
   { "util", "heymarket.util." },
-  { "C", "heymarket.core", "heymarket.rows", "heymarket.system" },
+  { "C", "heymarket.core", "heymarket.rows", "heymarket.system", "heymarket.phonenumber" },
 }
 
 -- Only these require a module whose name is in a variable. The names stand in their own strings, or in the caller's.
@@ -148,7 +149,7 @@ local function modules_below(folder)
   end
   pipe:close()
   table.sort(names)
-  for _, native in ipairs { "heymarket.core", "heymarket.rows", "heymarket.system" } do
+  for _, native in ipairs(STOREYS[#STOREYS]) do
     modules[native] = { file = "csrc", uses = {} }
   end
   return modules, names

@@ -140,7 +140,7 @@ static void push_mistakes(struct encoding *e) {
     }
 }
 
-/* encode(contact, default_country) -> body, phone | nil, mistakes */
+/* encode(contact, default_country) -> body, phone, is_doubtful | nil, mistakes */
 static int encode(lua_State *L) {
     struct encoder *encoder = lua_touserdata(L, lua_upvalueindex(1));
     char bytes[STACK_BYTES];
@@ -160,6 +160,7 @@ static int encode(lua_State *L) {
     e.mistakes = mistakes;
     e.mistake_capacity = STACK_MISTAKES;
     e.phone.length = 0;
+    e.phone.is_doubtful = false;
     e.phone_index = 0;
     for (write_contact(encoder, &e); !has_room(&e); write_contact(encoder, &e)) {
         allocate(&e);
@@ -176,7 +177,8 @@ static int encode(lua_State *L) {
     } else {
         lua_pushlstring(L, e.phone.digits, e.phone.length);
     }
-    return 2;
+    lua_pushboolean(L, e.phone.is_doubtful);
+    return 3;
 }
 
 /* Reads the field on top of the stack. */

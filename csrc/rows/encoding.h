@@ -3,6 +3,7 @@
 #ifndef HEYMARKET_ENCODING_H
 #define HEYMARKET_ENCODING_H
 
+#include "../phone_region.h"
 #include "rows.h"
 
 /* Mistakes -------------------------------------------------------------------------------------
@@ -72,16 +73,18 @@ HIDDEN void mistake_push_values(lua_State *L, const struct mistake *mistake);
 enum { PHONE_MIN_DIGITS = 7, PHONE_MAX_DIGITS = 15 };
 
 /* What is known of numbers that come without a country code: nothing (LUA_TNIL), their calling code
- * (LUA_TSTRING), or that they are to be taken as they are (LUA_TBOOLEAN). */
+ * or region (LUA_TSTRING), or that they are to be taken as they are (LUA_TBOOLEAN). */
 struct country {
     int type;
     const char *code;
     size_t length;
+    phone_region_reader *read; /* of a region, such as DE; NULL for a calling code */
 };
 
 struct phone {
     char digits[PHONE_MAX_DIGITS + 1];
     size_t length;
+    bool is_doubtful; /* read by region, and in no range of numbers that libphonenumber knows */
 };
 
 /* Reads default_country at this index. The string stays the stack's. */

@@ -32,11 +32,18 @@ void lot_add(lua_State *L, struct lot *lot, const struct phone *phone, const cha
         luaL_error(L, "not enough memory");
     }
     lot->count++;
+    lot->doubtful += phone->is_doubtful;
 }
 
 /* lot:count() -> number of its contacts */
 static int count(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)lot_check(L, 1)->count);
+    return 1;
+}
+
+/* lot:doubtful() -> number of its contacts whose phone is doubtful */
+static int doubtful(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)lot_check(L, 1)->doubtful);
     return 1;
 }
 
@@ -100,7 +107,7 @@ static int fingerprints(lua_State *L) {
 
 /* The keys of an entry, on the stack from here on. */
 enum { KEY_INDEX = 3, KEY_POSITION, KEY_ORIGIN, KEY_PHONE, KEY_BODY };
-enum { ENTRY_SLOTS = 7 }; /* with those that are set later */
+enum { ENTRY_SLOTS = 8 }; /* with those that are set later */
 
 static void set_number(lua_State *L, int key, double number) {
     lua_pushvalue(L, key);
@@ -134,6 +141,10 @@ static int entries(lua_State *L) {
                  rows[i].origin_end - origin_start);
         set_text(L, KEY_PHONE, rows[i].phone.digits, rows[i].phone.length);
         set_text(L, KEY_BODY, lot->bodies.data + body_start, rows[i].body_end - body_start);
+        if (rows[i].phone.is_doubtful) {
+            lua_pushboolean(L, 1);
+            lua_setfield(L, -2, "is_doubtful");
+        }
         lua_rawseti(L, 2, (int)i + 1);
         body_start = rows[i].body_end + 1;
         origin_start = rows[i].origin_end;
@@ -177,8 +188,14 @@ int rows_lot(lua_State *L) {
 
 void rows_prepare_lot(lua_State *L) {
     static const luaL_Reg methods[] = {
-        {"body", body},     {"count", count}, {"entries", entries}, {"fingerprints", fingerprints},
-        {"free", free_now}, {"range", range}, {NULL, NULL},
+        {"body", body},
+        {"count", count},
+        {"doubtful", doubtful},
+        {"entries", entries},
+        {"fingerprints", fingerprints},
+        {"free", free_now},
+        {"range", range},
+        {NULL, NULL},
     };
     compat_newtype(L, TYPE, methods, collect);
 }

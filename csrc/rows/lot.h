@@ -15,6 +15,7 @@ struct lot_row {
 struct lot {
     double first_index, first_position; /* of its first contact */
     size_t count;
+    size_t doubtful;       /* contacts whose phone is */
     struct buffer rows;    /* of struct lot_row */
     struct buffer bodies;  /* the array of all bodies, but for its last bracket */
     struct buffer origins; /* the bytes of all records */

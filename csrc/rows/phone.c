@@ -359,9 +359,10 @@ static char *drop(char *text, const char *end, const char *characters) {
     return to;
 }
 
-/* Leaves the digits in `cleaned->text`; `*international` tells whether they begin with a country
- * code for certain. */
-static bool find_digits(struct cleaned *cleaned, bool *international, struct mistake *mistake) {
+/* Leaves the digits in `cleaned->text`. With a prefix they begin with a country code for certain.
+ */
+static bool find_digits(struct cleaned *cleaned, enum phone_prefix *prefix,
+                        struct mistake *mistake) {
     char *text = cleaned->text, *end = text + cleaned->length;
     if (cleaned->length == 0) {
         return refuse(mistake, "phone_empty");
@@ -383,7 +384,7 @@ static bool find_digits(struct cleaned *cleaned, bool *international, struct mis
     }
     drop(text, text + strlen(text), SEPARATORS);
     bool plus = text[0] == '+', zeros = strncmp(text, "00", 2) == 0;
-    *international = plus || zeros;
+    *prefix = plus ? PREFIX_PLUS : zeros ? PREFIX_ZEROS : PREFIX_NONE;
     size_t skipped = plus ? 1 : zeros ? 2 : 0;
     cleaned->length = strlen(text) - skipped;
     memmove(text, text + skipped, cleaned->length + 1);
@@ -461,10 +462,52 @@ static bool read_national(struct phone *phone, const char *digits, size_t length
     return false;
 }
 
-static bool read_digits(struct phone *phone, const char *digits, size_t length, bool international,
-                        const struct country *country, struct mistake *mistake) {
+/* Why libphonenumber takes digits for no number of this region. */
+static bool refuse_verdict(enum phone_verdict verdict, const struct phone_answer *answer,
+                           size_t length, const struct country *country, struct mistake *mistake) {
+    static const char *const codes[] = {
+        [VERDICT_SHORT] = "phone_region_short",         [VERDICT_LONG] = "phone_region_long",
+        [VERDICT_LENGTH] = "phone_region_length",       [VERDICT_LOCAL] = "phone_region_local",
+        [VERDICT_COUNTRY] = "phone_region_country",     [VERDICT_NONE] = "phone_region_none",
+        [VERDICT_AMBIGUOUS] = "phone_region_ambiguous", [VERDICT_FAILED] = "phone_region_failed",
+    };
+    mistake_begin(mistake, codes[verdict]);
+    mistake_number(mistake, "digits", length);
+    mistake_text(mistake, "region", country->code, country->length);
+    if (answer->country[0] != '\0') {
+        mistake_text(mistake, "country", answer->country, strlen(answer->country));
+    }
+    return false;
+}
+
+/* Reads digits as libphonenumber does for this region. */
+static bool read_in_region(struct phone *phone, const char *digits, size_t length,
+                           enum phone_prefix prefix, const struct country *country,
+                           struct mistake *mistake) {
+    struct phone_answer answer;
+    if (prefix == PREFIX_PLUS && digits[0] == '0') {
+        return refuse(mistake, "phone_leading_zero");
+    } else if (length > PHONE_REGION_MAX_DIGITS) {
+        return refuse_count(mistake, "phone_length", "digits", length);
+    }
+    enum phone_verdict verdict = country->read(country->code, digits, length, prefix, &answer);
+    if (verdict != VERDICT_VALID && verdict != VERDICT_DOUBTFUL) {
+        return refuse_verdict(verdict, &answer, length, country, mistake);
+    }
+    phone->is_doubtful = verdict == VERDICT_DOUBTFUL;
+    join(phone, answer.digits, answer.length);
+    return check_international(phone, mistake);
+}
+
+static bool read_digits(struct phone *phone, const char *digits, size_t length,
+                        enum phone_prefix prefix, const struct country *country,
+                        struct mistake *mistake) {
+    bool international = prefix != PREFIX_NONE;
     phone->length = 0;
-    if (!international && country->type == LUA_TSTRING) {
+    phone->is_doubtful = false;
+    if (country->read != NULL) {
+        return read_in_region(phone, digits, length, prefix, country, mistake);
+    } else if (!international && country->type == LUA_TSTRING) {
         return read_national(phone, digits, length, country, mistake);
     }
     join(phone, digits, length);
@@ -480,13 +523,13 @@ static bool read_digits(struct phone *phone, const char *digits, size_t length, 
 bool phone_read(struct phone *phone, const char *text, size_t length, const struct country *country,
                 struct mistake *mistake) {
     struct cleaned cleaned;
-    bool international = false;
+    enum phone_prefix prefix = PREFIX_NONE;
     if (length > 0 && text[0] != '0' && count_digits(text, text + length) == length) {
-        return read_digits(phone, text, length, false, country, mistake);
+        return read_digits(phone, text, length, PREFIX_NONE, country, mistake);
     }
     clean(&cleaned, text, length);
-    return find_digits(&cleaned, &international, mistake) &&
-           read_digits(phone, cleaned.text, cleaned.length, international, country, mistake);
+    return find_digits(&cleaned, &prefix, mistake) &&
+           read_digits(phone, cleaned.text, cleaned.length, prefix, country, mistake);
 }
 
 bool phone_read_value(struct phone *phone, lua_State *L, int index, const struct country *country,
@@ -510,14 +553,26 @@ bool phone_read_value(struct phone *phone, lua_State *L, int index, const struct
     return phone_read(phone, digits, length, country, mistake);
 }
 
+/* What reads numbers by region, if heymarket.phonenumber is loaded and fits to this module. */
+static phone_region_reader *region_reader(lua_State *L) {
+    lua_getfield(L, LUA_REGISTRYINDEX, PHONE_REGION_KEY);
+    const struct phone_region *region = lua_touserdata(L, -1);
+    lua_pop(L, 1); /* the registry keeps it */
+    return region != NULL && region->version == PHONE_REGION_VERSION ? region->read : NULL;
+}
+
 struct country phone_country(lua_State *L, int index) {
-    struct country country = {lua_type(L, index), NULL, 0};
+    struct country country = {lua_type(L, index), NULL, 0, NULL};
     if (country.type == LUA_TSTRING) {
         country.code = lua_tolstring(L, index, &country.length);
+        if (country.length > 0 && !is_digit(country.code[0])) {
+            country.read = region_reader(L);
+            luaL_argcheck(L, country.read != NULL, index, "needs heymarket.phonenumber");
+        }
     } else {
         luaL_argcheck(
             L, lua_isnoneornil(L, index) || (lua_isboolean(L, index) && !lua_toboolean(L, index)),
-            index, "must be a calling code, false or nil");
+            index, "must be a calling code, a region, false or nil");
     }
     return country;
 }

@@ -58,6 +58,9 @@ local Lot = {}
 ---@return integer count number of its contacts
 function Lot:count() end
 
+---@return integer doubtful number of its contacts whose phone is doubtful, see rows.encoder
+function Lot:doubtful() end
+
 ---@return integer first indices of its first and its last contact
 ---@return integer last
 function Lot:range() end
@@ -122,7 +125,7 @@ function rows.first_rows(most) end
 
 --- Reads a phone.
 ---@param value any
----@param default_country string|false|nil digits of a calling code; false: numbers are international
+---@param default_country string|false|nil digits of a calling code, or a region; false: numbers are international
 ---@return string? digits
 ---@return string? code a code of heymarket.messages
 ---@return table<string, any>? values

@@ -73,8 +73,9 @@ local catalogue = {
   option_boolean = "must be true or false",
   option_control = "must not hold a line break or another control character",
   option_country = {
-    library = 'must be the digits of a calling code as a string, such as "1", or false',
-    command = "must be the digits of a calling code, such as 1, or none",
+    library = 'must be a region of two letters, such as "DE", the digits of a calling code as a string, such as "49", '
+      .. "or false",
+    command = "must be a region of two letters, such as DE, the digits of a calling code, such as 49, or none",
   },
   option_credentials_twice = "cannot be given beside {option:secret_id} or {option:secret_key}: it stands in their "
     .. "place",
@@ -100,9 +101,13 @@ local catalogue = {
     library = "must be a whole number, at least 1[ and at most {high}], or false for no limit",
     command = "must be a whole number, at least 1[ and at most {high}], or off for no limit",
   },
-  option_region = {
-    library = 'must be digits as a string, such as "1" or "49", or false, not "{region}"',
-    command = 'must be digits, such as 1 or 49, or none, not "{region}"',
+  option_region = '"{region}" is no region that libphonenumber knows[; did you mean "{nearest}"?]',
+  option_region_library = {
+    library = 'needs libphonenumber to read numbers of the region "{region}": install the Debian package '
+      .. "lua-heymarket-phonenumber or the rock heymarket-phonenumber. A calling code, such as "
+      .. '"49", works without it',
+    command = 'needs libphonenumber to read numbers of the region "{region}": install the Debian package '
+      .. "lua-heymarket-phonenumber or the rock heymarket-phonenumber. A calling code, such as 49, works without it",
   },
   option_retry_after = "must be true, false or seconds",
   option_retry_after_header = "must be seconds or a date",
@@ -275,6 +280,8 @@ local catalogue = {
   row_rejected_overwriting = "the server listed it as not created or overwritten; it gives no reason[ {ambiguous}]",
   summary_existing = "of them {count?exists already and was left as it was (--overwrite replaces it)|"
     .. "exist already and were left as they were (--overwrite replaces them)}",
+  summary_doubtful = "In {rows} the phone is in no range of numbers that libphonenumber knows. Its list may be older "
+    .. "than the number, so {count?this was|these were} not held back.",
   summary_opt_ins = "In {rows} is_opted_out is false. That was left out, because it may undo an opt-out that the "
     .. "person sent by text; --allow-opt-in sends it.",
   summary_opt_outs = "In {rows} is_opted_out is true and the contact existed or may have existed: they may still get "

@@ -73,6 +73,15 @@ return {
     .. "[ (with the default country code {country} before it)]",
   phone_no_trunk_zero = "begins with 0, which no number of the country code {country} does: write it with + and its "
     .. "country code",
+  phone_region_short = "is too short[ for a number of the country code {country}]: digits are missing",
+  phone_region_long = "is too long[ for a number of the country code {country}]",
+  phone_region_length = "has a number of digits that no number[ of the country code {country}] has",
+  phone_region_local = "lacks its area code: write the whole number",
+  phone_region_country = "begins with a country code that does not exist",
+  phone_region_none = "is no phone number of the region {region}",
+  phone_region_ambiguous = "has {digits} digits without +, and libphonenumber knows such a number in another country "
+    .. "but none in the region {region}: write it with + and its country code",
+  phone_region_failed = "could not be read, because libphonenumber failed: most likely there was not enough memory",
   phone_other_country = "has {digits} digits without + and begins neither with the country code {country} nor with "
     .. "{trunk}: it could be a number of another country, so write it with + and its country code",
   phone_no_country = {

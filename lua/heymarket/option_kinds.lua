@@ -2,6 +2,7 @@
 --- nothing, or the code and the values of the issue.
 local kinds = {}
 
+local regions = require "heymarket.regions"
 local runtime = require "heymarket.runtime"
 
 --- Is this value a function, or an object that can be called like one?
@@ -159,7 +160,7 @@ function kinds.country.check(value)
   if value == false or type(value) == "string" and value:find "^[1-9]%d?%d?%d?$" then
     return nil
   elseif type(value) == "string" and value:find "^%a%a$" then
-    return "option_region", { region = value }
+    return regions.check(value)
   end
   return "option_country"
 end

@@ -64,8 +64,9 @@ local GROUPS = {
       "default_country",
       kinds.country,
       nil,
-      "CODE",
-      "calling code for phones without one, such as 1; none takes them as they are",
+      "COUNTRY",
+      "for phones without a country code: a region, such as DE, or a calling code, such as 49; none takes them as they "
+        .. "are",
     },
   },
   {

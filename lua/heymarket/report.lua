@@ -33,6 +33,8 @@ local grouped = format.grouped
 ---@field items_truncated boolean there were more of them than items holds
 ---@field requests integer HTTP requests made
 ---@field retries integer those of them that repeated an earlier one
+---@field doubtful_phones integer contacts whose phone is in no range of numbers that libphonenumber knows (with a
+--- region as default_country); they were not held back
 ---@field resumed integer contacts whose outcome came from the journal of an earlier run
 ---@field elapsed number seconds
 ---@field hook_error? string what on_event raised first; its errors do not disturb the call
@@ -68,6 +70,7 @@ function report.new(max_items, max_failures)
     unknown = 0,
     unsent = 0,
     resumed = 0,
+    doubtful_phones = 0,
     -- Made in advance, with every key: where memory has run out, its values can still be set.
     spare = {
       total = 0,
@@ -82,6 +85,7 @@ function report.new(max_items, max_failures)
       requests = 0,
       retries = 0,
       resumed = 0,
+      doubtful_phones = 0,
       elapsed = 0,
     },
   }, Counter)
@@ -94,13 +98,23 @@ function Counter:begin(entries)
   for i = 1, #entries do
     local entry = entries[i]
     open[entry.index] = entry
+    if entry.is_doubtful then
+      self:add_doubtful(1)
+    end
   end
+end
+
+--- Counts contacts whose phone is doubtful. They have an outcome beside.
+---@param count integer
+function Counter:add_doubtful(count)
+  self.doubtful_phones = self.doubtful_phones + count
 end
 
 --- Takes in a lot.
 ---@param batch heymarket.Batch it has the lot
 function Counter:begin_lot(batch)
   batch.open = batch.lot:count() -- so many of its contacts have no entry of their own
+  self:add_doubtful(batch.lot:doubtful())
   self.open[batch.lot:range()] = batch
 end
 
@@ -317,7 +331,7 @@ end
 
 -- Writes the counts into a report, without asking for memory where it has their keys.
 local function write_counts(self, made)
-  made.total, made.resumed = self:total(), self.resumed
+  made.total, made.resumed, made.doubtful_phones = self:total(), self.resumed, self.doubtful_phones
   for i = 1, #OUTCOMES do
     made[OUTCOMES[i]] = self[OUTCOMES[i]]
   end

@@ -17,7 +17,7 @@
 ---@field batch_size? integer contacts in a request (100)
 ---@field concurrency? integer requests in flight at a time (4)
 ---@field token_ttl? number seconds for which a token is used again, at most 290 (240)
----@field default_country? string|false calling code of phones without one; false takes 7 to 15 digits as they are
+---@field default_country? string|false region or calling code of phones without one; false takes the digits as they are
 ---@field ca_file? string certificates to trust, in place of the system's
 ---@field proxy? string URL of an HTTP or SOCKS proxy
 ---@field user_agent? string added to that of the library
@@ -42,7 +42,7 @@
 ---@field batch_size? integer contacts in a request
 ---@field concurrency? integer requests in flight at a time
 ---@field requests_per_minute? integer|false pace, retries counted; false for none
----@field default_country? string|false calling code of phones without one; false takes 7 to 15 digits as they are
+---@field default_country? string|false region or calling code of phones without one; false takes the digits as they are
 ---@field on_event? fun(event: heymarket.Event) told what the call does
 ---@field deadline? number seconds for the whole call
 ---@field overwrite? boolean overwrite contacts that exist (false)
@@ -53,7 +53,7 @@
 ---@field batch_size? integer contacts in a request
 ---@field concurrency? integer requests in flight at a time
 ---@field requests_per_minute? integer|false pace, retries counted; false for none
----@field default_country? string|false calling code of phones without one; false takes 7 to 15 digits as they are
+---@field default_country? string|false region or calling code of phones without one; false takes the digits as they are
 ---@field on_event? fun(event: heymarket.Event) told what the call does
 ---@field deadline? number seconds for the whole call
 ---@field overwrite? boolean overwrite contacts that exist (false)
@@ -65,7 +65,7 @@
 ---@field journal? string path: the same call goes on after any interruption
 
 ---@class (exact) heymarket.ContactOptions of heymarket.contact
----@field default_country? string|false calling code of phones without one; false takes 7 to 15 digits as they are
+---@field default_country? string|false region or calling code of phones without one; false takes the digits as they are
 
 ---@class (exact) heymarket.CsvOptions of heymarket.csv.open
 ---@field map? table<string, string> name of a column to name of a field

@@ -82,7 +82,7 @@ describe("make release", function()
     assert.equal("", (run "ls *.rockspec | grep -vF 7.8.9")) -- those of the old version are gone
     assert.equal("", (run "git tag; git status --porcelain"))
     -- Each rock holds its rockspec and the sources.
-    for _, name in ipairs { "heymarket", "heymarket-cli" } do
+    for _, name in ipairs { "heymarket", "heymarket-cli", "heymarket-phonenumber" } do
       local listed = run(("unzip -l build/release/%s-7.8.9-1.src.rock"):format(name))
       assert.is_truthy(listed:find(" " .. name .. "-7.8.9-1.rockspec\n", 1, true), listed)
       assert.is_truthy(listed:find(" heymarket/lua/heymarket/init.lua\n", 1, true), listed)

@@ -145,9 +145,9 @@ describe("messages", function()
   end)
 
   it("say which countries can be given", function()
-    local made = run { "import", good_file(1), "--default-country", "US" }
+    local made = run { "import", good_file(1), "--default-country", "Germany" }
     assert.equal(2, made.code)
-    has(made.err, '--default-country must be digits, such as 1 or 49, or none, not "US"\n')
+    has(made.err, "--default-country must be a region of two letters, such as DE, the digits of a calling code")
   end)
 
   it("tell an earlier try, which may have arrived, from the last, which did not", function()

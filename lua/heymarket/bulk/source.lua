@@ -13,6 +13,7 @@ local text = require "heymarket.util.text"
 ---@field row any what the source gave as third value
 ---@field phone string? digits
 ---@field body string? its JSON
+---@field is_doubtful boolean? the phone, read by region, is in no range of numbers that libphonenumber knows
 ---@field problem heymarket.Failure? why it cannot be sent
 ---@field known table? outcome that an earlier run has noted, see bulk/journal.lua
 ---@field possibly_sent boolean? an earlier run may have sent it
@@ -114,8 +115,9 @@ local function add_next(self, entries)
     entries[#entries + 1] = { index = index, position = position, row = row, problem = found }
     return nil
   end
-  local body, phone = contact.encode(found, index, self.default_country, self.issues)
+  local body, phone, is_doubtful = contact.encode(found, index, self.default_country, self.issues)
   local entry = { index = index, position = position, origin = found, row = row, phone = phone, body = body }
+  entry.is_doubtful = is_doubtful or nil
   if not body then
     entry.problem, self.issues = failure.invalid(self.issues), {}
   end

@@ -25,6 +25,7 @@ local function take_lot(run, lot)
     add_repeated(run.facts.repeated, found[i], found[i + 1])
   end
   run.counter:add("unsent", lot:count())
+  run.counter:add_doubtful(lot:doubtful())
 end
 
 local function take_entry(run, entry)
@@ -39,6 +40,7 @@ local function take_entry(run, entry)
     add_repeated(run.facts.repeated, entry.position, earlier)
   end
   run.counter:add "unsent"
+  run.counter:add_doubtful(entry.is_doubtful and 1 or 0)
 end
 
 -- Checks the next rows: as many ordinary ones as can be, or one that is not ordinary. Gives their number, 0 at the end

@@ -127,9 +127,11 @@ local function advice_lines(run)
   }
 end
 
-local function opt_lines(run)
+local function warning_lines(run)
   local opt_ins, opt_outs = run.report.opt_ins_left_out, run.report.opt_outs_not_written
+  local doubtful = run.report.doubtful_phones
   return applying {
+    { doubtful > 0, words_of("summary_doubtful", doubtful) },
     { opt_ins > 0, words_of("summary_opt_ins", opt_ins) },
     { opt_outs > 0, words_of("summary_opt_outs", opt_outs) },
   }
@@ -190,9 +192,9 @@ end
 --- (counts), `swallowing` (items), `overwrite`, `batch_size`, `position` (of the last row that was read, where more
 --- follow), `journal` and `failures` (paths; the latter only where rows stand in that file)
 function summary.text(run)
-  local sections, texts = { counts_of, fact_lines, opt_lines, reason_lines, advice_lines }, {}
+  local sections, texts = { counts_of, fact_lines, warning_lines, reason_lines, advice_lines }, {}
   if run.report.dry_run then
-    sections = { dry_lines, opt_lines, repeated_lines, reason_lines, dry_advice }
+    sections = { dry_lines, warning_lines, repeated_lines, reason_lines, dry_advice }
   end
   for _, lines_of in ipairs(sections) do
     local lines = lines_of(run)

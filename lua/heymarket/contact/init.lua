@@ -64,15 +64,16 @@ end
 ---@param issues heymarket.Issue[] every mistake is added here
 ---@return string? body the JSON object; nil when something is wrong
 ---@return string? digits the phone by which the server knows it
+---@return boolean? is_doubtful is the phone, read by region, in no range of numbers that libphonenumber knows?
 function contact.encode(given, index, default_country, issues)
   if type(given) ~= "table" then
     local value = (type(given) == "number" or type(given) == "boolean") and tostring(given) or "a " .. type(given)
     issues[#issues + 1] = { index = index, code = "contact_type", values = { given = value } }
     return nil
   end
-  local body, digits = encoder(given, default_country)
+  local body, digits, is_doubtful = encoder(given, default_country)
   if body then
-    return body, digits
+    return body, digits, is_doubtful
   end
   add_issues(digits, index, issues)
   return nil

@@ -9,8 +9,8 @@ local match = string.match
 
 --- Reads a phone number. One that could be the number of somebody else is refused.
 ---@param value any string or integer
----@param default_country string|boolean|nil calling code of the numbers that come without one; false takes them as they
---- are
+---@param default_country string|boolean|nil region, or calling code of the numbers that come without one; false takes
+--- them as they are. A region is one that heymarket.regions has checked
 ---@return string? digits country code first, no plus sign
 ---@return string? code why it was refused, see heymarket.messages
 ---@return table<string, string|number>? values of the code

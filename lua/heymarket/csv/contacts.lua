@@ -226,7 +226,7 @@ function Contacts:complete(entry, cells, issues, default_country)
     entry.origin, entry.row, entry.problem = nil, cells, found
     return
   end
-  entry.body, entry.phone = contact.encode(found, entry.index, default_country, problems)
+  entry.body, entry.phone, entry.is_doubtful = contact.encode(found, entry.index, default_country, problems)
   entry.problem = not entry.body and failure.invalid(problems) or nil
 end
 
