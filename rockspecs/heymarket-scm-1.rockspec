@@ -57,6 +57,7 @@ build = {
       ["heymarket.contact"] = "lua/heymarket/contact/init.lua",
       ["heymarket.contact.phone"] = "lua/heymarket/contact/phone.lua",
       ["heymarket.csv.contacts"] = "lua/heymarket/csv/contacts.lua",
+      ["heymarket.csv.dialect"] = "lua/heymarket/csv/dialect.lua",
       ["heymarket.csv.header"] = "lua/heymarket/csv/header.lua",
       ["heymarket.csv"] = "lua/heymarket/csv/init.lua",
       ["heymarket.csv.reader"] = "lua/heymarket/csv/reader.lua",

@@ -559,14 +559,15 @@ describe("csv", function()
     end)
 
     it("says what to do about other delimiters and encodings", function()
-      assert.truthy(refused("phone;first\n"):find("commas", 1, true))
+      assert.truthy(refused("phone;first\n", { delimiter = "," }):find("delimiter", 1, true))
       -- What the options name cannot be found either; that is not said as well.
       for _, options in ipairs { { ignore = { "*" } }, { map = { Mobile = "phone" }, ignore = { "first" } } } do
+        options.delimiter = ","
         local _, failed = open("Mobile;first\n", options)
         assert.equal(1, #failed.issues)
-        assert.truthy(failed.issues[1].message:find("commas", 1, true))
+        assert.truthy(failed.issues[1].message:find("delimiter", 1, true))
       end
-      assert.truthy(open("Mobile;first\n", { map = { ["Mobile;first"] = "phone" } }))
+      assert.truthy(open("Mobile;first\n", { delimiter = ",", map = { ["Mobile;first"] = "phone" } }))
       for _, content in ipairs { "\255\254p\0", "\254\255\0p", "p\0h\0\n\0", "phone\0\n", 'a\0"' } do
         local source, failed = open(content)
         assert.is_nil(source)

@@ -111,9 +111,11 @@ return {
   csv_not_integers = "must be whole numbers separated by ;, not {cell}",
   csv_not_opened = "cannot open {problem}",
   csv_not_text = "cannot read {name}: its read method gives a {type}",
-  csv_other_delimiter = "is not a known column: the cells of the file must be separated by commas",
+  csv_other_delimiter = "is not a known column: if it is several, {option:delimiter} names what separates them",
   csv_record_too_long = "row {row} of {name} is longer than {limit} bytes: most likely a quote in it is never closed",
   csv_second_column = "is a second column for {name}, after {other}",
+  csv_separator = "the first line says that {character} separates the cells, which cannot be: it must be a comma, a "
+    .. "semicolon, a tab or |",
   csv_stray_break = "has a stray line break: put the whole cell in quotes",
   csv_stray_quote = "has text after its closing quote: double each quote that is within a quoted cell[ (the cell goes "
     .. "from line {first} to line {last} of the file, and may have swallowed the rows between)]",

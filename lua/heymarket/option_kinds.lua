@@ -155,6 +155,22 @@ function kinds.line.check(value)
   return value:find "[%c\127]" and "option_control" or nil
 end
 
+-- By what users may call it: the delimiter.
+kinds.DELIMITERS = {
+  [","] = ",",
+  [";"] = ";",
+  ["\t"] = "\t",
+  ["|"] = "|",
+  comma = ",",
+  semicolon = ";",
+  tab = "\t",
+  ["\\t"] = "\t",
+  pipe = "|",
+}
+kinds.delimiter = kind("string", function(value)
+  return kinds.DELIMITERS[value] ~= nil
+end, "option_delimiter")
+
 kinds.country = { type = "country" }
 function kinds.country.check(value)
   if value == false or type(value) == "string" and value:find "^[1-9]%d?%d?%d?$" then

@@ -21,6 +21,8 @@ local AFTER = either("option_retry_after", boolean, seconds(0, 1e9))
 local FAULTS = words "html not_json oversized redirect refused reset reset_before timeout tls truncated unresolved"
 local OPT_IN = "send is_opted_out where it is false; without this it is left out, because it may undo an opt-out that "
   .. "the person sent by text"
+local DELIMITER = "what separates the cells: comma, semicolon, tab or pipe, or the character itself; without this it "
+  .. "is found in the header"
 local FAILURES = "write the rows that were not accepted to this CSV file, as they come and so not in the order of the "
   .. "input, with _row, _outcome, _field and _message beside their own columns; when corrected, it can be imported as "
   .. "it is; a file that is no failures file is refused, and one that was edited is kept as FILE.1, FILE.2 and so on"
@@ -47,6 +49,7 @@ local GROUPS = {
   },
   {
     "csv",
+    { "delimiter", kinds.delimiter, nil, "NAME", DELIMITER },
     { "map", kinds.map, nil, "COLUMN=FIELD", "take this column for this field; can be repeated" },
     { "ignore", names, nil, "COLUMN", "ignore this column; can be repeated; '*' is all whose names are not known" },
     { "allow_opt_in", boolean, false, "", OPT_IN },

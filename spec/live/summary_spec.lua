@@ -173,6 +173,36 @@ describe("messages", function()
   end)
 end)
 
+describe("a failures file of an input with another delimiter", function()
+  it("has it too, and the line that names it, is known as ours, and can be imported again", function()
+    for name, opening in pairs { plain = "", separator = "sep=;\r\n", both = MARK .. "sep=;\n" } do
+      local failed = ("%s/%s.failed.csv"):format(folder, name)
+      local file = write_file(name .. ".in.csv", opening .. 'phone;first;tags\r\n123;"Zoë; A";"1;2"\r\n')
+      assert.equal(3, run({ "import", file, "--failures", failed }).code)
+      local written = read_file(failed)
+      local start = opening:gsub("\r", "")
+        .. "phone;first;tags;_row;_outcome;_field;_message\n"
+        .. '123;"Zoë; A";"1;2";2;'
+      assert.equal(start, written:sub(1, #start))
+      assert.is_true(failures.is_start(written))
+      assert.equal(3, run({ "import", file, "--failures", failed }).code)
+      assert.equal(written, read_file(failed))
+      local corrected = write_file(name .. ".corrected.csv", (written:gsub("\n123;", "\n12345678901;")))
+      assert.equal(0, run({ "import", corrected, "--failures", failed, "--overwrite" }).code)
+      assert.equal("Zoë; A", faults:ledger().contacts["12345678901"].first)
+    end
+  end)
+
+  it("is named by --delimiter", function()
+    local file = write_file("tab.in.csv", "phone;a\tfirst\n12345678902\tAnn\n")
+    for _, name in ipairs { "tab", "\t", "\\t" } do
+      local made = run { "import", file, "--delimiter", name, "--map", "phone;a=phone", "--dry-run" }
+      assert.equal(0, made.code)
+    end
+    has(run({ "import", file, "--delimiter", ":" }).err, "--delimiter must be a comma, a semicolon, a tab or |")
+  end)
+end)
+
 describe("a failures file of an input with a byte-order mark", function()
   it("has one too, is known as ours, and can be imported again", function()
     local failed = folder .. "/mark.csv"

@@ -13,8 +13,12 @@ for _, name in ipairs(OWN) do
   is_own[name] = true
 end
 
+-- The line that names the delimiter, with the mark that may stand before it.
+local SEPARATOR_LINE = '^[\239\187\191]*"?[sS][eE][pP]=[^\r\n]"?\r?\n?'
+
 --- Is this the start of a failures file? A spreadsheet may have saved it with quotes, or with another delimiter.
 function failures.is_start(start)
+  start = start:gsub(SEPARATOR_LINE, "")
   local unquoted = start:gsub('"([^"]*)"', function(cell)
     return (cell:gsub("[,;\t|\r\n]", " "))
   end)
@@ -33,11 +37,12 @@ local function write(self, cells, others)
   for _, cell in ipairs(others) do
     record[#record + 1] = cell
   end
-  self.file:write(csv.encode_row(record))
+  self.file:write(csv.encode_row(record, self.delimiter))
 end
 
---- Makes the writer of a failures file. `file` is one of output_file, `source` the input, whose columns and byte-order
---- mark it gets: a spreadsheet may need the mark. `overwrite`: does the import overwrite what exists?
+--- Makes the writer of a failures file. `file` is one of output_file. `source` is the input, whose columns, delimiter
+--- and byte-order mark it gets: the spreadsheet that opens the input opens this file as well. `overwrite`: does the
+--- import overwrite what exists?
 function failures.new(file, source, overwrite)
   local columns = source.columns
   local kept = {} -- columns of an earlier failures file give way to the new ones
@@ -45,8 +50,12 @@ function failures.new(file, source, overwrite)
     kept[#kept + 1] = not is_own[name] and i or nil
   end
   local self = { file = file, columns = columns, kept = kept, overwrite = overwrite, has_rows = false }
+  self.delimiter = source.delimiter
   if source.has_mark then
     file:write "\239\187\191" -- the mark in UTF-8
+  end
+  if source.has_separator then
+    file:write("sep=" .. source.delimiter .. "\n")
   end
   write(self, columns, OWN)
   return setmetatable(self, Failures)

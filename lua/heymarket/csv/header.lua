@@ -44,6 +44,27 @@ local function nearest(name)
   return find(lower(name), "^%s*custom") and CUSTOM or spelling.nearest(name, COLUMN_NAMES)
 end
 
+--- How many of these are names of columns that are known: fields, names that begin with _, and those of the options.
+---@param names string[] as they stand in the file
+---@param map table<string, string>? see header.read
+---@param ignore string[]? see header.read
+---@return integer
+function header.count_known(names, map, ignore)
+  local is_given, count = {}, 0
+  for name in pairs(map or {}) do
+    is_given[folded(name)] = true
+  end
+  for _, name in pairs(ignore or {}) do
+    is_given[folded(name)] = true
+  end
+  for _, name in ipairs(names) do
+    local key = folded(name)
+    local is_known = key ~= "" and (is_given[key] or field_of(key) or sub(key, 1, 1) == "_")
+    count = count + (is_known and 1 or 0)
+  end
+  return count
+end
+
 local Header = {}
 Header.__index = Header
 
@@ -133,7 +154,7 @@ function header.read(columns, map, ignore)
     self.map[folded(name)] = field
   end
   -- A header that another delimiter holds together looks like one long name. What else would be wrong is not known.
-  if #columns == 1 and find(columns[1], "[;\t]") and not self.map[lower(columns[1])] then
+  if #columns == 1 and find(columns[1], "[,;\t|]") and not self.map[lower(columns[1])] then
     self:complain(columns[1], "csv_other_delimiter")
     return nil, self.issues
   end

@@ -19,6 +19,8 @@ local NO_LIMIT = 2 ^ 52 -- bytes
 ---@class heymarket.csv.Source
 ---@field columns string[] names of the columns as written in the header, trimmed
 ---@field has_mark boolean does the input begin with a byte-order mark?
+---@field delimiter string what separates the cells of a row
+---@field has_separator boolean does the input begin with a line that names the delimiter, such as `sep=;`?
 ---@overload fun(): (table|heymarket.Failure|nil), integer?, string[]?
 local Source = { __name = "heymarket.csv.Source" }
 Source.__index = Source
@@ -249,7 +251,9 @@ end
 
 -- Reads and checks the header. Raises a failure where it cannot be used.
 local function start(self, values)
-  local columns, issues = self.reader:read_header()
+  local columns, issues = self.reader:read_header(function(names)
+    return header.count_known(names, values.map, values.ignore)
+  end)
   local layout
   if columns then
     layout, issues = header.read(columns, values.map, values.ignore)
@@ -258,7 +262,8 @@ local function start(self, values)
     error(failure.invalid(issues), 0)
   end
   self.columns, self.last_end = columns, self.reader:consumed()
-  self.has_mark = self.reader.has_mark
+  self.has_mark, self.delimiter, self.has_separator =
+    self.reader.has_mark, self.reader.delimiter, self.reader.has_separator
   self.contacts = contacts.new(columns, layout, values.allow_opt_in)
   self.reader:set_fields(self.contacts:fields())
 end
@@ -278,6 +283,8 @@ end
 --- Opens a CSV file as a source of contacts, and reads and checks its header.
 ---
 --- Options:
+--- - `delimiter` (found in the header): what separates the cells: ",", ";", tab or "|", or the name of one: "comma",
+---   "semicolon", "tab", "pipe";
 --- - `map` (table): name of a column to name of a field;
 --- - `ignore` (array): names of columns to ignore; "*" stands for all whose names are not known;
 --- - `allow_opt_in` (false): send `is_opted_out = false`. Without it that is left out, because it may undo an opt-out
@@ -311,6 +318,8 @@ function csv.open(file, given)
     last_end = 0,
     columns = nil,
     has_mark = false,
+    delimiter = nil,
+    has_separator = false,
     contacts = nil,
     failed = nil,
   }, Source)

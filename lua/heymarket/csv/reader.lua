@@ -4,14 +4,14 @@
 --- its row, and the rows around it are still read. The bytes are looked at in csrc/rows/csv.c.
 local reader = {}
 
+local dialect = require "heymarket.csv.dialect"
 local failure = require "heymarket.failure"
 local rows = require "heymarket.rows"
 local text = require "heymarket.util.text"
 
-local byte, find, gsub, sub = string.byte, string.find, string.gsub, string.sub
+local byte, find, sub = string.byte, string.find, string.sub
 
 local GROWTH = 64 * 1024 -- a record that is longer than this is read in growing steps
-local DELIMITER = ","
 local UTF8_MARK = "\239\187\191"
 
 local Reader = {}
@@ -40,11 +40,12 @@ function Reader:fill()
   self.buffer = rest .. (chunk or "")
 end
 
-local function count_breaks(cell, line_end)
-  local count, at = 0, find(cell, line_end, 1, true)
+-- How often a character stands in a text.
+local function count_of(cell, character)
+  local count, at = 0, find(cell, character, 1, true)
   while at do
     count = count + 1
-    at = find(cell, line_end, at + 1, true)
+    at = find(cell, character, at + 1, true)
   end
   return count
 end
@@ -74,7 +75,7 @@ function Reader:judge_cells(cells, verdicts)
   local line = self.row + 1 + self.inner_breaks
   for i, cell in ipairs(cells) do
     local first = line
-    line = line + count_breaks(cell, self.line_end)
+    line = line + count_of(cell, self.line_end)
     if verdicts[i] then
       issues = self:add_issue(issues, i, judge(verdicts[i], cell, self.row + 1, first, line))
     end
@@ -90,7 +91,7 @@ function Reader:scan(is_patient)
   end
   local cells, after, verdicts, is_blank
   if self.next <= #self.buffer then
-    cells, after, verdicts, is_blank = rows.csv_record(self.buffer, self.next, self.at_end, DELIMITER, self.ending)
+    cells, after, verdicts, is_blank = rows.csv_record(self.buffer, self.next, self.at_end, self.delimiter, self.ending)
   elseif self.at_end then
     return nil
   end
@@ -107,12 +108,11 @@ end
 
 -- Has a quoted cell swallowed rows of this width? Then one of its lines holds as many delimiters as such a row. Where a
 -- row has none or one, as any line of text may have, it takes two such lines.
-local function has_rows(cell, line_end, width)
+function Reader:has_rows(cell, width)
   local found, from = 0, 1
   repeat
-    local at = find(cell, line_end, from, true)
-    local _, delimiters = gsub(sub(cell, from, at and at - 1), DELIMITER, "")
-    if delimiters == width - 1 then
+    local at = find(cell, self.line_end, from, true)
+    if count_of(sub(cell, from, at and at - 1), self.delimiter) == width - 1 then
       found = found + 1
     end
     from = at and at + 1
@@ -127,7 +127,7 @@ function Reader:has_swallowed(cell)
   for _, name in ipairs(self.columns) do
     own = own - (sub(name, 1, 1) == "_" and 1 or 0)
   end
-  return has_rows(cell, self.line_end, width) or own < width and has_rows(cell, self.line_end, own)
+  return self:has_rows(cell, width) or own < width and self:has_rows(cell, own)
 end
 
 -- Looks at the cells of a record of several lines, and counts these. Gives the issues.
@@ -137,7 +137,7 @@ function Reader:check_lines(cells, issues)
   local line = self.row + self.inner_breaks
   for i = 1, #cells do
     local cell = cells[i]
-    local breaks = count_breaks(cell, self.line_end)
+    local breaks = count_of(cell, self.line_end)
     line = line + breaks
     if breaks > 0 and not is_allowed and self:has_swallowed(cell) then
       issues = self:add_issue(issues, i, "csv_swallowed_rows", { last = line })
@@ -190,7 +190,7 @@ end
 function Reader:cells_of(entries)
   local cells = {}
   for i, entry in ipairs(entries) do
-    cells[i] = entry.origin and (rows.csv_record(entry.origin, 1, true, DELIMITER, self.ending)) or false
+    cells[i] = entry.origin and (rows.csv_record(entry.origin, 1, true, self.delimiter, self.ending)) or false
   end
   return cells
 end
@@ -198,7 +198,7 @@ end
 --- Says which columns have a field, for `take`. To be called after `read_header`.
 ---@param columns table[] see csrc/rows/csv_rows.c
 function Reader:set_fields(columns)
-  self.ordinary = rows.csv_rows(columns, self.width, self.max_record, DELIMITER, self.ending)
+  self.ordinary = rows.csv_rows(columns, self.width, self.max_record, self.delimiter, self.ending)
 end
 
 --- Row of the last record, as a spreadsheet counts: the header is row 1.
@@ -238,6 +238,35 @@ function Reader:read_mark()
   end
 end
 
+-- Reads the line that names the delimiter, if the file begins with one. It is no row of a spreadsheet, but a line.
+function Reader:read_separator()
+  local character, length
+  repeat
+    character, length =
+      dialect.separator(sub(self.buffer, self.next, self.next + dialect.MAX_SEPARATOR - 1), self.at_end)
+    if character == false then
+      self:fill()
+    end
+  until character ~= false
+  if character then
+    self.next = self.next + length
+    self.inner_breaks = 1
+    self.has_separator = true
+    self.delimiter = self.delimiter or dialect.delimiter(character)
+    return not self.delimiter and { { code = "csv_separator", values = { character = text.shown(character) } } } or nil
+  end
+end
+
+-- Finds the delimiter in the header, where neither the user nor the file names it.
+function Reader:find_delimiter(count_known)
+  while not self.delimiter do
+    self.delimiter = dialect.detect(self.buffer, self.next, self.at_end, self.max_record, count_known)
+    if not self.delimiter then
+      self:fill()
+    end
+  end
+end
+
 -- Reads the first record whole.
 function Reader:scan_first()
   local cells, issues, is_blank = self:scan(true)
@@ -266,11 +295,16 @@ function Reader:read_first_record()
 end
 
 --- Reads the header. To be called once, before any other record.
+---@param count_known fun(names: string[]): integer how many of these are names of known columns
 ---@return string[]? columns their names, trimmed
 ---@return heymarket.Issue[]? issues
-function Reader:read_header()
+function Reader:read_header(count_known)
   self:read_mark()
-  local cells, issues = self:read_first_record()
+  local cells, issues = nil, self:read_separator()
+  if not issues then
+    self:find_delimiter(count_known)
+    cells, issues = self:read_first_record()
+  end
   if issues then
     return nil, issues
   end
@@ -281,7 +315,7 @@ function Reader:read_header()
     self.ending = "lf"
   end
   for i, name in ipairs(cells) do
-    self.inner_breaks = self.inner_breaks + count_breaks(name, self.line_end)
+    self.inner_breaks = self.inner_breaks + count_of(name, self.line_end)
     self.columns[i] = text.trim(name)
   end
   self.width = #cells
@@ -291,7 +325,7 @@ end
 --- Makes a reader.
 ---@param handle table|userdata has read(size)
 ---@param name string of the input, for messages
----@param settings table `chunk_size`, `max_record` (bytes), `allow_multiline_rows`
+---@param settings table `chunk_size`, `max_record` (bytes), `allow_multiline_rows`, `delimiter` (else it is found)
 function reader.new(handle, name, settings)
   return setmetatable({
     handle = handle,
@@ -301,6 +335,8 @@ function reader.new(handle, name, settings)
     allow_multiline_rows = settings.allow_multiline_rows,
     columns = {},
     width = nil, -- number of columns
+    delimiter = settings.delimiter and dialect.delimiter(settings.delimiter),
+    has_separator = false, -- does a line of its own name the delimiter?
     buffer = "",
     has_mark = false, -- does the input begin with a byte-order mark?
     next = 1, -- where in the buffer the next record begins
