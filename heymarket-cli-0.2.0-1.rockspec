@@ -27,6 +27,7 @@ build = {
       ["heymarket.cli.console"] = "lua/heymarket/cli/console.lua",
       ["heymarket.cli.dry_run"] = "lua/heymarket/cli/dry_run.lua",
       ["heymarket.cli.failures"] = "lua/heymarket/cli/failures.lua",
+      ["heymarket.cli.failures_lines"] = "lua/heymarket/cli/failures_lines.lua",
       ["heymarket.cli.import"] = "lua/heymarket/cli/import.lua",
       ["heymarket.cli"] = "lua/heymarket/cli/init.lua",
       ["heymarket.cli.output_file"] = "lua/heymarket/cli/output_file.lua",

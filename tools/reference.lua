@@ -312,6 +312,7 @@ local ADVICE = {
   ["Sending"] = "See the kind of the failure above. A code that begins with `advise` is a part of other messages.",
   ["Answers"] = "Something else than the API answered, or it has changed: check `base_url`, and look at `body`.",
   ["CSV"] = "Correct the file, or say with an option how it is meant.",
+  ["JSON Lines"] = "Correct the line, or leave the option out.",
   ["Journal"] = "Use the same input and options as before, or begin anew with another journal.",
   ["Imports"] = "The report says what was done.",
   ["Client"] = "Make a client, and close it when no call needs it any more.",

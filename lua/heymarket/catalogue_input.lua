@@ -139,4 +139,13 @@ return {
   csv_unreadable = "cannot read {name}: {problem}",
   csv_utf16 = '{name} is UTF-16: save it as UTF-8 (in a spreadsheet, as "CSV UTF-8")',
   csv_zero_bytes = "{name} has NUL bytes in its header: save it as CSV in UTF-8",
+
+  -- JSON Lines --------------------------------------------------------------------------------------------------
+
+  jsonl_line_too_long = "the line is longer than {limit} bytes",
+  jsonl_not_json = "the line is no JSON: {problem}",
+  jsonl_not_object = "the line is no JSON object: it must be one contact, such as "
+    .. '{"phone": "+12345678900", "first": "Ann"}',
+  jsonl_null_item = "item {item} is null",
+  jsonl_without_option = "is for CSV files only: the keys of JSON Lines are the names of fields",
 }

@@ -21,6 +21,8 @@ local AFTER = either("option_retry_after", boolean, seconds(0, 1e9))
 local FAULTS = words "html not_json oversized redirect refused reset reset_before timeout tls truncated unresolved"
 local OPT_IN = "send is_opted_out where it is false; without this it is left out, because it may undo an opt-out that "
   .. "the person sent by text"
+local FORMAT = "of the file; without this it is jsonl (JSON Lines: one contact in JSON a line) where its name ends "
+  .. "with .jsonl or .ndjson, else csv"
 local DELIMITER = "what separates the cells: comma, semicolon, tab or pipe, or the character itself; without this it "
   .. "is found in the header"
 local FAILURES = "write the rows that were not accepted to this CSV file, as they come and so not in the order of the "
@@ -49,6 +51,7 @@ local GROUPS = {
   },
   {
     "csv",
+    { "format", words "csv jsonl", nil, "csv|jsonl", FORMAT },
     { "delimiter", kinds.delimiter, nil, "NAME", DELIMITER },
     { "map", kinds.map, nil, "COLUMN=FIELD", "take this column for this field; can be repeated" },
     { "ignore", names, nil, "COLUMN", "ignore this column; can be repeated; '*' is all whose names are not known" },

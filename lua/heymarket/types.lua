@@ -68,6 +68,7 @@
 ---@field default_country? string|false region or calling code of phones without one; false takes the digits as they are
 
 ---@class (exact) heymarket.CsvOptions of heymarket.csv.open
+---@field format? "csv"|"jsonl" else by the ending of the name
 ---@field delimiter? string what separates the cells: "," ";" tab "|", or a name: "comma" "semicolon" "tab" "pipe"
 ---@field map? table<string, string> name of a column to name of a field
 ---@field ignore? string[] names of columns to ignore; "*" is all whose names are not known

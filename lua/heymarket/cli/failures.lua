@@ -1,7 +1,9 @@
---- The failures file of an import: the rows that were not accepted, as CSV that can be corrected and imported again.
+--- The failures file of an import: the rows that were not accepted, as CSV or JSON Lines as the input
+--- is, that can be corrected and imported again.
 local failures = {}
 
 local csv = require "heymarket.csv"
+local failures_lines = require "heymarket.cli.failures_lines"
 local reasons = require "heymarket.cli.reasons"
 
 local OWN = { "_row", "_outcome", "_field", "_message" }
@@ -18,6 +20,9 @@ local SEPARATOR_LINE = '^[\239\187\191]*"?[sS][eE][pP]=[^\r\n]"?\r?\n?'
 
 --- Is this the start of a failures file? A spreadsheet may have saved it with quotes, or with another delimiter.
 function failures.is_start(start)
+  if failures_lines.is_start(start) then
+    return true
+  end
   start = start:gsub(SEPARATOR_LINE, "")
   local unquoted = start:gsub('"([^"]*)"', function(cell)
     return (cell:gsub("[,;\t|\r\n]", " "))
@@ -50,14 +55,16 @@ function failures.new(file, source, overwrite)
     kept[#kept + 1] = not is_own[name] and i or nil
   end
   local self = { file = file, columns = columns, kept = kept, overwrite = overwrite, has_rows = false }
-  self.delimiter = source.delimiter
+  self.delimiter, self.is_lines = source.delimiter, source.format == "jsonl"
   if source.has_mark then
     file:write "\239\187\191" -- the mark in UTF-8
   end
   if source.has_separator then
     file:write("sep=" .. source.delimiter .. "\n")
   end
-  write(self, columns, OWN)
+  if not self.is_lines then
+    write(self, columns, OWN)
+  end
   return setmetatable(self, Failures)
 end
 
@@ -66,11 +73,8 @@ local function no_formula(cell)
   return cell:find "^[=+%-@]" and " " .. cell or cell
 end
 
---- Writes the row of an item. Unsent rows alone do not replace what an earlier run wrote: they are there, too, where
---- the import is refused before it begins, as with a journal of another input.
-function Failures:write(item)
+function Failures:write_row(item, field, message)
   local row = item.row or {}
-  local field, message = reasons.explain(item, self.overwrite)
   local ragged = #row ~= #self.columns
   if ragged then
     message = message .. "; when it is corrected, delete the cells after this one"
@@ -81,6 +85,19 @@ function Failures:write(item)
     own[#own + 1] = row[i] or ""
   end
   write(self, row, own)
+end
+
+function Failures:write_line(item, field, message)
+  local own = { tostring(item.position or item.index), item.outcome, field, message }
+  self.file:write(failures_lines.encode(item.row or "", own))
+end
+
+--- Writes the row of an item. Unsent rows alone do not replace what an earlier run wrote: they are there, too, where
+--- the import is refused before it begins, as with a journal of another input.
+function Failures:write(item)
+  local field, message = reasons.explain(item, self.overwrite)
+  local write_one = self.is_lines and self.write_line or self.write_row
+  write_one(self, item, field, message)
   self.has_rows = true
   if item.outcome ~= "unsent" then
     self.file:begin()

@@ -12,8 +12,9 @@ Environment:
    HEYMARKET_BASE_URL                          another server than https://api.heymarket.com
    NO_COLOR                                    no colours in the progress bar]]
 -- One line each: the help wraps them.
-local ABOUT_IMPORT = "Imports contacts from CSV in UTF-8 with a header: the fields %s, or Heymarket's own columns "
-  .. "(%s). Columns that begin with _ are ignored. An unknown column is an error before anything is sent."
+local ABOUT_IMPORT = "Imports contacts from CSV with a header: the fields %s, or Heymarket's own columns "
+  .. "(%s); or from JSON Lines, one contact a line. Columns that begin with _ are ignored. An unknown column is an "
+  .. "error before anything is sent."
 local ABOUT_SANDBOX = "Serves the API from memory on this machine, until it is interrupted, and prints its address "
   .. "and credentials as lines NAME=value for the environment. The options are for what the API's documentation leaves "
   .. "open."
@@ -141,8 +142,8 @@ function parser.make(argparse, version, first)
     token = add_command(main, wanted, "token", {}, ABOUT_TOKEN),
     sandbox = add_command(main, wanted, "sandbox", { "server", "sandbox" }, ABOUT_SANDBOX),
   }
-  commands.import:summary("Import contacts from a CSV file."):epilog(EXIT_CODES)
-  commands.import:argument("file"):argname("FILE"):description "CSV file; - is the standard input"
+  commands.import:summary("Import contacts from a file."):epilog(EXIT_CODES)
+  commands.import:argument("file"):argname("FILE"):description "CSV or JSON Lines; - is the standard input"
   commands.sandbox:summary("Serve the API on this machine, to try things out."):help_description_margin(35)
   return main, commands
 end

@@ -104,6 +104,14 @@ local READERS = { boolean = read_boolean, integers = read_integers, tag_ids = re
 local Contacts = {}
 Contacts.__index = Contacts
 
+--- Methods of what makes contacts of other records, which has these as well and a `read` of its own.
+---@return table
+function contacts.extend()
+  local methods = setmetatable({}, Contacts)
+  methods.__index = methods
+  return methods
+end
+
 --- Makes what turns the records of a file into contacts.
 ---@param columns string[] names of the columns
 ---@param layout table[] see header.read
@@ -165,8 +173,16 @@ function Contacts:count_left_out(count)
   self.opt_ins_left_out = self.opt_ins_left_out + count
 end
 
--- The contact of a record. Gives also what is wrong with its cells, and whether is_opted_out was left out.
-local function read_cells(self, cells, issues)
+--- Reads a record.
+---@param cells string[]
+---@param issues heymarket.Issue[]? what is known to be wrong with it
+---@return table? contact nil where it cannot be known
+---@return heymarket.Issue[]? issues what is wrong with the record
+---@return boolean is_left_out was is_opted_out left out?
+function Contacts:read(cells, issues)
+  if issues and #cells ~= #self.columns then
+    return nil, issues, false -- which cell belongs to which column is not known
+  end
   local found, custom, is_left_out = {}, {}, false
   for _, place in ipairs(self.places) do
     local cell, value = cells[place.column], nil
@@ -195,10 +211,7 @@ end
 ---@param issues heymarket.Issue[]? what is wrong with the record
 ---@return table|heymarket.Failure contact or what is wrong with the row
 function Contacts:of_record(cells, issues)
-  if issues and #cells ~= #self.columns then
-    return failure.invalid(issues) -- which cell belongs to which column is not known
-  end
-  local found, all, is_left_out = read_cells(self, cells, issues)
+  local found, all, is_left_out = self:read(cells, issues)
   self:count_left_out(is_left_out and 1 or 0)
   return all and failure.invalid(all) or found
 end
@@ -211,7 +224,7 @@ function Contacts:describe(entries, cells, items)
   for i, item in ipairs(items) do
     local entry = entries[i]
     item.index, item.position, item.row = entry.index, entry.position, cells[i] or entry.row
-    item.contact = cells[i] and read_cells(self, cells[i]) or nil
+    item.contact = cells[i] and self:read(cells[i]) or nil
   end
 end
 

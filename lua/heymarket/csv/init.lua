@@ -1,11 +1,13 @@
---- CSV files as a source of contacts: `client:import(csv.open("contacts.csv"))`.
+--- Files of CSV and JSON Lines as a source of contacts: `client:import(csv.open("contacts.csv"))`.
 ---@class heymarket.csv
 local csv = {}
 
 local contacts = require "heymarket.csv.contacts"
 local failure = require "heymarket.failure"
 local header = require "heymarket.csv.header"
+local lines = require "heymarket.csv.lines"
 local messages = require "heymarket.messages"
+local objects = require "heymarket.csv.objects"
 local options = require "heymarket.options"
 local reader = require "heymarket.csv.reader"
 local rows = require "heymarket.rows"
@@ -17,9 +19,10 @@ csv.encode_row = require("heymarket.csv.writer").encode_row
 local NO_LIMIT = 2 ^ 52 -- bytes
 
 ---@class heymarket.csv.Source
----@field columns string[] names of the columns as written in the header, trimmed
+---@field format "csv"|"jsonl"
+---@field columns string[] names of the columns as written in the header, trimmed; none in JSON Lines
 ---@field has_mark boolean does the input begin with a byte-order mark?
----@field delimiter string what separates the cells of a row
+---@field delimiter string? what separates the cells of a row of CSV
 ---@field has_separator boolean does the input begin with a line that names the delimiter, such as `sep=;`?
 ---@overload fun(): (table|heymarket.Failure|nil), integer?, string[]?
 local Source = { __name = "heymarket.csv.Source" }
@@ -48,8 +51,8 @@ end
 
 --- Gives the next record; the source is an iterator. Raises a failure of kind "source" where it cannot go on.
 ---@return table|heymarket.Failure|nil contact nil at the end of the input
----@return integer? position row in a spreadsheet: the header is row 1
----@return string[]? cells the record as it was written; the caller may keep it
+---@return integer? position row in a spreadsheet, where the header is row 1; in JSON Lines the line
+---@return string[]|string|nil cells the record as it was written, in JSON Lines the line; the caller may keep it
 function Source:__call()
   local cells, issues = read_record(self)
   while cells == false do
@@ -148,7 +151,7 @@ function Source:describe(entries, items)
   self.contacts:describe(entries, self.reader:cells_of(entries), items)
 end
 
---- Row of the last record given, as a spreadsheet counts: the header is row 1.
+--- Row of the last record given, as a spreadsheet counts: the header is row 1. In JSON Lines the line.
 ---@return integer
 function Source:position()
   return self.last_row
@@ -204,7 +207,7 @@ Source.__close = Source.close
 -- Opening
 
 -- Lua types of options, by the type of their kind, where the two differ.
-local LUA_TYPES = { map = "table", names = "table" }
+local LUA_TYPES = { map = "table", names = "table", word = "string" }
 -- Issues that are mistakes in the program, which raise.
 local IS_WRONG_USE = { option_map = true, option_names = true }
 
@@ -249,8 +252,10 @@ local function is_readable(value)
   return is_indexed and read ~= nil
 end
 
+local STARTS = {}
+
 -- Reads and checks the header. Raises a failure where it cannot be used.
-local function start(self, values)
+function STARTS.csv(self, values)
   local columns, issues = self.reader:read_header(function(names)
     return header.count_known(names, values.map, values.ignore)
   end)
@@ -268,10 +273,33 @@ local function start(self, values)
   self.reader:set_fields(self.contacts:fields())
 end
 
+-- Only CSV has columns. The keys of JSON Lines are fields.
+function STARTS.jsonl(self, values)
+  local issues = {}
+  for _, name in ipairs { "delimiter", "map", "allow_multiline_rows" } do
+    local value = values[name]
+    if type(value) == "table" and next(value) ~= nil or type(value) ~= "table" and value then
+      issues[#issues + 1] = { field = name, code = "jsonl_without_option", is_option = true }
+    end
+  end
+  if issues[1] then
+    error(failure.invalid(issues), 0)
+  end
+  self.reader:read_mark()
+  self.columns, self.last_row, self.has_mark = {}, 0, self.reader.has_mark
+  self.contacts = objects.new(values.ignore, values.allow_opt_in)
+end
+
+-- The format that a name has by its ending.
+local function format_of(file)
+  local ending = type(file) == "string" and file:lower():match "%.(%w+)$"
+  return (ending == "jsonl" or ending == "ndjson") and "jsonl" or "csv"
+end
+
 -- Opens what the caller gave. Returns a handle, its name for messages, and whether it is ours to close.
 local function open_handle(file)
   if type(file) ~= "string" then
-    return file, "the CSV input", false
+    return file, "the input", false
   end
   local handle, problem = io.open(file, "rb")
   if not handle then
@@ -280,9 +308,11 @@ local function open_handle(file)
   return handle, file, true
 end
 
---- Opens a CSV file as a source of contacts, and reads and checks its header.
+--- Opens a file of CSV or JSON Lines as a source of contacts. Reads and checks the header of CSV.
 ---
 --- Options:
+--- - `format` ("jsonl" where the name ends with .jsonl or .ndjson, else "csv"): "csv", or "jsonl" for one contact in
+---   JSON a line;
 --- - `delimiter` (found in the header): what separates the cells: ",", ";", tab or "|", or the name of one: "comma",
 ---   "semicolon", "tab", "pipe";
 --- - `map` (table): name of a column to name of a field;
@@ -309,8 +339,10 @@ function csv.open(file, given)
   if not handle then
     return nil, name
   end
+  local format = values.format or format_of(file)
   local source = setmetatable({
-    reader = reader.new(handle, name, values),
+    format = format,
+    reader = (format == "csv" and reader or lines).new(handle, name, values),
     owned = is_owned and handle or nil,
     total = size_of(handle),
     has_ended = false,
@@ -323,7 +355,7 @@ function csv.open(file, given)
     contacts = nil,
     failed = nil,
   }, Source)
-  local ok, problem = pcall(start, source, values)
+  local ok, problem = pcall(STARTS[format], source, values)
   if ok then
     return source
   end

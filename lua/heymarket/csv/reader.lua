@@ -5,40 +5,13 @@
 local reader = {}
 
 local dialect = require "heymarket.csv.dialect"
-local failure = require "heymarket.failure"
+local input = require "heymarket.csv.input"
 local rows = require "heymarket.rows"
 local text = require "heymarket.util.text"
 
 local byte, find, sub = string.byte, string.find, string.sub
 
-local GROWTH = 64 * 1024 -- a record that is longer than this is read in growing steps
-local UTF8_MARK = "\239\187\191"
-
-local Reader = {}
-Reader.__index = Reader
-
--- A reader that failed stays failed: asked again, it must not look as if it had come to its end.
-function Reader:fail(code, values)
-  values.name = self.name
-  self.failed = failure.make("source", code, values)
-  error(self.failed, 0)
-end
-
--- Adds the next chunk to the unread rest of the buffer.
-function Reader:fill()
-  local rest = sub(self.buffer, self.next)
-  self.dropped = self.dropped + self.next - 1
-  self.next = 1
-  -- A long record is scanned anew after each step, so the steps grow.
-  local chunk, problem = self.handle:read(#rest > GROWTH and #rest or self.chunk_size)
-  if chunk == nil and problem ~= nil then
-    self:fail("csv_unreadable", { problem = tostring(problem) })
-  elseif chunk ~= nil and type(chunk) ~= "string" then
-    self:fail("csv_not_text", { type = type(chunk) })
-  end
-  self.at_end = chunk == nil
-  self.buffer = rest .. (chunk or "")
-end
+local Reader = input.extend()
 
 -- How often a character stands in a text.
 local function count_of(cell, character)
@@ -201,43 +174,6 @@ function Reader:set_fields(columns)
   self.ordinary = rows.csv_rows(columns, self.width, self.max_record, self.delimiter, self.ending)
 end
 
---- Row of the last record, as a spreadsheet counts: the header is row 1.
----@return integer
-function Reader:position()
-  return self.row
-end
-
---- Has reading failed? Then every further call raises the same failure.
----@return boolean
-function Reader:has_failed()
-  return self.failed ~= nil
-end
-
---- Has all of the input been read?
----@return boolean
-function Reader:has_ended()
-  return self.at_end and self.next > #self.buffer
-end
-
---- Bytes up to the end of the last record that was read.
----@return integer
-function Reader:consumed()
-  return self.dropped + self.next - 1
-end
-
--- Reads the mark at the start of the input. Files in UTF-16 have one of their own.
-function Reader:read_mark()
-  repeat
-    self:fill()
-  until #self.buffer >= #UTF8_MARK or self.at_end
-  local mark = sub(self.buffer, 1, 2)
-  if mark == "\255\254" or mark == "\254\255" then
-    self:fail("csv_utf16", {})
-  elseif sub(self.buffer, 1, 3) == UTF8_MARK then
-    self.next, self.has_mark = 4, true
-  end
-end
-
 -- Reads the line that names the delimiter, if the file begins with one. It is no row of a spreadsheet, but a line.
 function Reader:read_separator()
   local character, length
@@ -327,28 +263,17 @@ end
 ---@param name string of the input, for messages
 ---@param settings table `chunk_size`, `max_record` (bytes), `allow_multiline_rows`, `delimiter` (else it is found)
 function reader.new(handle, name, settings)
-  return setmetatable({
-    handle = handle,
-    name = name,
-    chunk_size = settings.chunk_size,
-    max_record = settings.max_record,
-    allow_multiline_rows = settings.allow_multiline_rows,
-    columns = {},
-    width = nil, -- number of columns
-    delimiter = settings.delimiter and dialect.delimiter(settings.delimiter),
-    has_separator = false, -- does a line of its own name the delimiter?
-    buffer = "",
-    has_mark = false, -- does the input begin with a byte-order mark?
-    next = 1, -- where in the buffer the next record begins
-    dropped = 0, -- bytes that were in the buffer and no longer are
-    at_end = false,
-    row = 0,
-    ending = "any",
-    line_end = "\n",
-    inner_breaks = 0, -- line breaks within cells so far: rows and these give the lines of the file
-    ordinary = nil, -- what reads ordinary rows, see csrc/rows/csv_rows.c
-    failed = nil,
-  }, Reader)
+  local self = input.fields(handle, name, settings)
+  self.allow_multiline_rows = settings.allow_multiline_rows
+  self.columns = {}
+  self.width = nil -- number of columns
+  self.delimiter = settings.delimiter and dialect.delimiter(settings.delimiter)
+  self.has_separator = false -- does a line of its own name the delimiter?
+  self.ending = "any"
+  self.line_end = "\n"
+  self.inner_breaks = 0 -- line breaks within cells so far: rows and these give the lines of the file
+  self.ordinary = nil -- what reads ordinary rows, see csrc/rows/csv_rows.c
+  return setmetatable(self, Reader)
 end
 
 return reader
