@@ -58,6 +58,7 @@ build = {
       ["heymarket.contact.phone"] = "lua/heymarket/contact/phone.lua",
       ["heymarket.csv.contacts"] = "lua/heymarket/csv/contacts.lua",
       ["heymarket.csv.dialect"] = "lua/heymarket/csv/dialect.lua",
+      ["heymarket.csv.encoding"] = "lua/heymarket/csv/encoding.lua",
       ["heymarket.csv.header"] = "lua/heymarket/csv/header.lua",
       ["heymarket.csv"] = "lua/heymarket/csv/init.lua",
       ["heymarket.csv.input"] = "lua/heymarket/csv/input.lua",

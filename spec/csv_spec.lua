@@ -568,7 +568,7 @@ describe("csv", function()
         assert.truthy(failed.issues[1].message:find("delimiter", 1, true))
       end
       assert.truthy(open("Mobile;first\n", { delimiter = ",", map = { ["Mobile;first"] = "phone" } }))
-      for _, content in ipairs { "\255\254p\0", "\254\255\0p", "p\0h\0\n\0", "phone\0\n", 'a\0"' } do
+      for _, content in ipairs { "p\0h\0\n\0", "phone\0\n", 'a\0"' } do
         local source, failed = open(content)
         assert.is_nil(source)
         assert.equal("source", failed.kind)

@@ -7,6 +7,7 @@ int luaopen_heymarket_rows(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"csv_record", rows_csv_record},
         {"csv_rows", rows_csv_rows},
+        {"decoder", rows_decoder},
         {"encoder", rows_encoder},
         {"first_rows", rows_first_rows},
         {"hash", rows_hash},
@@ -22,6 +23,7 @@ int luaopen_heymarket_rows(lua_State *L) {
     };
     compat_newmodule(L, "heymarket.rows", functions);
     rows_prepare_csv_rows(L);
+    rows_prepare_decoder(L);
     rows_prepare_first_rows(L);
     rows_prepare_json_check(L);
     rows_prepare_lot(L);

@@ -54,8 +54,9 @@ HIDDEN void rows_setup_sodium(lua_State *L);
 /* Makes the type that json_check needs. */
 HIDDEN void rows_prepare_json_check(lua_State *L);
 
-/* Makes the types of csv_rows, first_rows, lot and phones. */
+/* Makes the types of csv_rows, decoder, first_rows, lot and phones. */
 HIDDEN void rows_prepare_csv_rows(lua_State *L);
+HIDDEN void rows_prepare_decoder(lua_State *L);
 HIDDEN void rows_prepare_first_rows(lua_State *L);
 HIDDEN void rows_prepare_lot(lua_State *L);
 HIDDEN void rows_prepare_phones(lua_State *L);
@@ -63,6 +64,7 @@ HIDDEN void rows_prepare_phones(lua_State *L);
 /* The functions of the module. */
 HIDDEN int rows_csv_record(lua_State *L);
 HIDDEN int rows_csv_rows(lua_State *L);
+HIDDEN int rows_decoder(lua_State *L);
 HIDDEN int rows_encoder(lua_State *L);
 HIDDEN int rows_first_rows(lua_State *L);
 HIDDEN int rows_hash(lua_State *L);

@@ -137,6 +137,22 @@ function rows.phone(value, default_country) end
 ---@return integer? invalid position of the first byte that is not UTF-8
 function rows.quote(text) end
 
+---@class heymarket.Decoder
+local Decoder = {}
+
+--- Text as UTF-8. Bytes that mean nothing in the encoding become the byte 0xFF; the start of a character is kept for
+--- the next chunk.
+---@param chunk string
+---@param at_end boolean is it the last one?
+---@return string
+function Decoder:decode(chunk, at_end) end
+
+--- Makes what turns text in another encoding into UTF-8.
+---@param encoding string as iconv knows it
+---@return heymarket.Decoder?
+---@return string? code "unknown_encoding"
+function rows.decoder(encoding) end
+
 --- Checks a JSON text (RFC 8259), and marks what lua-cjson would lose. See csrc/rows/json_check.c for the marks.
 ---@param text string
 ---@param max_values integer

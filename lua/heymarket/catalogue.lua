@@ -82,6 +82,7 @@ local catalogue = {
   option_custom_fields = "must be an array of {id = integer, title = string}",
   option_delimiter = "must be a comma, a semicolon, a tab or |, as the character or by its name (comma, semicolon, "
     .. "tab, pipe)",
+  option_encoding = "must be the name of an encoding as iconv knows it, such as windows-1252 (iconv -l lists them)",
   option_headers = "must be a table of header names and values, without Content-Length",
   option_loop = 'must be "luv", "cqueues", or a table with a function wait(fd, seconds)',
   option_loop_lua51 = "needs coroutines that can wait inside of pcall, which Lua 5.1 does not have: use Lua 5.2 or "

@@ -9,7 +9,8 @@ return {
   unknown_field = 'is not a field of a contact[; did you mean "{nearest}"?]',
   inexact = "is a whole number too large to be exact in this Lua",
   not_string = "must be a string, not {given}",
-  not_utf8 = "is not valid UTF-8 (byte {position}): save the source as UTF-8",
+  not_utf8 = "is not valid UTF-8 (byte {position}): save the source as UTF-8[, or name its encoding with "
+    .. "{option:encoding}: it looks like {encoding}]",
   control_character = "holds the control character {character}: take it out",
   unseen_character = "holds {character}, which does not show: take it out",
   not_email = "does not look like an email address, such as ann@example.com",
@@ -31,7 +32,8 @@ return {
   not_custom = "must be a table of custom field ids and values, not {given}",
   custom_bad_key = 'has the key ["{name}"][{key}]: keys are numeric ids of custom fields, such as 123',
   custom_twice = "has the field {id} twice, as a number and as a string",
-  custom_not_utf8 = "field {id} is not valid UTF-8 (byte {position}): save the source as UTF-8",
+  custom_not_utf8 = "field {id} is not valid UTF-8 (byte {position}): save the source as UTF-8[, or name its encoding "
+    .. "with {option:encoding}: it looks like {encoding}]",
   custom_inexact = "field {id} is a whole number too large to be exact in this Lua: give it as a string of digits",
   custom_not_finite = "field {id} must be a finite number",
   custom_bad_type = "field {id} must be a string, an integer, a finite number or a boolean, not a {type}",
@@ -107,6 +109,9 @@ return {
   csv_mapped_twice = 'is mapped twice: "{other}" is the same column',
   csv_no_phone = "is missing: one column must be phone or Phone Number, or be mapped to phone",
   csv_not_boolean = "must be yes, y, true, t or 1, or no, n, false, f or 0, not {cell}",
+  csv_not_encoded = "holds bytes that mean nothing in {encoding}: name another encoding with {option:encoding}",
+  csv_header_not_utf8 = "is not valid UTF-8: save the file as UTF-8, or name its encoding with {option:encoding}: it "
+    .. "looks like {encoding}",
   csv_not_integer = "must be a whole number that is not too large, not {cell}",
   csv_not_integers = "must be whole numbers separated by ;, not {cell}",
   csv_not_opened = "cannot open {problem}",
@@ -137,13 +142,13 @@ return {
   },
   csv_unnamed_column = "has no name in the header",
   csv_unreadable = "cannot read {name}: {problem}",
-  csv_utf16 = '{name} is UTF-16: save it as UTF-8 (in a spreadsheet, as "CSV UTF-8")',
-  csv_zero_bytes = "{name} has NUL bytes in its header: save it as CSV in UTF-8",
+  csv_zero_bytes = "{name} has NUL bytes in its header: save it as CSV in UTF-8, or, where it is UTF-16 without a "
+    .. "mark, name that with {option:encoding} (UTF-16LE or UTF-16BE)",
 
   -- JSON Lines --------------------------------------------------------------------------------------------------
 
   jsonl_line_too_long = "the line is longer than {limit} bytes",
-  jsonl_not_json = "the line is no JSON: {problem}",
+  jsonl_not_json = "the line is no JSON: {problem}[; it looks like {encoding}, which {option:encoding} can name]",
   jsonl_not_object = "the line is no JSON object: it must be one contact, such as "
     .. '{"phone": "+12345678900", "first": "Ann"}',
   jsonl_null_item = "item {item} is null",

@@ -171,6 +171,11 @@ kinds.delimiter = kind("string", function(value)
   return kinds.DELIMITERS[value] ~= nil
 end, "option_delimiter")
 
+-- A name that iconv knows.
+kinds.encoding = kind("string", function(value)
+  return type(value) == "string" and runtime.native("heymarket.rows").decoder(value) ~= nil
+end, "option_encoding")
+
 kinds.country = { type = "country" }
 function kinds.country.check(value)
   if value == false or type(value) == "string" and value:find "^[1-9]%d?%d?%d?$" then

@@ -25,6 +25,8 @@ local FORMAT = "of the file; without this it is jsonl (JSON Lines: one contact i
   .. "with .jsonl or .ndjson, else csv"
 local DELIMITER = "what separates the cells: comma, semicolon, tab or pipe, or the character itself; without this it "
   .. "is found in the header"
+local ENCODING = "of the file, as iconv knows it, such as windows-1252; without this it is UTF-8, or UTF-16 where a "
+  .. "mark says so"
 local FAILURES = "write the rows that were not accepted to this CSV file, as they come and so not in the order of the "
   .. "input, with _row, _outcome, _field and _message beside their own columns; when corrected, it can be imported as "
   .. "it is; a file that is no failures file is refused, and one that was edited is kept as FILE.1, FILE.2 and so on"
@@ -53,6 +55,7 @@ local GROUPS = {
     "csv",
     { "format", words "csv jsonl", nil, "csv|jsonl", FORMAT },
     { "delimiter", kinds.delimiter, nil, "NAME", DELIMITER },
+    { "encoding", kinds.encoding, nil, "NAME", ENCODING },
     { "map", kinds.map, nil, "COLUMN=FIELD", "take this column for this field; can be repeated" },
     { "ignore", names, nil, "COLUMN", "ignore this column; can be repeated; '*' is all whose names are not known" },
     { "allow_opt_in", boolean, false, "", OPT_IN },

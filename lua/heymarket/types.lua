@@ -70,6 +70,7 @@
 ---@class (exact) heymarket.CsvOptions of heymarket.csv.open
 ---@field format? "csv"|"jsonl" else by the ending of the name
 ---@field delimiter? string what separates the cells: "," ";" tab "|", or a name: "comma" "semicolon" "tab" "pipe"
+---@field encoding? string of input without a mark, as iconv knows it, such as "windows-1252" (UTF-8)
 ---@field map? table<string, string> name of a column to name of a field
 ---@field ignore? string[] names of columns to ignore; "*" is all whose names are not known
 ---@field allow_opt_in? boolean send is_opted_out = false; else it is left out (false)

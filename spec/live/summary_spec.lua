@@ -193,6 +193,42 @@ describe("a failures file of an input with another delimiter", function()
     end
   end)
 
+  it("is UTF-8 with a mark where the input is not UTF-8, and is imported by the same command", function()
+    local cases = {
+      excel = { "phone;first\r\n123;Zo\235\r\n12345678901;J\252rgen\r\n", "--encoding", "windows-1252" },
+      utf16 = { "\255\254" .. ("phone;first\n123;Zo\235\n12345678901;J\252rgen\n"):gsub(".", "%0\0") },
+    }
+    for name, case in pairs(cases) do
+      local failed, file = ("%s/%s.failed.csv"):format(folder, name), write_file(name .. ".in.csv", case[1])
+      local journal = folder .. "/" .. name .. ".journal"
+      local arguments = { "import", file, "--failures", failed, "--overwrite", case[2], case[3] }
+      assert.equal(3, run(arguments).code)
+      assert.equal("Jürgen", faults:ledger().contacts["12345678901"].first)
+      local written = read_file(failed)
+      local start = MARK .. "phone;first;_row;_outcome;_field;_message\n123;Zoë;2;invalid;"
+      assert.equal(start, written:sub(1, #start))
+      arguments[2] = write_file(name .. ".corrected.csv", (written:gsub("\n123;", "\n12345678902;")))
+      assert.equal(0, run(arguments).code)
+      assert.equal("Zoë", faults:ledger().contacts["12345678902"].first)
+      -- A journal is of the contacts: it goes on with the same rows in UTF-8.
+      arguments = { "import", file, "--journal", journal, "--overwrite", case[2], case[3] }
+      assert.equal(3, run(arguments).code)
+      local before = requests()
+      local utf8 = write_file(name .. ".utf8.csv", "phone;first\n123;Zoë\n12345678901;Jürgen\n")
+      assert.equal(3, run({ "import", utf8, "--journal", journal, "--overwrite" }).code)
+      assert.equal(before, requests())
+      os.remove(journal)
+    end
+  end)
+
+  it("is told of where bytes are not UTF-8", function()
+    local made = run { "import", write_file("bytes.csv", "phone,first\n12345678901,Zo\235\n"), "--dry-run" }
+    assert.equal(3, made.code)
+    has(made.out, "row 2 invalid: first is not valid UTF-8")
+    has(made.out, "--encoding: it looks like windows-1252")
+    has(run({ "import", "x", "--encoding", "latin-99" }).err, "--encoding must be the name of an encoding")
+  end)
+
   it("is named by --delimiter", function()
     local file = write_file("tab.in.csv", "phone;a\tfirst\n12345678902\tAnn\n")
     for _, name in ipairs { "tab", "\t", "\\t" } do

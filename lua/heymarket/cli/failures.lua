@@ -56,7 +56,7 @@ function failures.new(file, source, overwrite)
   end
   local self = { file = file, columns = columns, kept = kept, overwrite = overwrite, has_rows = false }
   self.delimiter, self.is_lines = source.delimiter, source.format == "jsonl"
-  if source.has_mark then
+  if source.has_mark or source.encoding then
     file:write "\239\187\191" -- the mark in UTF-8
   end
   if source.has_separator then

@@ -3,6 +3,7 @@ local contacts = {}
 
 local contact = require "heymarket.contact"
 local fields = require "heymarket.contact.fields"
+local encoding = require "heymarket.csv.encoding"
 local failure = require "heymarket.failure"
 local text = require "heymarket.util.text"
 
@@ -167,6 +168,28 @@ function Contacts:fields()
   return list
 end
 
+--- Says how the input is encoded, for messages.
+---@param name string? nil for UTF-8
+function Contacts:set_encoding(name)
+  self.encoding = name
+end
+
+local NOT_UTF8 = { not_utf8 = true, custom_not_utf8 = true }
+
+-- Of bytes that are not UTF-8 it says which encoding they look like, or which one does not have them.
+local function explain_bytes(self, issues, cells)
+  for _, issue in ipairs(issues or {}) do
+    if NOT_UTF8[issue.code] and self.encoding then
+      issue.code, issue.values = "csv_not_encoded", { encoding = self.encoding }
+    elseif NOT_UTF8[issue.code] then
+      issue.values.encoding = encoding.guess(type(cells) == "table" and table.concat(cells, " ") or cells)
+    elseif issue.code == "several" then
+      explain_bytes(self, issue.values.mistakes, cells)
+    end
+  end
+end
+Contacts.explain_bytes = explain_bytes
+
 --- Counts rows in which is_opted_out was left out.
 ---@param count integer
 function Contacts:count_left_out(count)
@@ -240,7 +263,10 @@ function Contacts:complete(entry, cells, issues, default_country)
     return
   end
   entry.body, entry.phone, entry.is_doubtful = contact.encode(found, entry.index, default_country, problems)
-  entry.problem = not entry.body and failure.invalid(problems) or nil
+  if not entry.body then
+    self:explain_bytes(problems, cells)
+    entry.problem = failure.invalid(problems)
+  end
 end
 
 return contacts

@@ -1,7 +1,9 @@
 --- The header of a CSV file: which column is for which field of a contact.
 local header = {}
 
+local encoding = require "heymarket.csv.encoding"
 local fields = require "heymarket.contact.fields"
+local rows = require "heymarket.rows"
 local spelling = require "heymarket.util.spelling"
 local text = require "heymarket.util.text"
 
@@ -104,6 +106,10 @@ end
 
 -- A column that is not known.
 function Header:complain_unknown(column)
+  if not rows.quote(column) then
+    self:complain(column, "csv_header_not_utf8", { encoding = encoding.guess(column) })
+    return
+  end
   local name = nearest(column)
   self:complain(column, name == CUSTOM and "csv_unknown_custom" or "csv_unknown_column", { nearest = name })
 end

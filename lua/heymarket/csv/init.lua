@@ -22,6 +22,7 @@ local NO_LIMIT = 2 ^ 52 -- bytes
 ---@field format "csv"|"jsonl"
 ---@field columns string[] names of the columns as written in the header, trimmed; none in JSON Lines
 ---@field has_mark boolean does the input begin with a byte-order mark?
+---@field encoding string? of the input, where it is not UTF-8
 ---@field delimiter string? what separates the cells of a row of CSV
 ---@field has_separator boolean does the input begin with a line that names the delimiter, such as `sep=;`?
 ---@overload fun(): (table|heymarket.Failure|nil), integer?, string[]?
@@ -267,8 +268,7 @@ function STARTS.csv(self, values)
     error(failure.invalid(issues), 0)
   end
   self.columns, self.last_end = columns, self.reader:consumed()
-  self.has_mark, self.delimiter, self.has_separator =
-    self.reader.has_mark, self.reader.delimiter, self.reader.has_separator
+  self.delimiter, self.has_separator = self.reader.delimiter, self.reader.has_separator
   self.contacts = contacts.new(columns, layout, values.allow_opt_in)
   self.reader:set_fields(self.contacts:fields())
 end
@@ -286,7 +286,7 @@ function STARTS.jsonl(self, values)
     error(failure.invalid(issues), 0)
   end
   self.reader:read_mark()
-  self.columns, self.last_row, self.has_mark = {}, 0, self.reader.has_mark
+  self.columns, self.last_row = {}, 0
   self.contacts = objects.new(values.ignore, values.allow_opt_in)
 end
 
@@ -315,6 +315,8 @@ end
 ---   JSON a line;
 --- - `delimiter` (found in the header): what separates the cells: ",", ";", tab or "|", or the name of one: "comma",
 ---   "semicolon", "tab", "pipe";
+--- - `encoding` (UTF-8): as iconv knows it, such as "windows-1252", for input without a mark; UTF-8 and UTF-16 are
+---   known by their marks;
 --- - `map` (table): name of a column to name of a field;
 --- - `ignore` (array): names of columns to ignore; "*" stands for all whose names are not known;
 --- - `allow_opt_in` (false): send `is_opted_out = false`. Without it that is left out, because it may undo an opt-out
@@ -357,6 +359,8 @@ function csv.open(file, given)
   }, Source)
   local ok, problem = pcall(STARTS[format], source, values)
   if ok then
+    source.has_mark, source.encoding = source.reader.has_mark, source.reader.encoding
+    source.contacts:set_encoding(source.encoding)
     return source
   end
   source:close()

@@ -2,12 +2,14 @@
 --- JSON Lines share it.
 local input = {}
 
+local encoding = require "heymarket.csv.encoding"
 local failure = require "heymarket.failure"
+local rows = require "heymarket.rows"
 
 local sub = string.sub
 
 local GROWTH = 64 * 1024 -- a record that is longer than this is read in growing steps
-local UTF8_MARK = "\239\187\191"
+local MARK_LENGTH = 3 -- bytes at most
 
 ---@class heymarket.csv.Input
 ---@field buffer string
@@ -16,6 +18,7 @@ local UTF8_MARK = "\239\187\191"
 ---@field row integer the last record that was read
 ---@field failed heymarket.Failure? why reading failed
 ---@field has_mark boolean does the input begin with a byte-order mark?
+---@field encoding string? of the input; nil for UTF-8
 local Input = {}
 Input.__index = Input
 
@@ -30,7 +33,7 @@ end
 --- What a reader has of its own.
 ---@param handle table|userdata has read(size)
 ---@param name string of the input, for messages
----@param settings table `chunk_size`, `max_record` (bytes)
+---@param settings table `chunk_size`, `max_record` (bytes), `encoding`
 ---@return table fields
 function input.fields(handle, name, settings)
   return {
@@ -45,6 +48,9 @@ function input.fields(handle, name, settings)
     row = 0,
     failed = nil,
     has_mark = false,
+    encoding = settings.encoding,
+    decoder = nil, -- where the input is not UTF-8
+    decoded = {}, -- the chunks in the buffer: where they end in the text and in the input
   }
 end
 
@@ -59,9 +65,10 @@ end
 
 --- Adds the next chunk to the unread rest of the buffer.
 function Input:fill()
+  if self.failed then
+    error(self.failed, 0)
+  end
   local rest = sub(self.buffer, self.next)
-  self.dropped = self.dropped + self.next - 1
-  self.next = 1
   -- A long record is scanned anew after each step, so the steps grow.
   local chunk, problem = self.handle:read(#rest > GROWTH and #rest or self.chunk_size)
   if chunk == nil and problem ~= nil then
@@ -70,20 +77,39 @@ function Input:fill()
     self:fail("csv_not_text", { type = type(chunk) })
   end
   self.at_end = chunk == nil
-  self.buffer = rest .. (chunk or "")
+  self.dropped = self.dropped + self.next - 1
+  self.next = 1
+  self.buffer = rest .. self:decode(chunk or "")
 end
 
---- Reads the mark at the start of the input. Files in UTF-16 have one of their own.
+-- The text of a chunk. Notes where it ends in the text and in the input.
+function Input:decode(chunk)
+  if not self.decoder then
+    return chunk
+  end
+  local text = self.decoder:decode(chunk, self.at_end)
+  local list = self.decoded
+  local last = list[#list]
+  list[#list + 1] = { text = last.text + #text, input = last.input + #chunk }
+  return text
+end
+
+--- Reads the mark at the start of the input. It tells the encoding, else the user does, and else it is UTF-8.
 function Input:read_mark()
   repeat
     self:fill()
-  until #self.buffer >= #UTF8_MARK or self.at_end
-  local mark = sub(self.buffer, 1, 2)
-  if mark == "\255\254" or mark == "\254\255" then
-    self:fail("csv_utf16", {})
-  elseif sub(self.buffer, 1, 3) == UTF8_MARK then
-    self.next, self.has_mark = 4, true
+  until #self.buffer >= MARK_LENGTH or self.at_end
+  local name, length = encoding.of_mark(sub(self.buffer, 1, MARK_LENGTH))
+  self.has_mark = name ~= nil
+  self.encoding = name or self.encoding
+  if not self.encoding or encoding.is_utf8(self.encoding) then
+    self.encoding, self.next = nil, (length or 0) + 1
+    return
   end
+  local rest = sub(self.buffer, (length or 0) + 1)
+  self.decoder = rows.decoder(self.encoding)
+  self.decoded[1] = { text = 0, input = length or 0 }
+  self.buffer = self:decode(rest)
 end
 
 --- Number of the last record: a row as a spreadsheet counts, where the header is row 1, or a line.
@@ -104,10 +130,23 @@ function Input:has_ended()
   return self.at_end and self.next > #self.buffer
 end
 
---- Bytes up to the end of the last record that was read.
+--- Bytes of the input up to the end of the last record that was read. Where it is not UTF-8, what is within a chunk is
+--- shared out evenly.
 ---@return integer
 function Input:consumed()
-  return self.dropped + self.next - 1
+  local at, list = self.dropped + self.next - 1, self.decoded
+  if not self.decoder then
+    return at
+  end
+  while list[2] and list[2].text <= at do
+    table.remove(list, 1)
+  end
+  local before, after = list[1], list[2]
+  if not after then
+    return before.input
+  end
+  local share = (at - before.text) / (after.text - before.text)
+  return before.input + math.floor(share * (after.input - before.input))
 end
 
 return input

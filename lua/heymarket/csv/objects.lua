@@ -2,8 +2,10 @@
 local objects = {}
 
 local contacts = require "heymarket.csv.contacts"
+local encoding = require "heymarket.csv.encoding"
 local fields = require "heymarket.contact.fields"
 local json = require "heymarket.util.json"
+local rows = require "heymarket.rows"
 local text = require "heymarket.util.text"
 
 local find, gsub, sub = string.find, string.gsub, string.sub
@@ -107,11 +109,16 @@ end
 
 local Objects = contacts.extend()
 
--- The object of a line; nil and the issue where there is none.
-local function read_object(line)
+-- The object of a line; nil and the issue where there is none. `name` is that of the encoding, nil for UTF-8.
+local function read_object(line, name)
   local value, problem = json.read_marked(line, #line)
   if value == nil then
-    return nil, { { code = "jsonl_not_json", values = { problem = problem } } }
+    local is_utf8 = rows.quote(line) ~= nil
+    if not is_utf8 and name then
+      return nil, { { code = "csv_not_encoded", values = { encoding = name } } }
+    end
+    local looks = not is_utf8 and encoding.guess(line) or nil
+    return nil, { { code = "jsonl_not_json", values = { problem = problem, encoding = looks } } }
   elseif not find(line, "^%s*{") then
     return nil, { { code = "jsonl_not_object" } }
   end
@@ -122,7 +129,7 @@ end
 function Objects:read(line, issues)
   local object = nil
   if not issues then
-    object, issues = read_object(line)
+    object, issues = read_object(line, self.encoding)
   end
   if not object then
     return nil, issues, false
