@@ -138,7 +138,7 @@ local function read(content, size)
       at = at + #chunk
       return chunk
     end,
-  }, { chunk_size = size })
+  }, { chunk_size = size, delimiter = "," }) -- which is what Python is told
   if not source then
     return nil, refused
   end
