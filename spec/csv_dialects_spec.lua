@@ -93,6 +93,7 @@ describe("the delimiter of a CSV file", function()
     { 'phone;"_a,b,c,d,e"\n', ";" },
     { '"_a;b;c;d",phone\n', "," },
     { '"_a\n,,,,";phone\n', ";" },
+    { '"phone";"_a,_b,_c,_d"\n', ";" }, -- with commas there would be a quote within a cell
     -- Where several fit, the names of columns decide, then the number of cells, then the order.
     { "phone;_Name (Last, First, Middle, Title)\n", ";" },
     { "_a;b;c;d,phone\n", "," },

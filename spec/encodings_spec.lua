@@ -199,8 +199,11 @@ describe("rows.decoder", function()
   end)
 
   it("gives back a character that iconv holds until the next one is known", function()
-    local decoder = rows.decoder "BIG5-HKSCS"
-    assert.equal("Ê", decoder:decode("\136\102", false) .. decoder:decode("", true))
+    local decoder = rows.decoder "TCVN" -- Vietnamese: an accent may follow a letter
+    assert.equal("", decoder:decode("a", false))
+    assert.equal("à", decoder:decode("\176", false) .. decoder:decode("", true))
+    decoder = rows.decoder "TCVN"
+    assert.equal("a", decoder:decode("a", false) .. decoder:decode("", true))
   end)
 
   it("reads long chunks", function()
