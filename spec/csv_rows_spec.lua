@@ -44,6 +44,8 @@ local PHONES = {
   "(0)30 1234",
   "１２０２５５５０００１",
   "12025550001\226\128\139",
+  '"12025550001"',
+  '+1 "202" 5550002',
 }
 local TEXTS = {
   "",
@@ -60,7 +62,12 @@ local TEXTS = {
   "\255",
   "a\tb",
   "\tx\t",
-  'say ""hi""',
+  'say "hi"',
+  '"',
+  '""',
+  ' "Ann" ',
+  '"Ann" "Bo"',
+  '" "',
   "O'Brien",
   "Smith, John",
   "back\\slash",
@@ -98,6 +105,7 @@ local EMAILS = {
   "a\194\160@b.c",
   "A.B+c@example.com",
   '"a"@b.c',
+  'a"@b.c',
 }
 local URLS = {
   "https://example.com/a.png",
@@ -119,6 +127,8 @@ local URLS = {
   "https://?",
   "https://a",
   "http://#",
+  'https://a/"b"',
+  '"https://a"',
 }
 local INTEGERS = {
   "",
@@ -150,9 +160,11 @@ local INTEGERS = {
   "12;-3",
   "-",
   "- 1",
+  '"1"',
+  '1;"2"',
 }
 local BOOLEANS =
-  { "", "yes", "no", "YES", "No", " y ", "n", "true", "False", "t", "F", "1", "0", "ja", "2", "tru", "o" }
+  { "", "yes", "no", "YES", "No", " y ", "n", "true", "False", "t", "F", "1", "0", "ja", "2", "tru", "o", '"yes"' }
 local CHOICES = {
   phone = PHONES,
   ["First Name"] = TEXTS,
@@ -174,7 +186,7 @@ local GOOD = {
   email_suppressions = { "", "3" },
   ["Opt Out"] = { "", "yes", "no" },
 }
-local GOOD_TEXTS = { "", "Ann", "René", "Smith & Co", " x " }
+local GOOD_TEXTS = { "", "Ann", "René", "Smith & Co", " x ", 'Ann "Red" Lee' }
 
 local function pick(random, list)
   return list[math.floor(random() * #list) + 1]
@@ -323,6 +335,28 @@ describe("rows.csv_rows", function()
     }, lot:entries())
     assert.same({ 0, 27, 0, true }, { reader:take(buffer, 27, 9, 1000, nil, lot) })
     assert.same({ 1, 13, 0, false }, { reader:take(buffer, 1, 1, 1000, nil, rows.lot(1, 1)) })
+  end)
+
+  it("takes a row with doubled quotes, and keeps its bytes", function()
+    local columns = {}
+    for i, kind in ipairs { "phone", "text", "email", "url" } do
+      columns[i] = { column = i, kind = kind, prefix = (',"%s":'):format(kind) }
+    end
+    local reader = reader_of(columns, #columns)
+    local row = '"+1 (202) 5550001"," ""A"" ""b"" ",a@b.c,"https://a/""b"""\n'
+    local lot = rows.lot(1, 2)
+    assert.same({ 1, #row + 1, 0, false }, { reader:take(row, 1, 1, 1000, nil, lot) })
+    local entry = lot:entries()[1]
+    assert.equal(row, entry.origin)
+    assert.equal([[{"phone":"12025550001","text":"\"A\" \"b\"","email":"a@b.c","url":"https://a/\"b\""}]], entry.body)
+  end)
+
+  it("writes a row with doubled quotes that is longer than most", function()
+    local row = '12025550001,"' .. ('é""'):rep(9000) .. '"\n'
+    local lot = rows.lot(1, 1)
+    local reader = rows.csv_rows({ PHONE, { column = 2, kind = "text", prefix = ',"first":' } }, 2, 100000, ",", "lf")
+    assert.equal(1, (reader:take(row, 1, 9, 1000000, nil, lot)))
+    assert.equal('[{"phone":"12025550001","first":"' .. ('é\\"'):rep(9000) .. '"}]', lot:body())
   end)
 
   it("writes a row that needs more room than most", function()

@@ -210,16 +210,32 @@ static bool write_cell(struct encoding *e, const struct csv_cell *cell, const st
     }
 }
 
-/* Writes the body of a row. False: it is odd. */
+/* Makes one quote of two, in `scratch`. Gives where its free part begins. */
+static char *undouble(struct csv_cell *cell, char *scratch) {
+    const char *at = cell->text, *end = at + cell->length, *quote;
+    cell->text = scratch;
+    while ((quote = memchr(at, '"', (size_t)(end - at))) != NULL) {
+        size_t length = (size_t)(quote + 1 - at);
+        memcpy(scratch, at, length);
+        scratch += length;
+        at = quote + 2;
+    }
+    memcpy(scratch, at, (size_t)(end - at));
+    scratch += end - at;
+    cell->length = (size_t)(scratch - cell->text);
+    return scratch;
+}
+
+/* Writes the body of a row. `scratch` has room for all its cells. False: it is odd. */
 static bool write_row(const struct rows *rows, struct csv_cell *cells, struct encoding *e,
-                      bool *is_left_out) {
+                      char *scratch, bool *is_left_out) {
     bool in_custom = false;
     e->length = e->phone.length = 0;
     *is_left_out = false;
     for (const struct op *op = rows->ops; op < rows->ops + rows->count; op++) {
         struct csv_cell *cell = &cells[op->column];
         if (cell->is_doubled) {
-            return false;
+            scratch = undouble(cell, scratch);
         }
         trim(cell);
         if (cell->length == 0) {
@@ -251,9 +267,10 @@ static bool write_row(const struct rows *rows, struct csv_cell *cells, struct en
 /* Indices of the stack. */
 enum { ROWS = 1, BUFFER, FROM, COUNT, BYTES, COUNTRY, LOT, MEMORY };
 
-/* Takes memory for the body of a row. This may run any Lua code. */
+/* Takes memory for the body of a row, and behind it as much for its cells without doubled quotes.
+ * This may run any Lua code. */
 static void take_memory(struct encoding *e, size_t capacity) {
-    e->out = compat_newuserdata(e->L, capacity);
+    e->out = compat_newuserdata(e->L, 2 * capacity);
     e->capacity = capacity;
     lua_replace(e->L, MEMORY);
 }
@@ -287,8 +304,12 @@ static int take(lua_State *L) {
         if (state != CSV_SOUND) {
             break;
         }
-        bool is_plain =
-            (size_t)(after - at) <= rows->max_record && write_row(rows, cells, &e, &is_left_out);
+        size_t size = (size_t)(after - at);
+        if (size > e.capacity && size <= rows->max_record) {
+            take_memory(&e, size);
+        }
+        bool is_plain = size <= rows->max_record &&
+                        write_row(rows, cells, &e, e.out + e.capacity, &is_left_out);
         if (is_plain && e.length > e.capacity) {
             take_memory(&e, e.length);
             continue; /* what had no room was not checked */
@@ -297,7 +318,7 @@ static int take(lua_State *L) {
             break;
         }
         e.out[0] = '{';
-        lot_add(L, lot, &e.phone, e.out, e.length, at, (size_t)(after - at));
+        lot_add(L, lot, &e.phone, e.out, e.length, at, size);
         taken++;
         left_out += is_left_out;
         at = after;
