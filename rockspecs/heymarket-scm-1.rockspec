@@ -44,6 +44,7 @@ build = {
       ["heymarket.bulk.calls"] = "lua/heymarket/bulk/calls.lua",
       ["heymarket.bulk"] = "lua/heymarket/bulk/init.lua",
       ["heymarket.bulk.journal"] = "lua/heymarket/bulk/journal.lua",
+      ["heymarket.bulk.lots"] = "lua/heymarket/bulk/lots.lua",
       ["heymarket.bulk.notes"] = "lua/heymarket/bulk/notes.lua",
       ["heymarket.bulk.order"] = "lua/heymarket/bulk/order.lua",
       ["heymarket.bulk.outcome"] = "lua/heymarket/bulk/outcome.lua",

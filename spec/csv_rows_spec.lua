@@ -328,13 +328,13 @@ describe("rows.csv_rows", function()
     local lot = rows.lot(5, 7)
     local buffer = "12025550001\n12025550002\nx\n1202"
     local reader = reader_of { PHONE }
-    assert.same({ 2, 25, 0, false }, { reader:take(buffer, 1, 9, 1000, nil, lot) })
+    assert.same({ 2, 25, 0, false, false }, { reader:take(buffer, 1, 9, 1000, nil, lot) })
     assert.same({
       { index = 5, position = 7, origin = "12025550001\n", phone = "12025550001", body = '{"phone":"12025550001"}' },
       { index = 6, position = 8, origin = "12025550002\n", phone = "12025550002", body = '{"phone":"12025550002"}' },
     }, lot:entries())
-    assert.same({ 0, 27, 0, true }, { reader:take(buffer, 27, 9, 1000, nil, lot) })
-    assert.same({ 1, 13, 0, false }, { reader:take(buffer, 1, 1, 1000, nil, rows.lot(1, 1)) })
+    assert.same({ 0, 27, 0, true, false }, { reader:take(buffer, 27, 9, 1000, nil, lot) })
+    assert.same({ 1, 13, 0, false, false }, { reader:take(buffer, 1, 1, 1000, nil, rows.lot(1, 1)) })
   end)
 
   it("takes a row with doubled quotes, and keeps its bytes", function()
@@ -345,7 +345,7 @@ describe("rows.csv_rows", function()
     local reader = reader_of(columns, #columns)
     local row = '"+1 (202) 5550001"," ""A"" ""b"" ",a@b.c,"https://a/""b"""\n'
     local lot = rows.lot(1, 2)
-    assert.same({ 1, #row + 1, 0, false }, { reader:take(row, 1, 1, 1000, nil, lot) })
+    assert.same({ 1, #row + 1, 0, false, false }, { reader:take(row, 1, 1, 1000, nil, lot) })
     local entry = lot:entries()[1]
     assert.equal(row, entry.origin)
     assert.equal([[{"phone":"12025550001","text":"\"A\" \"b\"","email":"a@b.c","url":"https://a/\"b\""}]], entry.body)

@@ -47,9 +47,47 @@ describe("a lot", function()
     local buffer = ("12025550001,ab\n"):rep(10)
     local lot = rows.lot(1, 2)
     local reader = rows.csv_rows(COLUMNS, 2, 100, ",", "lf")
-    local taken, after = reader:take(buffer, 1, 10, 100, nil, lot)
-    assert.same({ 2, 31 }, { taken, after })
-    assert.is_true(#lot:body() <= 101)
+    local length = #'[{"phone":"12025550001","first":"ab"}' * 2 + 1
+    assert.same({ 2, 31, 0, false, true }, { reader:take(buffer, 1, 10, length, nil, lot) })
+    assert.equal(length, #lot:body())
+    local smaller = rows.lot(1, 2)
+    assert.same({ 1, 16, 0, false, true }, { reader:take(buffer, 1, 10, length - 1, nil, smaller) })
+    -- A contact that is too large by itself is one of its own.
+    assert.same({ 1, 16, 0, false, true }, { reader:take(buffer, 1, 10, 1, nil, rows.lot(1, 2)) })
+  end)
+
+  it("takes contacts that Lua has checked, each with its own index and position", function()
+    local lot = lot_of { "12025550001", "12025550002" }
+    lot:at(104, 210)
+    local body = '{"phone":"12025550003"}'
+    local before = #lot:body()
+    assert.equal(before + 1 + #body, lot:bytes(#body))
+    lot:add("12025550003", body, "the row")
+    assert.equal(before + 1 + #body, #lot:body())
+    lot:at(105, 211)
+    lot:add("12025550004", body, "")
+    lot:at(107, 300)
+    lot:add("12025550005", body, "x")
+    assert.same({ 101, 107 }, { lot:range() })
+    assert.equal("101-102,104-105,107", lot:ranges())
+    local entries, expected = lot:entries(), {}
+    assert.same({ index = 104, position = 210, origin = "the row", phone = "12025550003", body = body }, entries[3])
+    assert.equal(300, entries[5].position)
+    for i, entry in ipairs(entries) do
+      expected[i] = rows.hash(("%d:%s"):format(entry.index, entry.body)):sub(1, 8)
+    end
+    assert.equal(table.concat(expected), lot:fingerprints())
+    assert.is_false(pcall(lot.add, lot, "1234567890123456", body, ""))
+    assert.equal(
+      "1",
+      (function()
+        local one = rows.lot(1, 1)
+        one:add("12025550003", body, "")
+        return one:ranges()
+      end)()
+    )
+    assert.equal("", rows.lot(1, 1):ranges())
+    assert.is_false(pcall(lot.range, rows.lot(1, 1)))
   end)
 
   it("is empty after it was freed, and can be freed twice", function()

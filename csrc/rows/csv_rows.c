@@ -275,11 +275,13 @@ static void take_memory(struct encoding *e, size_t capacity) {
     lua_replace(e->L, MEMORY);
 }
 
-/* rows:take(buffer, from, count, bytes, default_country, lot) -> taken, next, left_out, is_cut
+/* rows:take(buffer, from, count, bytes, default_country, lot) -> taken, next, left_out, is_cut,
+ * is_full
  *
- * Adds the rows that begin at `from` to the lot, at most so many, as long as their bodies have no
- * more than so many bytes, and up to the first row that is odd or not whole. `left_out` says in how
- * many rows a false was left out; `is_cut`, whether the buffer ends before the next row. */
+ * Adds the rows that begin at `from` to the lot, at most so many, as long as its body has no more
+ * than so many bytes, and up to the first row that is odd or not whole. The first contact of a lot
+ * may be larger. `left_out` says in how many rows a false was left out; `is_cut`, whether the
+ * buffer ends before the next row; `is_full`, whether the body of the next row is too large. */
 static int take(lua_State *L) {
     const struct rows *rows = luaL_checkudata(L, ROWS, TYPE);
     size_t length;
@@ -292,6 +294,7 @@ static int take(lua_State *L) {
     struct encoding e = {.L = L, .country = phone_country(L, COUNTRY)};
     size_t left_out = 0;
     double taken = 0;
+    bool is_full = false;
     lua_pushnil(L); /* MEMORY */
     struct csv_cell *cells = compat_newuserdata(L, rows->width * sizeof *cells);
     take_memory(&e, ROOM);
@@ -313,7 +316,9 @@ static int take(lua_State *L) {
         if (is_plain && e.length > e.capacity) {
             take_memory(&e, e.length);
             continue; /* what had no room was not checked */
-        } else if (!is_plain || (double)(lot->bodies.length + e.length) > max_bytes) {
+        }
+        is_full = is_plain && lot->count > 0 && (double)lot_bytes(lot, e.length) > max_bytes;
+        if (!is_plain || is_full) {
             state = CSV_ODD;
             break;
         }
@@ -327,7 +332,8 @@ static int take(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)(at - buffer) + 1);
     lua_pushinteger(L, (lua_Integer)left_out);
     lua_pushboolean(L, state == CSV_CUT);
-    return 4;
+    lua_pushboolean(L, is_full);
+    return 5;
 }
 
 /* Reads the column on top of the stack: {column, kind, prefix, max_items, without_false}. The

@@ -6,6 +6,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define TYPE "heymarket.lot"
 
@@ -19,13 +20,19 @@ const struct lot_row *lot_rows(const struct lot *lot) {
     return (const struct lot_row *)lot->rows.data;
 }
 
+size_t lot_bytes(const struct lot *lot, size_t more) {
+    /* A bracket or a comma before it, and the last bracket. */
+    return lot->bodies.length + more + 2;
+}
+
 void lot_add(lua_State *L, struct lot *lot, const struct phone *phone, const char *body,
              size_t body_length, const char *origin, size_t origin_length) {
     const size_t before[] = {lot->bodies.length, lot->origins.length};
     bool is_added = buffer_add(&lot->bodies, lot->count > 0 ? "," : "[", 1) &&
                     buffer_add(&lot->bodies, body, body_length) &&
                     buffer_add(&lot->origins, origin, origin_length);
-    struct lot_row row = {*phone, lot->bodies.length, lot->origins.length};
+    struct lot_row row = {lot->next_index, lot->next_position, *phone, lot->bodies.length,
+                          lot->origins.length};
     if (!is_added || !buffer_add(&lot->rows, &row, sizeof row)) {
         lot->bodies.length = before[0];
         lot->origins.length = before[1];
@@ -33,6 +40,40 @@ void lot_add(lua_State *L, struct lot *lot, const struct phone *phone, const cha
     }
     lot->count++;
     lot->doubtful += phone->is_doubtful;
+    lot->next_index++;
+    lot->next_position++;
+}
+
+/* lot:at(index, position): the contact that is added next has these, the one behind it the numbers
+ * that follow. */
+static int at(lua_State *L) {
+    struct lot *lot = lot_check(L, 1);
+    double index = compat_checkwhole(L, 2), position = compat_checkwhole(L, 3);
+    lot->next_index = index;
+    lot->next_position = position;
+    return 0;
+}
+
+/* lot:add(phone, body, origin, is_doubtful) adds a contact that Lua has checked. */
+static int add(lua_State *L) {
+    struct lot *lot = lot_check(L, 1);
+    struct phone phone = {.length = 0};
+    size_t body_length, origin_length;
+    const char *digits = luaL_checklstring(L, 2, &phone.length);
+    const char *body = luaL_checklstring(L, 3, &body_length);
+    const char *origin = luaL_checklstring(L, 4, &origin_length);
+    luaL_argcheck(L, phone.length <= PHONE_MAX_DIGITS, 2, "must be a phone");
+    memcpy(phone.digits, digits, phone.length);
+    phone.is_doubtful = lua_toboolean(L, 5);
+    lot_add(L, lot, &phone, body, body_length, origin, origin_length);
+    return 0;
+}
+
+/* lot:bytes(more) -> length of its body, with one more body of this length */
+static int bytes(lua_State *L) {
+    const struct lot *lot = lot_check(L, 1);
+    lua_pushinteger(L, (lua_Integer)lot_bytes(lot, (size_t)compat_checkwhole(L, 2)));
+    return 1;
 }
 
 /* lot:count() -> number of its contacts */
@@ -50,9 +91,40 @@ static int doubtful(lua_State *L) {
 /* lot:range() -> indices of its first and its last contact */
 static int range(lua_State *L) {
     const struct lot *lot = lot_check(L, 1);
-    lua_pushinteger(L, (lua_Integer)lot->first_index);
-    lua_pushinteger(L, (lua_Integer)(lot->first_index + (double)lot->count - 1));
+    const struct lot_row *rows = lot_rows(lot);
+    luaL_argcheck(L, lot->count > 0, 1, "is empty");
+    lua_pushinteger(L, (lua_Integer)rows[0].index);
+    lua_pushinteger(L, (lua_Integer)rows[lot->count - 1].index);
     return 2;
+}
+
+static void add_range(luaL_Buffer *ranges, double first, double last) {
+    char text[64];
+    int length = first < last ? snprintf(text, sizeof text, "%.0f-%.0f", first, last)
+                              : snprintf(text, sizeof text, "%.0f", first);
+    luaL_addlstring(ranges, text, (size_t)length);
+}
+
+/* lot:ranges() -> the indices of its contacts, as 1-3,5 */
+static int ranges(lua_State *L) {
+    struct lot *lot = lot_check(L, 1);
+    const struct lot_row *rows = lot_rows(lot);
+    luaL_Buffer found;
+    lua_settop(L, 1);
+    lot->users++; /* as in `entries` */
+    luaL_buffinit(L, &found);
+    for (size_t i = 0, first = 0; i < lot->count; i++) {
+        if (i + 1 == lot->count || rows[i + 1].index != rows[i].index + 1) {
+            if (first > 0) {
+                luaL_addchar(&found, ',');
+            }
+            add_range(&found, rows[first].index, rows[i].index);
+            first = i + 1;
+        }
+    }
+    luaL_pushresult(&found);
+    lot->users--;
+    return 1;
 }
 
 /* lot:body() -> the JSON array of its contacts */
@@ -93,7 +165,7 @@ static int fingerprints(lua_State *L) {
     /* They are asked for twice: before the lot is sent, and after the answer. */
     size_t done = lot->prints.length / (2 * FINGERPRINT);
     for (size_t i = done, start = i > 0 ? rows[i - 1].body_end + 1 : 1; i < lot->count; i++) {
-        if (!add_fingerprint(lot, lot->first_index + (double)i, lot->bodies.data + start,
+        if (!add_fingerprint(lot, rows[i].index, lot->bodies.data + start,
                              rows[i].body_end - start)) {
             return luaL_error(L, "not enough memory");
         }
@@ -135,8 +207,8 @@ static int entries(lua_State *L) {
     size_t body_start = 1, origin_start = 0;
     for (size_t i = 0; i < lot->count; i++) {
         lua_createtable(L, 0, ENTRY_SLOTS);
-        set_number(L, KEY_INDEX, lot->first_index + (double)i);
-        set_number(L, KEY_POSITION, lot->first_position + (double)i);
+        set_number(L, KEY_INDEX, rows[i].index);
+        set_number(L, KEY_POSITION, rows[i].position);
         set_text(L, KEY_ORIGIN, lot->origins.data + origin_start,
                  rows[i].origin_end - origin_start);
         set_text(L, KEY_PHONE, rows[i].phone.digits, rows[i].phone.length);
@@ -181,20 +253,24 @@ static int free_now(lua_State *L) {
 int rows_lot(lua_State *L) {
     double index = compat_checkwhole(L, 1), position = compat_checkwhole(L, 2);
     struct lot *lot = compat_newobject(L, TYPE, sizeof *lot);
-    lot->first_index = index;
-    lot->first_position = position;
+    lot->next_index = index;
+    lot->next_position = position;
     return 1;
 }
 
 void rows_prepare_lot(lua_State *L) {
     static const luaL_Reg methods[] = {
+        {"add", add},
+        {"at", at},
         {"body", body},
+        {"bytes", bytes},
         {"count", count},
         {"doubtful", doubtful},
         {"entries", entries},
         {"fingerprints", fingerprints},
         {"free", free_now},
         {"range", range},
+        {"ranges", ranges},
         {NULL, NULL},
     };
     compat_newtype(L, TYPE, methods, collect);

@@ -1,4 +1,4 @@
-/* A lot: consecutive contacts that were checked, and travel as one. */
+/* A lot: contacts that were checked, and travel as one, in input order. */
 #ifndef HEYMARKET_LOT_H
 #define HEYMARKET_LOT_H
 
@@ -6,6 +6,7 @@
 #include "encoding.h"
 
 struct lot_row {
+    double index, position;
     struct phone phone;
     size_t body_end;   /* in `bodies` */
     size_t origin_end; /* in `origins` */
@@ -13,7 +14,7 @@ struct lot_row {
 
 /* Zeroed it is empty and owns nothing. */
 struct lot {
-    double first_index, first_position; /* of its first contact */
+    double next_index, next_position; /* of the contact that is added next */
     size_t count;
     size_t doubtful;       /* contacts whose phone is */
     struct buffer rows;    /* of struct lot_row */
@@ -28,8 +29,11 @@ HIDDEN struct lot *lot_check(lua_State *L, int index);
 
 HIDDEN const struct lot_row *lot_rows(const struct lot *lot);
 
-/* Adds a contact behind the others. Raises a Lua error where there is no memory; the lot is as
- * before then. */
+/* Length of its body, with one more body of this length. */
+HIDDEN size_t lot_bytes(const struct lot *lot, size_t more);
+
+/* Adds a contact behind the others, with the next index and position. Raises a Lua error where
+ * there is no memory; the lot is as before then. */
 HIDDEN void lot_add(lua_State *L, struct lot *lot, const struct phone *phone, const char *body,
                     size_t body_length, const char *origin, size_t origin_length);
 

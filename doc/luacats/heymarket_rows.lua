@@ -40,6 +40,7 @@ local CsvRows = {}
 ---@return integer after where the next row begins
 ---@return integer left_out in how many rows a false was left out
 ---@return boolean is_cut does the buffer end before the next row?
+---@return boolean is_full is the body of the next row too large?
 function CsvRows:take(buffer, from, count, bytes, default_country, lot) end
 
 --- Makes what reads ordinary rows.
@@ -52,7 +53,7 @@ function CsvRows:take(buffer, from, count, bytes, default_country, lot) end
 ---@return heymarket.CsvRows
 function rows.csv_rows(columns, width, max_record, delimiter, ending) end
 
----@class heymarket.Lot consecutive contacts that were checked, and travel as one
+---@class heymarket.Lot contacts that were checked, and travel as one, in input order
 local Lot = {}
 
 ---@return integer count number of its contacts
@@ -60,6 +61,25 @@ function Lot:count() end
 
 ---@return integer doubtful number of its contacts whose phone is doubtful, see rows.encoder
 function Lot:doubtful() end
+
+--- The contact that is added next has these numbers, the one behind it those that follow.
+---@param index integer
+---@param position integer
+function Lot:at(index, position) end
+
+--- Adds a contact that was checked.
+---@param phone string digits
+---@param body string its JSON
+---@param origin string the bytes of its record
+---@param is_doubtful boolean? is its phone?
+function Lot:add(phone, body, origin, is_doubtful) end
+
+---@param more integer bytes
+---@return integer bytes of its body, with one more contact of so many bytes
+function Lot:bytes(more) end
+
+---@return string ranges indices of its contacts, as 1-3,5
+function Lot:ranges() end
 
 ---@return integer first indices of its first and its last contact
 ---@return integer last

@@ -110,12 +110,19 @@ function Counter:add_doubtful(count)
   self.doubtful_phones = self.doubtful_phones + count
 end
 
---- Takes in a lot.
+--- Takes in a lot, and again when it has grown.
 ---@param batch heymarket.Batch it has the lot
-function Counter:begin_lot(batch)
+---@param entry heymarket.Entry? the last contact of the lot, where it was taken in as an entry
+function Counter:begin_lot(batch, entry)
+  local first, last = batch.lot:range()
+  self.open[first] = batch
   batch.open = batch.lot:count() -- so many of its contacts have no entry of their own
-  self:add_doubtful(batch.lot:doubtful())
-  self.open[batch.lot:range()] = batch
+  if entry and last ~= first then
+    self.open[last] = nil
+  end
+  local doubtful = batch.lot:doubtful()
+  self:add_doubtful(doubtful - (batch.doubtful or 0) - (entry and entry.is_doubtful and 1 or 0))
+  batch.doubtful = doubtful
 end
 
 --- Takes in the entries of a lot in place of it.

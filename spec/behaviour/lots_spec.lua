@@ -23,7 +23,10 @@ local function file_of(random, count, spread, oddness)
     elseif chance < oddness then
       phone = '"+' .. phone:sub(1, 4) .. ' ""' .. phone:sub(5) .. '"'
     end
-    lines[i + 1] = ("%s,Name %d,%s"):format(phone, i, pick(random, { "", "1", "1;2", "1;1" }))
+    local tags = random() < oddness and "1;1" or pick(random, { "", "1", "1;2" })
+    local name = pick(random, { "Name %d", '"The ""Name"" %d"', '"%d"' }):format(i)
+    local gap = random() < oddness and "\n" or "" -- a blank line
+    lines[i + 1] = ("%s%s,%s,%s"):format(gap, phone, name, tags)
   end
   return table.concat(lines, "\n") .. "\n"
 end
@@ -49,9 +52,9 @@ local function source_of(content, has_lots)
   }
   if has_lots then
     methods.take_lot = function(_, ...)
-      local lot = source:take_lot(...)
+      local lot, state = source:take_lot(...)
       lots = lots + (lot and 1 or 0)
-      return lot
+      return lot, state
     end
   end
   return setmetatable({}, {
@@ -184,6 +187,34 @@ describe("an import in lots", function()
       assert.same(run(case, false), run(case, true))
     end
     assert.is_true(lots > rounds(40) * 5, lots)
+  end)
+
+  it("makes a lot of each request whose phones may stand in it, odd and invalid rows among them", function()
+    local lines, expected = { "phone,first,custom.7" }, {}
+    for i = 1, 1000 do
+      local phone, note = ("1202555%04d"):format(i), '"said ""hi"""'
+      if i % 10 == 0 then
+        phone = "x" .. phone
+      elseif i % 7 == 0 then
+        note = '"two\nlines"' -- only Lua reads cells of several lines
+      end
+      lines[#lines + 1] = i % 50 == 0 and "" or nil
+      lines[#lines + 1] = ("%s,Name,%s"):format(phone, note)
+      expected[#expected + 1] = i % 10 > 0 and phone or nil
+    end
+    local net = instant.new {}
+    local client = clients.of(net, { batch_size = 100 })
+    local report = client:import(source_of(table.concat(lines, "\n") .. "\n", true))
+    assert.same({ 900, 100 }, { report.accepted, report.invalid })
+    assert.equal(9, #net.requests)
+    local sent = {}
+    for _, try in ipairs(net.requests) do
+      assert.is_not_nil(try.request.lot)
+      for _, phone in ipairs(instant.phones(try.body)) do
+        sent[#sent + 1] = phone
+      end
+    end
+    assert.same(expected, sent)
   end)
 
   it("writes the same journal, and goes on from it in the same way", function()

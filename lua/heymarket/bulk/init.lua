@@ -1,8 +1,8 @@
 --- Bulk: many contacts, sent in batches until each has its outcome.
 ---
 --- Entries come from a source (bulk/source.lua), in an order (bulk/order.lua), and go to the sender as batches. A CSV
---- file gives a whole batch as a lot (csrc/rows/lot.c). It becomes entries where its contacts cannot go together, or
---- where they get different outcomes.
+--- file gives a whole batch as a lot (bulk/lots.lua). It becomes entries where its contacts cannot go together, or where
+--- they get different outcomes.
 ---
 --- A refused batch is halved (bulk/bisect.lua). What is true of each contact is decided in bulk/outcome.lua and counted
 --- in report.lua. A contact that has no outcome yet stands in one of these places:
@@ -15,6 +15,7 @@ local bulk = {}
 local bisect = require "heymarket.bulk.bisect"
 local endpoints = require "heymarket.api.endpoints"
 local failure = require "heymarket.failure"
+local lots = require "heymarket.bulk.lots"
 local order = require "heymarket.bulk.order"
 local outcome = require "heymarket.bulk.outcome"
 local text = require "heymarket.util.text"
@@ -44,6 +45,20 @@ function bulk.new(dependencies)
   self.reader = function(count)
     return self:read(count)
   end
+  self.lots = self.source.take_lot and lots.new {
+    source = self.source,
+    counter = self.counter,
+    order = self.order,
+    sort = function(entries)
+      return self:sort(entries)
+    end,
+    is_stopped = function()
+      return self.sender:stop_reason() ~= nil
+    end,
+    take_turns = function(count)
+      self:take_turns(count)
+    end,
+  }
   return setmetatable(self, Bulk)
 end
 
@@ -95,7 +110,10 @@ function Bulk:next_batch()
     return nil
   end
   local size, max_bytes = self.bisect:limits()
-  local batch = not self.order:has_runnable() and self:read_lot(size, max_bytes) -- what waits comes first
+  local batch
+  if self.lots then
+    batch, self.opened = self.lots:next(size, max_bytes)
+  end
   if not batch then
     local entries = self.order:next_batch(size, max_bytes, self.reader)
     batch = entries[1] and { entries = entries } or nil
@@ -104,30 +122,6 @@ function Bulk:next_batch()
     self:check(self.journal:sending(batch))
   end
   return batch
-end
-
--- Reads a lot that can be sent as it is. The entries of one that cannot are read next.
-function Bulk:read_lot(size, max_bytes)
-  local lot = self.source.take_lot and self.source:take_lot(size, max_bytes)
-  if not lot then
-    return nil
-  end
-  local count, batch = lot:count(), { lot = lot }
-  self.counter:begin_lot(batch)
-  self.opened = (count < size or not self.order:admit_lot(lot)) and self:open(batch) or nil
-  self:take_turns(count)
-  return batch.lot and batch
-end
-
--- The entries of a batch, each of which may have an outcome of its own from here on.
-function Bulk:open(batch)
-  local lot = batch.lot
-  if lot then
-    batch.entries = self.counter:open_lot(batch)
-    batch.lot = nil
-    lot:free()
-  end
-  return batch.entries
 end
 
 -- Lets transfers and others have their turn when so many contacts more were read.
@@ -192,7 +186,7 @@ function Bulk:accept(batch, listed)
   if batch.lot and not listed[1] and self:accept_lot(batch) then
     return
   end
-  self:open(batch)
+  lots.open(self.counter, batch)
   local match = outcome.match(batch, listed)
   if self.journal then
     local possibly_sent, remotes = batch.possibly_sent, match.remotes
@@ -223,7 +217,7 @@ end
 
 -- A batch failed, or was never sent: then there is no problem.
 function Bulk:fail(batch, problem)
-  self:open(batch)
+  lots.open(self.counter, batch)
   local verdict, refusals = self.bisect:failed(batch, problem, self.sender:stop_reason() ~= nil)
   if verdict == "halved" then
     return

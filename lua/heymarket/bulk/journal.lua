@@ -38,7 +38,7 @@ journal.PREFIX = 100
 
 -- Ranges and fingerprints of the contacts of a batch.
 local function record_of(batch)
-  return batch.lot and notes.range_of_lot(batch.lot) or notes.ranges_and_fingerprints(batch.entries)
+  return batch.lot and notes.ranges_of_lot(batch.lot) or notes.ranges_and_fingerprints(batch.entries)
 end
 
 --- Notes contacts that are about to be sent. None of them may leave before `commit`.
@@ -124,7 +124,7 @@ end
 ---@return boolean?
 ---@return heymarket.Failure?
 function Journal:answered_lot(lot)
-  return append_answer(self, answer_record(notes.range_of_lot(lot), {}, {}))
+  return append_answer(self, answer_record(notes.ranges_of_lot(lot), {}, {}))
 end
 
 --- Must the phones of accepted contacts be looked at, because earlier contacts of some phones were not taken?

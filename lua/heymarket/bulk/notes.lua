@@ -66,9 +66,8 @@ end
 --- The same for a lot.
 ---@param lot heymarket.Lot
 ---@return string
-function notes.range_of_lot(lot)
-  local first, last = lot:range()
-  return (first < last and "%d-%d %s" or "%d%.0s %s"):format(first, last, lot:fingerprints())
+function notes.ranges_of_lot(lot)
+  return lot:ranges() .. " " .. lot:fingerprints()
 end
 
 --- A rejected contact, as it stands in a record.

@@ -124,6 +124,12 @@ function Order:has_runnable()
   return self.runnable:length() > 0
 end
 
+--- May a lot be the next request? Not where entries wait that come first, or where nothing more is to be read.
+---@return boolean
+function Order:takes_lots()
+  return not self:has_runnable() and self.blocked_count < MAX_BLOCKED
+end
+
 --- Takes a lot in, where all its contacts may stand in one request now.
 ---@param lot heymarket.Lot
 ---@return boolean admitted its phones are in flight from here on; otherwise nothing has changed

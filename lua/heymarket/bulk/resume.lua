@@ -167,19 +167,21 @@ end
 --- Gives the next contacts as a lot, where the source does and nothing is left to compare or to give.
 ---@param n integer
 ---@param max_bytes integer
----@return heymarket.Lot? raises a failure where the source cannot go on
-function Resume:take_lot(n, max_bytes)
+---@param lot heymarket.Lot? see Source:take_lot of heymarket.csv
+---@return heymarket.Lot? lot raises a failure where the source cannot go on
+---@return "odd"|"full"|nil state nil where `take` must give the next contacts
+function Resume:take_lot(n, max_bytes, lot)
   local is_idle = self.started and not self.ended and self.at > #self.batch and self.first > self.last
   if not is_idle or self.finished[1] or self.problem or not self.source.take_lot then
     return nil
   elseif self.comparing and not self.journal:is_verified(self.seen) then
     return nil
   end
-  local lot = self.source:take_lot(n, max_bytes)
-  if lot then
-    self.seen = select(2, lot:range())
+  local taken, state = self.source:take_lot(n, max_bytes, lot)
+  if taken then
+    self.seen = select(2, taken:range())
   end
-  return lot
+  return taken, state
 end
 
 return resume

@@ -187,17 +187,20 @@ end
 --- Gives the next contacts as a lot, where the user's source offers that and the next ones are ordinary.
 ---@param n integer
 ---@param max_bytes integer
----@return heymarket.Lot? raises a failure where the source cannot go on
-function Batches:take_lot(n, max_bytes)
+---@param lot heymarket.Lot? see Source:take_lot of heymarket.csv
+---@return heymarket.Lot? lot raises a failure where the source cannot go on
+---@return "odd"|"full"|nil state nil where `take` must give the next contacts
+function Batches:take_lot(n, max_bytes, lot)
   if not self.gives_lots or self.has_ended or self.is_stopped() then
     return nil
   end
-  local ok, lot = pcall(self.read.take_lot, self.read, n, max_bytes, self.default_country, self.index)
+  local before = lot and lot:count() or 0
+  local ok, taken, state = pcall(self.read.take_lot, self.read, n, max_bytes, self.default_country, self.index, lot)
   if not ok then
-    fail(self, lot)
+    fail(self, taken)
   end
-  self.index = self.index + (lot and lot:count() or 0)
-  return lot
+  self.index = self.index + (taken and taken:count() - before or 0)
+  return taken, state
 end
 
 --- See Source:describe.

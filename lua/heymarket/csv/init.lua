@@ -93,29 +93,41 @@ local function add_record(self, entries, index, default_country)
   return entry
 end
 
+-- Reads more input. False where that fails: the rows before are given first, then `take` raises the failure.
+local function fill(reading)
+  local ok, raised = pcall(reading.fill, reading)
+  if not ok and not reading:has_failed() then
+    error(raised, 0)
+  end
+  return ok
+end
+
 --- Gives the next ordinary rows as a lot. Raises a failure of kind "source" where it cannot go on.
 ---@param n integer at most so many
 ---@param max_bytes integer their bodies have no more bytes
 ---@param default_country string|boolean|nil see contact.phone
 ---@param index integer number of contacts before these
----@return heymarket.Lot? lot nil where the next row is not ordinary, or not whole in the buffer: `take` gives it
-function Source:take_lot(n, max_bytes, default_country, index)
-  local lot, total = rows.lot(index + 1, self.reader:position() + 1), 0
+---@param lot heymarket.Lot? the lot to which they are added; a new one unless it is given
+---@return heymarket.Lot? lot nil where no row was added
+---@return "odd"|"full"|nil state "odd" where `take` gives the next row: it is not ordinary, not whole in the buffer, or
+--- there is none; "full" where its body is too large for the lot
+function Source:take_lot(n, max_bytes, default_country, index, lot)
+  local first_position, total = self.reader:position() + 1, 0
+  lot = lot or rows.lot(index + 1, first_position)
+  lot:at(index + 1, first_position)
+  local goes_on, is_full
   repeat
-    local taken, left_out, is_cut = self.reader:take(lot, n - total, max_bytes, default_country)
+    local taken, left_out, is_cut
+    taken, left_out, is_cut, is_full = self.reader:take(lot, n - total, max_bytes, default_country)
     self.contacts:count_left_out(left_out)
     total = total + taken
     -- From a file, the rest of a row comes at once. A pipe may give it much later.
-    local goes_on = is_cut and total > 0 and total < n and self.total ~= nil
-    if goes_on then
-      self.reader:fill()
-    end
+    goes_on = is_cut and total > 0 and total < n and self.total ~= nil and fill(self.reader)
   until not goes_on
-  if total == 0 then
-    return nil
+  if total > 0 then
+    give(self)
   end
-  give(self)
-  return lot
+  return total > 0 and lot or nil, is_full and "full" or total < n and "odd" or nil
 end
 
 --- Gives the next records as entries of an import, as many as the buffer holds: it waits for more input only before the

@@ -151,10 +151,12 @@ end
 ---@return integer taken
 ---@return integer left_out in how many of these rows a false was left out
 ---@return boolean is_cut does the buffer end before the next row?
+---@return boolean is_full is the body of the next row too large?
 function Reader:take(lot, n, max_bytes, default_country)
-  local taken, after, left_out, is_cut = self.ordinary:take(self.buffer, self.next, n, max_bytes, default_country, lot)
+  local taken, after, left_out, is_cut, is_full =
+    self.ordinary:take(self.buffer, self.next, n, max_bytes, default_country, lot)
   self.next, self.row = after, self.row + taken
-  return taken, left_out, is_cut and not self.at_end
+  return taken, left_out, is_cut and not self.at_end, is_full
 end
 
 --- The cells of entries, from the bytes of their records.
