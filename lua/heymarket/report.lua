@@ -116,7 +116,7 @@ end
 function Counter:begin_lot(batch, entry)
   local first, last = batch.lot:range()
   self.open[first] = batch
-  batch.open = batch.lot:count() -- so many of its contacts have no entry of their own
+  batch.in_lot = batch.lot:count() -- so many of its contacts have no entry of their own (`open` is of http/outage.lua)
   if entry and last ~= first then
     self.open[last] = nil
   end
@@ -130,10 +130,10 @@ end
 ---@return heymarket.Entry[]
 function Counter:open_lot(batch)
   local entries, open = batch.lot:entries(), self.open
-  for i = batch.open, 1, -1 do -- the first one takes the place of the batch
+  for i = batch.in_lot, 1, -1 do -- the first one takes the place of the batch
     entries[i].batch = batch
     open[entries[i].index] = entries[i]
-    batch.open = i - 1
+    batch.in_lot = i - 1
   end
   return entries
 end
@@ -142,7 +142,7 @@ end
 ---@param batch heymarket.Batch
 function Counter:accept_lot(batch)
   self.open[batch.lot:range()] = nil
-  self.accepted = self.accepted + batch.open
+  self.accepted = self.accepted + batch.in_lot
 end
 
 --- Counts contacts whose entries nobody has.
@@ -327,7 +327,7 @@ function Counter:count_unsettled(taken, outcome_of)
   local index, entry = next(self.open)
   while entry do
     self.open[index] = nil
-    self:add(outcome_of(entry), entry.lot and entry.open)
+    self:add(outcome_of(entry), entry.lot and entry.in_lot)
     index, entry = next(self.open)
   end
   local missing = taken - self:total()
