@@ -95,7 +95,7 @@ static int add_lot(lua_State *L) {
         __builtin_prefetch(&first->entries[at], 1);
     }
     for (size_t i = 0; i < lot->count; i++) {
-        double row = lot->first_position + (double)i;
+        double row = rows[i].position;
         double earlier = note(first, phone_number(&rows[i].phone), row);
         if (earlier == 0) {
             continue;

@@ -1,8 +1,8 @@
 --- Bulk: many contacts, sent in batches until each has its outcome.
 ---
---- Entries come from a source (bulk/source.lua), in an order (bulk/order.lua), and go to the sender as batches. A CSV
---- file gives a whole batch as a lot (bulk/lots.lua). It becomes entries where its contacts cannot go together, or where
---- they get different outcomes.
+--- Entries come from a source (bulk/source.lua), in an order (bulk/order.lua), and go to the sender as batches. A
+--- file gives a whole batch as a lot (bulk/lots.lua). It becomes entries where its contacts cannot go together, or
+--- where they get different outcomes.
 ---
 --- A refused batch is halved (bulk/bisect.lua). What is true of each contact is decided in bulk/outcome.lua and counted
 --- in report.lua. A contact that has no outcome yet stands in one of these places:
