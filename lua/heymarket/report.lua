@@ -116,7 +116,7 @@ end
 function Counter:begin_lot(batch, entry)
   local first, last = batch.lot:range()
   self.open[first] = batch
-  batch.in_lot = batch.lot:count() -- so many of its contacts have no entry of their own (`open` is of http/outage.lua)
+  batch.in_lot = batch.lot:count() -- so many of its contacts have no entry of their own
   if entry and last ~= first then
     self.open[last] = nil
   end
