@@ -45,20 +45,21 @@ function bulk.new(dependencies)
   self.reader = function(count)
     return self:read(count)
   end
-  self.lots = self.source.take_lot and lots.new {
-    source = self.source,
-    counter = self.counter,
-    order = self.order,
-    sort = function(entries)
-      return self:sort(entries)
-    end,
-    is_stopped = function()
-      return self.sender:stop_reason() ~= nil
-    end,
-    take_turns = function(count)
-      self:take_turns(count)
-    end,
-  }
+  self.lots = self.source.take_lot
+    and lots.new {
+      source = self.source,
+      counter = self.counter,
+      order = self.order,
+      sort = function(entries)
+        return self:sort(entries)
+      end,
+      is_stopped = function()
+        return self.sender:stop_reason() ~= nil
+      end,
+      take_turns = function(count)
+        self:take_turns(count)
+      end,
+    }
   return setmetatable(self, Bulk)
 end
 
