@@ -40,6 +40,8 @@ struct rows {
 static bool is_trimmed(const unsigned char *at, size_t length) {
     if (*at < 0x80) {
         return *at == ' ' || (*at >= '\t' && *at <= '\r');
+    } else if (strchr("\xC2\xD8\xE1\xE2\xE3\xEF", *at) == NULL) {
+        return false; /* no such character begins with another byte */
     }
     return (sorts_of(utf8_point(at, length)) & (IS_BLANK | IS_MARK)) != 0;
 }
