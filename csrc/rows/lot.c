@@ -260,18 +260,12 @@ int rows_lot(lua_State *L) {
 
 void rows_prepare_lot(lua_State *L) {
     static const luaL_Reg methods[] = {
-        {"add", add},
-        {"at", at},
-        {"body", body},
-        {"bytes", bytes},
-        {"count", count},
-        {"doubtful", doubtful},
-        {"entries", entries},
-        {"fingerprints", fingerprints},
-        {"free", free_now},
-        {"range", range},
-        {"ranges", ranges},
-        {NULL, NULL},
+        {"add", add},         {"at", at},
+        {"body", body},       {"bytes", bytes},
+        {"count", count},     {"doubtful", doubtful},
+        {"entries", entries}, {"fingerprints", fingerprints},
+        {"free", free_now},   {"range", range},
+        {"ranges", ranges},   {NULL, NULL},
     };
     compat_newtype(L, TYPE, methods, collect);
 }
