@@ -79,6 +79,10 @@ describe("doc/events.md", function()
       return { status = 503, headers = id, body = "{}" }
     end
     import(two, nil, { batch_size = 1 })
+    -- An outage begins only after an answer.
+    import(two, function(_, number)
+      return number > 1 and number < 4 and unavailable() or nil
+    end, { batch_size = 1, concurrency = 1 })
     import(two, unavailable)
     import(two, function()
       return { code = "RECV_ERROR", message = "reset" }
