@@ -109,9 +109,12 @@ end
 ---@param index integer number of contacts before these
 ---@param lot heymarket.Lot? the lot to which they are added; a new one unless it is given
 ---@return heymarket.Lot? lot nil where no row was added
----@return "odd"|"full"|nil state "odd" where `take` gives the next row: it is not ordinary, not whole in the buffer, or
---- there is none; "full" where its body is too large for the lot
+---@return "odd"|"full"|nil state nil where the input gives no lots; "odd" where `take` gives the next row: it is not
+--- ordinary, not whole in the buffer, or there is none; "full" where its body is too large for the lot
 function Source:take_lot(n, max_bytes, default_country, index, lot)
+  if not self.reader:gives_lots() then
+    return nil
+  end
   local first_position, total = self.reader:position() + 1, 0
   lot = lot or rows.lot(index + 1, first_position)
   lot:at(index + 1, first_position)

@@ -77,9 +77,10 @@ function Input:fill()
     self:fail("csv_not_text", { type = type(chunk) })
   end
   self.at_end = chunk == nil
+  local text = self:decode(chunk or "")
   self.dropped = self.dropped + self.next - 1
   self.next = 1
-  self.buffer = rest .. self:decode(chunk or "")
+  self.buffer = rest .. text
 end
 
 -- The text of a chunk. Notes where it ends in the text and in the input.

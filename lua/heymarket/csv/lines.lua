@@ -54,6 +54,11 @@ function Lines.take()
   return 0, 0, false
 end
 
+--- See the reader of CSV.
+function Lines.gives_lots()
+  return false
+end
+
 --- The lines of entries.
 ---@param entries heymarket.Entry[]
 ---@return (string|false)[] by the place of the entry; false where it has no `origin`

@@ -159,6 +159,12 @@ function Reader:take(lot, n, max_bytes, default_country)
   return taken, left_out, is_cut and not self.at_end, is_full
 end
 
+--- Does `take` ever add something to a lot?
+---@return boolean
+function Reader.gives_lots()
+  return true
+end
+
 --- The cells of entries, from the bytes of their records.
 ---@param entries heymarket.Entry[]
 ---@return (string[]|false)[] by the place of the entry; false where it has no `origin`
