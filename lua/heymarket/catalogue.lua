@@ -274,6 +274,16 @@ local catalogue = {
   output_unopened = "the failures file cannot be opened: {reason}",
   output_unprepared = "the failures file {path} cannot be opened: {reason}",
   output_unwritten = "the failures file {path} could not be written, so the import stopped: {reason}",
+  waits_answer = "waiting for an answer since {time}",
+  waits_answer_short = "no answer since {time}",
+  waits_outage = "the server does not answer since {time}[, next try in {next}]",
+  waits_outage_short = "no answer since {time}[, next in {next}]",
+  waits_pace = "waiting for the pace {time}",
+  waits_pace_short = "the pace: {time}",
+  waits_retry = "next try in {time}",
+  waits_retry_short = "next in {time}",
+  waits_throttled = "the server wants fewer requests, waiting {time}",
+  waits_throttled_short = "slowed down (429) {time}",
   row_ambiguous = "(perhaps created by an earlier try, of this run or of the one before)",
   row_exists = "it exists in the account already and was left as it was; {option:overwrite} replaces it",
   row_exists_ambiguous = "it exists in the account, perhaps created by an earlier try, of this run or of the one "
@@ -297,6 +307,8 @@ local catalogue = {
     .. "unknown and unsent rows are sent again.",
   summary_resumes_file = "{failures} has the rows that were not accepted so far: correct it when the import is "
     .. "complete.",
+  summary_same_input = "Its input has to be the same.",
+  summary_without_limit = "The command is without --max-failures, which counts the rows of earlier runs as well:",
   summary_sends_again = "To send failed and unknown rows again as they are, give the same command again: the journal "
     .. "{journal} knows what is done.",
 }

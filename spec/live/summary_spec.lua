@@ -62,7 +62,11 @@ describe("the summary of an import", function()
     has(made.out, ("\nTo go on, give the same command again: the journal %s knows what is done, and "):format(journal))
     has(
       made.out,
-      "failed, unknown and unsent rows are sent again.\n" .. failed .. " has the rows that were not accepted"
+      "failed, unknown and unsent rows are sent again.\n"
+        .. "The command is without --max-failures, which counts the rows of earlier runs as well:\n"
+        .. ("  heymarket import %s --journal %s --failures %s\n"):format(file, journal, failed)
+        .. failed
+        .. " has the rows that were not accepted"
     )
     has(made.out, " so far: correct it when the import is complete.\n")
     has_not(made.out, "import that file")

@@ -104,10 +104,14 @@ end
 
 function Run:import()
   local given = self.arguments.options
+  function given.on_event(event)
+    self.progress:note(event)
+  end
   function given.on_item(item)
     self:take(item)
   end
   function given.on_progress(made)
+    self.progress:settled()
     self.counter:add("accepted", made.accepted - self.counter.accepted)
     if self.output then
       self.output:begin()
@@ -187,7 +191,7 @@ function Run:open(client_of)
 end
 
 --- Runs the command, and gives its exit code.
----@param arguments table `file` (path, or "-"), `config` and `options` of the client, `csv` (options of csv.open),
+---@param arguments table `file` (path, or "-"), `typed` (the words of the command), `config` and `options` of the client, `csv` (options of csv.open),
 --- `dry_run`, `failures` (path), `json`, `quiet`, `no_progress`
 ---@param client_of fun(config: table): heymarket.Client?, heymarket.Failure?
 ---@return integer
@@ -195,8 +199,9 @@ function import.run(arguments, client_of)
   local given = arguments.options
   local run = setmetatable({ arguments = arguments, counter = report.new(MAX_ITEMS) }, Run)
   run.input = arguments.file == "-" and io.stdin or arguments.file
-  run.progress = progress.new(not (arguments.quiet or arguments.no_progress))
+  run.progress = progress.new(not (arguments.quiet or arguments.no_progress), given.requests_per_minute)
   run.facts = { overwrite = given.overwrite, batch_size = given.batch_size, journal = given.journal, swallowing = {} }
+  run.facts.file, run.facts.typed = arguments.file, arguments.typed
   run.facts.ambiguous, run.facts.refused, run.facts.superseded, run.facts.opt_outs_left = 0, 0, 0, 0
   system.interrupts()
   local problem, made = run:open(client_of), nil

@@ -23,6 +23,7 @@ local function run(arguments)
   local parser = require "heymarket.cli.parser"
   local main, commands = parser.make(argparse, version, arguments[1])
   local given = main:parse(parser.joined(arguments))
+  given.typed = arguments
   return require("heymarket.cli.commands")[given.command](given, commands[given.command])
 end
 

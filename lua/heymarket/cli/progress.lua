@@ -1,47 +1,52 @@
 --- Progress of an import on stderr: a bar on a terminal, elsewhere a line now and then.
 local progress = {}
 
+local forecast = require "heymarket.cli.forecast"
 local format = require "heymarket.util.format"
+local messages = require "heymarket.messages"
 local report = require "heymarket.report"
 local system = require "heymarket.system"
 
 local REDRAW_EVERY, LINE_EVERY = 0.1, 5 -- seconds
-local SAMPLE_EVERY, WINDOW = 1, 15 -- seconds; rate and time left are those of the last WINDOW seconds
+local OUTAGE_LINE_EVERY = 60 -- seconds, where lines tell of an outage
 local BAR_MIN, BAR_MAX = 10, 30 -- columns
 local COLOURS = { accepted = "\27[32m", rejected = "\27[33m", invalid = "\27[31m", failed = "\27[31m" }
 COLOURS.unknown, COLOURS.unsent = COLOURS.failed, COLOURS.rejected
+local WAITS = "\27[33m"
 
 local Progress = {}
 Progress.__index = Progress
 
 --- Makes the progress display of one import. Where it is not wanted, it shows nothing.
 ---@param wanted boolean
-function progress.new(wanted)
+---@param limit integer|false|nil requests a minute
+function progress.new(wanted, limit)
   local now, terminal = system.monotonic(), system.isatty(io.stderr) and os.getenv "TERM" ~= "dumb"
   return setmetatable({
     wanted = wanted,
     terminal = terminal,
     colour = terminal and (os.getenv "NO_COLOR" or "") == "",
     drawn_at = now,
-    samples = { { at = now, rows = 0, bytes = 0 } },
+    forecast = forecast.new(limit or false, now),
   }, Progress)
 end
 
--- Rows per second and bytes per second in the last WINDOW seconds.
-function Progress:rates(now, rows, bytes)
-  local samples = self.samples
-  if now - samples[#samples].at >= SAMPLE_EVERY then
-    samples[#samples + 1] = { at = now, rows = rows, bytes = bytes }
-    while #samples > 2 and now - samples[2].at >= WINDOW do
-      table.remove(samples, 1)
-    end
-  end
-  local oldest = samples[1]
-  local passed = now - oldest.at
-  if passed < REDRAW_EVERY then
-    return nil
-  end
-  return (rows - oldest.rows) / passed, (bytes - oldest.bytes) / passed
+--- Takes note of an event of the call.
+---@param event heymarket.Event
+function Progress:note(event)
+  self.forecast:note(event, system.monotonic())
+end
+
+--- Takes note that the contacts of a request have their outcome.
+function Progress:settled()
+  self.forecast:settled()
+end
+
+-- What the import waits for, in words, and the same in fewer words.
+local function waiting_words(what, seconds, next_try)
+  local values = { time = format.duration(seconds) }
+  values.next = next_try and next_try > 0 and format.duration(next_try) or nil
+  return messages.text("waits_" .. what, values), messages.text("waits_" .. what .. "_short", values)
 end
 
 -- The facts as pieces of text, in the order in which they are shown, and the share that is done, where it is known.
@@ -50,21 +55,28 @@ function Progress:pieces(now, made, source)
   local rows, rows_read = made.total, source:position() - 1 -- the header is row 1
   -- Reading is ahead of sending: what counts are the bytes of the rows that are done.
   local bytes = rows_read > 0 and read * math.min(1, rows / rows_read) or 0
-  local rate, byte_rate = self:rates(now, rows, bytes)
   local share = total and total > 0 and math.min(1, bytes / total)
+  self.forecast:progress(rows, now)
   local pieces = {}
-  local function add(piece, colour)
-    pieces[#pieces + 1] = { text = piece, colour = self.colour and colour }
+  local function add(piece, colour, short)
+    pieces[#pieces + 1] = { text = piece, short = short, colour = self.colour and colour }
+  end
+  local what, seconds, next_try = self.forecast:waiting(now)
+  if what then
+    local words, fewer = waiting_words(what, seconds, next_try)
+    add(words, WAITS, fewer)
   end
   if share then
     add(("%d%%"):format(math.floor(share * 100)))
   end
   add(format.plural(rows, "row"))
+  local rate = what ~= "outage" and self.forecast:rate(now)
   if rate then
     add(format.grouped(rate) .. "/s")
   end
-  if rate and share and byte_rate > 0 then
-    add(format.duration((total - bytes) / byte_rate) .. " left")
+  local left = share and share > 0 and self.forecast:left(rows * (1 / share - 1), now)
+  if left then
+    add(format.duration(left) .. " left")
   end
   for _, outcome in ipairs(report.outcomes) do
     if made[outcome] > 0 then
@@ -78,11 +90,13 @@ end
 function Progress:line(pieces, share)
   local room, parts = self.terminal and (system.columns(io.stderr) or 80) - 1 or math.huge, {}
   for _, piece in ipairs(pieces) do
-    room = room - #piece.text - (#parts > 0 and 2 or 0)
+    local gap = #parts > 0 and 2 or 0
+    local shown = #piece.text + gap > room and piece.short or piece.text
+    room = room - #shown - gap
     if room < 0 then
       break
     end
-    parts[#parts + 1] = piece.colour and piece.colour .. piece.text .. "\27[0m" or piece.text
+    parts[#parts + 1] = piece.colour and piece.colour .. shown .. "\27[0m" or shown
   end
   local line = table.concat(parts, self.terminal and "  " or ", ")
   local width = math.min(BAR_MAX, room - 3)
@@ -93,15 +107,24 @@ function Progress:line(pieces, share)
   return line
 end
 
+-- Seconds between two lines. In an outage little changes.
+function Progress:interval(what)
+  if self.terminal then
+    return REDRAW_EVERY
+  end
+  return what == "outage" and self.told == "outage" and OUTAGE_LINE_EVERY or LINE_EVERY
+end
+
 --- Shows the progress, if the last time is long enough ago.
 ---@param counter table of heymarket.report
 ---@param source table of heymarket.csv, which tells how far it was read
 function Progress:update(counter, source)
   local now = system.monotonic()
-  if not self.wanted or now - self.drawn_at < (self.terminal and REDRAW_EVERY or LINE_EVERY) then
+  local what = self.forecast:waiting(now)
+  if not self.wanted or now - self.drawn_at < self:interval(what) then
     return
   end
-  self.drawn_at, self.visible = now, self.terminal
+  self.drawn_at, self.visible, self.told = now, self.terminal, what
   local line = self:line(self:pieces(now, counter:report({}, false), source))
   io.stderr:write(self.terminal and "\r\27[K" .. line or line .. "\n")
   io.stderr:flush()

@@ -1,6 +1,7 @@
 --- What the command says of an import when it has ended: for people, and as JSON for programs.
 local summary = {}
 
+local command_line = require "heymarket.cli.command_line"
 local format = require "heymarket.util.format"
 local json = require "heymarket.util.json"
 local messages = require "heymarket.messages"
@@ -101,6 +102,25 @@ local function applying(rows)
   return lines
 end
 
+-- The commands to type next: to go on, to begin again with a journal, to import the failures file.
+local function commands_of(run)
+  local is_limited = (run.report.failure or {}).reason == "max_failures"
+  local journal = (run.file == "-" and "import" or run.file) .. ".journal"
+  local function changed(changes)
+    return "  " .. command_line.changed(run.typed, changes)
+  end
+  return {
+    go_on = changed { without = is_limited and { ["--max-failures"] = true } or nil },
+    begin_again = changed { with = { "--journal", journal } },
+    corrected = run.failures and changed {
+      file = run.failures,
+      without = { ["--journal"] = true, ["--failures"] = true },
+      with = { "--failures", command_line.next_name(run.failures) },
+    },
+  },
+    is_limited
+end
+
 -- Where things are, and how to go on.
 local function advice_lines(run)
   local made, journal, in_file, stopped = run.report, run.journal, run.failures, run.report.failure ~= nil
@@ -110,6 +130,8 @@ local function advice_lines(run)
   local goes_on = not complete and not (stopped and made.failure.kind == "journal")
   local resumes = journal and goes_on and stopped -- it sends some rows of the failures file, too
   local begins_again = not journal and stopped and made.accepted > 0
+  local sends_again = journal and goes_on and not stopped
+  local commands, is_limited = commands_of(run)
   return applying {
     {
       stopped and run.position,
@@ -118,12 +140,18 @@ local function advice_lines(run)
     },
     { in_file and not resumes, "The rows that were not accepted are in %s:", run.failures },
     { in_file and not resumes, "correct them there and import that file." },
+    { in_file and not resumes, "%s", commands.corrected },
     { journal and complete, "This import is complete; the journal %s is no longer needed.", journal },
     { resumes, "%s", messages.text("summary_resumes", run) },
+    { resumes and is_limited, messages.text "summary_without_limit" },
+    { resumes, "%s", commands.go_on },
+    { resumes and run.file == "-", messages.text "summary_same_input" },
     { resumes and in_file, "%s", messages.text("summary_resumes_file", run) },
-    { journal and goes_on and not stopped, "%s", messages.text("summary_sends_again", run) },
+    { sends_again, "%s", messages.text("summary_sends_again", run) },
+    { sends_again, "%s", commands.go_on },
     { begins_again, "This run kept no journal, so the same command begins again at the first row." },
     { begins_again, "With --journal FILE it would go on where it stopped." },
+    { begins_again, "%s", commands.begin_again },
   }
 end
 
@@ -188,7 +216,8 @@ local function dry_advice(run)
 end
 
 --- The summary for people: sections with a blank line between them, the empty ones left out.
----@param run table `report` (with `failure`, where the import stopped), `superseded`, `refused` and `ambiguous`
+---@param run table `report` (with `failure`, where the import stopped), `file` and `typed` (what the command was
+--- given), `superseded`, `refused` and `ambiguous`
 --- (counts), `swallowing` (items), `overwrite`, `batch_size`, `position` (of the last row that was read, where more
 --- follow), `journal` and `failures` (paths; the latter only where rows stand in that file)
 function summary.text(run)
