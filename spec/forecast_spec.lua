@@ -52,7 +52,7 @@ describe("a forecast of what is waited for", function()
   end)
 end)
 
--- Runs an import in virtual time. Gives when it ended, and what was forecast on the way: the moments and the times left.
+-- Runs an import in virtual time. Gives when it ended, and what was forecast on the way: moments and the times left.
 local function run(batches, options)
   local batch = 10
   local world = instant.new {

@@ -191,8 +191,8 @@ function Run:open(client_of)
 end
 
 --- Runs the command, and gives its exit code.
----@param arguments table `file` (path, or "-"), `typed` (the words of the command), `config` and `options` of the client, `csv` (options of csv.open),
---- `dry_run`, `failures` (path), `json`, `quiet`, `no_progress`
+---@param arguments table `file` (path, or "-"), `typed` (the words of the command), `config` and `options` of the
+--- client, `csv` (options of csv.open), `dry_run`, `failures` (path), `json`, `quiet`, `no_progress`
 ---@param client_of fun(config: table): heymarket.Client?, heymarket.Failure?
 ---@return integer
 function import.run(arguments, client_of)

@@ -12,7 +12,15 @@ local OUTAGE_LINE_EVERY = 60 -- seconds, where lines tell of an outage
 local BAR_MIN, BAR_MAX = 10, 30 -- columns
 local COLOURS = { accepted = "\27[32m", rejected = "\27[33m", invalid = "\27[31m", failed = "\27[31m" }
 COLOURS.unknown, COLOURS.unsent = COLOURS.failed, COLOURS.rejected
-local WAITS = "\27[33m"
+local WAITING = "\27[33m"
+-- What is waited for, in words, and in fewer words.
+local WAITS = {
+  answer = { "waits_answer", "waits_answer_short" },
+  outage = { "waits_outage", "waits_outage_short" },
+  pace = { "waits_pace", "waits_pace_short" },
+  retry = { "waits_retry", "waits_retry_short" },
+  throttled = { "waits_throttled", "waits_throttled_short" },
+}
 
 local Progress = {}
 Progress.__index = Progress
@@ -46,7 +54,7 @@ end
 local function waiting_words(what, seconds, next_try)
   local values = { time = format.duration(seconds) }
   values.next = next_try and next_try > 0 and format.duration(next_try) or nil
-  return messages.text("waits_" .. what, values), messages.text("waits_" .. what .. "_short", values)
+  return messages.text(WAITS[what][1], values), messages.text(WAITS[what][2], values)
 end
 
 -- The facts as pieces of text, in the order in which they are shown, and the share that is done, where it is known.
@@ -64,7 +72,7 @@ function Progress:pieces(now, made, source)
   local what, seconds, next_try = self.forecast:waiting(now)
   if what then
     local words, fewer = waiting_words(what, seconds, next_try)
-    add(words, WAITS, fewer)
+    add(words, WAITING, fewer)
   end
   if share then
     add(("%d%%"):format(math.floor(share * 100)))
