@@ -79,7 +79,7 @@ function Progress:pieces(now, made, source)
   end
   add(format.plural(rows, "row"))
   local rate = what ~= "outage" and self.forecast:rate(now)
-  if rate then
+  if rate and rate >= 1 then
     add(format.grouped(rate) .. "/s")
   end
   local left = share and share > 0 and self.forecast:left(rows * (1 / share - 1), now)
