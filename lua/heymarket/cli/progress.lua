@@ -115,12 +115,14 @@ function Progress:line(pieces, share)
   return line
 end
 
--- Seconds between two lines. In an outage little changes.
+-- Seconds between two lines. That an outage has begun is told at once; then little changes.
 function Progress:interval(what)
   if self.terminal then
     return REDRAW_EVERY
+  elseif what == "outage" then
+    return self.told == "outage" and OUTAGE_LINE_EVERY or 0
   end
-  return what == "outage" and self.told == "outage" and OUTAGE_LINE_EVERY or LINE_EVERY
+  return LINE_EVERY
 end
 
 --- Shows the progress, if the last time is long enough ago.
