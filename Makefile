@@ -223,8 +223,10 @@ needs-release:
 needs-deb:
 	@.ci/deps $(DEPS) $(DEB_NEEDS)
 
-# All that the checks need, short of running them.
-ready: build
+# All that the checks need, short of running them. The build looks for libphonenumber, so that comes first.
+ready:
+	@$(if $(filter install,$(DEPS)),$(MAKE) needs-phonenumber)
+	@$(MAKE) build LUAS="$(LUAS)"
 	@$(if $(filter lint,$(RUNS)),$(MAKE) needs-lint needs-build LUAS="$(ALL_LUAS)")
 	@$(MAKE) needs-run needs-test $(if $(filter rocks,$(RUNS)),needs-rocks) $(if $(filter deb,$(RUNS)),needs-deb) \
 	  $(if $(filter asan,$(RUNS)),native-asan) $(if $(filter tsan,$(RUNS)),native-tsan) $(if $(filter fuzz,$(RUNS)),fuzzers) LUAS="$(LUAS)"
