@@ -225,7 +225,7 @@ needs-deb:
 
 # All that the checks need, short of running them. The build looks for libphonenumber, so that comes first.
 ready:
-	@$(if $(filter install,$(DEPS)),$(MAKE) needs-phonenumber)
+	@$(if $(filter install,$(DEPS)),$(MAKE) needs-build needs-phonenumber)
 	@$(MAKE) build LUAS="$(LUAS)"
 	@$(if $(filter lint,$(RUNS)),$(MAKE) needs-lint needs-build LUAS="$(ALL_LUAS)")
 	@$(MAKE) needs-run needs-test $(if $(filter rocks,$(RUNS)),needs-rocks) $(if $(filter deb,$(RUNS)),needs-deb) \
