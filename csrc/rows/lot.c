@@ -4,7 +4,6 @@
 #include "lot.h"
 
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,10 +98,13 @@ static int range(lua_State *L) {
 }
 
 static void add_range(luaL_Buffer *ranges, double first, double last) {
-    char text[64];
-    int length = first < last ? snprintf(text, sizeof text, "%.0f-%.0f", first, last)
-                              : snprintf(text, sizeof text, "%.0f", first);
-    luaL_addlstring(ranges, text, (size_t)length);
+    char text[2 * NUMBER_SIZE];
+    size_t length = number_write(text, (long long)first);
+    if (first < last) {
+        text[length++] = '-';
+        length += number_write(text + length, (long long)last);
+    }
+    luaL_addlstring(ranges, text, length);
 }
 
 /* lot:ranges() -> the indices of its contacts, as 1-3,5 */
@@ -143,17 +145,21 @@ static int body(lua_State *L) {
 }
 
 static bool add_fingerprint(struct lot *lot, double index, const char *body, size_t length) {
+    static const char digits[] = "0123456789abcdef";
     unsigned char digest[16];
-    char hex[2 * FINGERPRINT + 1], prefix[32];
+    char hex[2 * FINGERPRINT], prefix[NUMBER_SIZE + 1];
     crypto_generichash_state state;
-    int prefix_length = snprintf(prefix, sizeof prefix, "%.0f:", index);
+    size_t prefix_length = number_write(prefix, (long long)index);
+    prefix[prefix_length++] = ':';
     crypto_generichash_init(&state, NULL, 0, sizeof digest);
-    crypto_generichash_update(&state, (const unsigned char *)prefix,
-                              (unsigned long long)prefix_length);
+    crypto_generichash_update(&state, (const unsigned char *)prefix, prefix_length);
     crypto_generichash_update(&state, (const unsigned char *)body, length);
     crypto_generichash_final(&state, digest, sizeof digest);
-    sodium_bin2hex(hex, sizeof hex, digest, FINGERPRINT);
-    return buffer_add(&lot->prints, hex, sizeof hex - 1);
+    for (size_t i = 0; i < FINGERPRINT; i++) {
+        hex[2 * i] = digits[digest[i] >> 4];
+        hex[2 * i + 1] = digits[digest[i] & 15];
+    }
+    return buffer_add(&lot->prints, hex, sizeof hex);
 }
 
 /* lot:fingerprints() -> the fingerprints of its contacts, as bulk/notes.lua makes them */
