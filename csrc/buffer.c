@@ -5,24 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool buffer_add(struct buffer *buffer, const void *data, size_t length) {
+bool buffer_reserve(struct buffer *buffer, size_t length) {
+    if (length <= buffer->capacity - buffer->length) {
+        return true;
+    } else if (length > SIZE_MAX / 4 || buffer->length > SIZE_MAX / 4) {
+        return false;
+    }
     size_t needed = buffer->length + length;
-    if (length > buffer->capacity - buffer->length) {
-        if (length > SIZE_MAX / 4 || buffer->length > SIZE_MAX / 4) {
-            return false;
-        }
-        size_t doubled = buffer->capacity < 512 ? 1024 : buffer->capacity * 2;
-        size_t capacity = doubled < needed ? needed : doubled;
-        char *grown = realloc(buffer->data, capacity);
-        if (grown == NULL) {
-            return false;
-        }
-        buffer->data = grown;
-        buffer->capacity = capacity;
+    size_t doubled = buffer->capacity < 512 ? 1024 : buffer->capacity * 2;
+    size_t capacity = doubled < needed ? needed : doubled;
+    char *grown = realloc(buffer->data, capacity);
+    if (grown == NULL) {
+        return false;
+    }
+    buffer->data = grown;
+    buffer->capacity = capacity;
+    return true;
+}
+
+bool buffer_add(struct buffer *buffer, const void *data, size_t length) {
+    if (!buffer_reserve(buffer, length)) {
+        return false;
     }
     if (length > 0) {
         memcpy(buffer->data + buffer->length, data, length);
-        buffer->length = needed;
+        buffer->length += length;
     }
     return true;
 }

@@ -11,7 +11,11 @@ struct buffer {
     size_t capacity;
 };
 
-/* False where there is not enough memory; the buffer is as before then. */
+/* Makes room for so many more bytes. False where there is not enough memory; the buffer is as
+ * before then. */
+HIDDEN bool buffer_reserve(struct buffer *buffer, size_t length);
+
+/* The same, and adds them. */
 HIDDEN bool buffer_add(struct buffer *buffer, const void *data, size_t length);
 
 #endif

@@ -10,6 +10,7 @@
 enum {
     MAX_DIGITS = 15, /* of a number that every Lua holds exactly */
     ROOM = 4096,     /* for the body of a row; more is taken where that is too little */
+    STACK_CELLS = 64,
     MAX_WIDTH = 1 << 20,
 };
 
@@ -23,9 +24,10 @@ struct op {
     size_t length;
 };
 
-/* Made once for a file, and never changed: a finalizer may call `take` in the midst of `take`. The
- * prefixes stand behind the columns. */
+/* Made once for a file. But for the hints it is never changed: a finalizer may call `take` in the
+ * midst of `take`. The prefixes stand behind the columns. */
 struct rows {
+    size_t body_hint, origin_hint; /* bytes that the last lot has taken: the next takes as many */
     struct csv_format format;
     size_t width; /* number of columns */
     size_t max_record;
@@ -267,14 +269,24 @@ static bool write_row(const struct rows *rows, struct csv_cell *cells, struct en
 }
 
 /* Indices of the stack. */
-enum { ROWS = 1, BUFFER, FROM, COUNT, BYTES, COUNTRY, LOT, MEMORY };
+enum { ROWS = 1, BUFFER, FROM, COUNT, BYTES, COUNTRY, LOT, SCRATCH };
 
-/* Takes memory for the body of a row, and behind it as much for its cells without doubled quotes.
- * This may run any Lua code. */
-static void take_memory(struct encoding *e, size_t capacity) {
-    e->out = compat_newuserdata(e->L, 2 * capacity);
-    e->capacity = capacity;
-    lua_replace(e->L, MEMORY);
+/* The body of the next row is written into the lot, where it stays if the row is ordinary. */
+static void take_room(struct encoding *e, struct lot *lot, size_t room) {
+    e->out = lot_room(lot, room);
+    if (e->out == NULL) {
+        luaL_error(e->L, "not enough memory");
+    }
+    e->capacity = room;
+}
+
+/* Makes room for all of a lot at once. Where this fails, it grows row by row. */
+static void reserve(const struct rows *rows, struct lot *lot, double most) {
+    if (lot->count == 0 && most <= ROOM) {
+        buffer_reserve(&lot->rows, (size_t)most * sizeof(struct lot_row));
+        buffer_reserve(&lot->bodies, rows->body_hint);
+        buffer_reserve(&lot->origins, rows->origin_hint);
+    }
 }
 
 /* rows:take(buffer, from, count, bytes, default_country, lot) -> taken, next, left_out, is_cut,
@@ -285,7 +297,7 @@ static void take_memory(struct encoding *e, size_t capacity) {
  * may be larger. `left_out` says in how many rows a false was left out; `is_cut`, whether the
  * buffer ends before the next row; `is_full`, whether the body of the next row is too large. */
 static int take(lua_State *L) {
-    const struct rows *rows = luaL_checkudata(L, ROWS, TYPE);
+    struct rows *rows = luaL_checkudata(L, ROWS, TYPE);
     size_t length;
     const char *buffer = luaL_checklstring(L, BUFFER, &length), *end = buffer + length;
     double from = compat_checkwhole(L, FROM), most = compat_checkwhole(L, COUNT);
@@ -297,11 +309,16 @@ static int take(lua_State *L) {
     size_t left_out = 0;
     double taken = 0;
     bool is_full = false;
-    lua_pushnil(L); /* MEMORY */
-    struct csv_cell *cells = compat_newuserdata(L, rows->width * sizeof *cells);
-    take_memory(&e, ROOM);
+    lua_pushnil(L); /* SCRATCH: the cells of a row without their doubled quotes */
+    struct csv_cell stack_cells[STACK_CELLS], *cells = stack_cells;
+    if (rows->width > STACK_CELLS) {
+        cells = compat_newuserdata(L, rows->width * sizeof *cells);
+    }
+    char stack_scratch[ROOM], *scratch = stack_scratch;
+    size_t scratch_size = ROOM, room = ROOM;
     enum csv_state state = CSV_SOUND;
     const char *at = buffer + (size_t)from - 1;
+    reserve(rows, lot, most);
     while (taken < most) {
         const char *after;
         bool is_left_out;
@@ -310,13 +327,18 @@ static int take(lua_State *L) {
             break;
         }
         size_t size = (size_t)(after - at);
-        if (size > e.capacity && size <= rows->max_record) {
-            take_memory(&e, size);
+        if (size > rows->max_record) {
+            state = CSV_ODD;
+            break;
+        } else if (size > scratch_size) {
+            scratch = compat_newuserdata(L, size); /* this may run any Lua code */
+            scratch_size = size;
+            lua_replace(L, SCRATCH);
         }
-        bool is_plain = size <= rows->max_record &&
-                        write_row(rows, cells, &e, e.out + e.capacity, &is_left_out);
+        take_room(&e, lot, room);
+        bool is_plain = write_row(rows, cells, &e, scratch, &is_left_out);
         if (is_plain && e.length > e.capacity) {
-            take_memory(&e, e.length);
+            room = e.length;
             continue; /* what had no room was not checked */
         }
         is_full = is_plain && lot->count > 0 && (double)lot_bytes(lot, e.length) > max_bytes;
@@ -325,10 +347,14 @@ static int take(lua_State *L) {
             break;
         }
         e.out[0] = '{';
-        lot_add(L, lot, &e.phone, e.out, e.length, at, size);
+        lot_add(L, lot, &e.phone, e.length, at, size);
         taken++;
         left_out += is_left_out;
         at = after;
+    }
+    if (taken > 0) {
+        rows->body_hint = lot->bodies.length + ROOM + ROOM / 2; /* no two lots are of one length */
+        rows->origin_hint = lot->origins.length + ROOM / 2;
     }
     lua_pushinteger(L, (lua_Integer)taken);
     lua_pushinteger(L, (lua_Integer)(at - buffer) + 1);

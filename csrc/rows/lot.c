@@ -24,19 +24,24 @@ size_t lot_bytes(const struct lot *lot, size_t more) {
     return lot->bodies.length + more + 2;
 }
 
-void lot_add(lua_State *L, struct lot *lot, const struct phone *phone, const char *body,
-             size_t body_length, const char *origin, size_t origin_length) {
-    const size_t before[] = {lot->bodies.length, lot->origins.length};
-    bool is_added = buffer_add(&lot->bodies, lot->count > 0 ? "," : "[", 1) &&
-                    buffer_add(&lot->bodies, body, body_length) &&
-                    buffer_add(&lot->origins, origin, origin_length);
-    struct lot_row row = {lot->next_index, lot->next_position, *phone, lot->bodies.length,
-                          lot->origins.length};
-    if (!is_added || !buffer_add(&lot->rows, &row, sizeof row)) {
-        lot->bodies.length = before[0];
-        lot->origins.length = before[1];
+char *lot_room(struct lot *lot, size_t length) {
+    /* A bracket or a comma stands before it. */
+    return buffer_reserve(&lot->bodies, length + 1) ? lot->bodies.data + lot->bodies.length + 1
+                                                    : NULL;
+}
+
+void lot_add(lua_State *L, struct lot *lot, const struct phone *phone, size_t body_length,
+             const char *origin, size_t origin_length) {
+    struct lot_row row = {lot->next_index, lot->next_position, *phone,
+                          lot->bodies.length + 1 + body_length,
+                          lot->origins.length + origin_length};
+    if (!buffer_reserve(&lot->origins, origin_length) ||
+        !buffer_add(&lot->rows, &row, sizeof row)) {
         luaL_error(L, "not enough memory");
     }
+    buffer_add(&lot->origins, origin, origin_length);
+    lot->bodies.data[lot->bodies.length] = lot->count > 0 ? ',' : '[';
+    lot->bodies.length = row.body_end;
     lot->count++;
     lot->doubtful += phone->is_doubtful;
     lot->next_index++;
@@ -64,7 +69,12 @@ static int add(lua_State *L) {
     luaL_argcheck(L, phone.length <= PHONE_MAX_DIGITS, 2, "must be a phone");
     memcpy(phone.digits, digits, phone.length);
     phone.is_doubtful = lua_toboolean(L, 5);
-    lot_add(L, lot, &phone, body, body_length, origin, origin_length);
+    char *room = body_length < SIZE_MAX / 8 ? lot_room(lot, body_length) : NULL;
+    if (room == NULL) {
+        return luaL_error(L, "not enough memory");
+    }
+    memcpy(room, body, body_length);
+    lot_add(L, lot, &phone, body_length, origin, origin_length);
     return 0;
 }
 

@@ -32,10 +32,14 @@ HIDDEN const struct lot_row *lot_rows(const struct lot *lot);
 /* Length of its body, with one more body of this length. */
 HIDDEN size_t lot_bytes(const struct lot *lot, size_t more);
 
-/* Adds a contact behind the others, with the next index and position. Raises a Lua error where
- * there is no memory; the lot is as before then. */
-HIDDEN void lot_add(lua_State *L, struct lot *lot, const struct phone *phone, const char *body,
-                    size_t body_length, const char *origin, size_t origin_length);
+/* Where the body of the contact that is added next can be written, with room for so many bytes. It
+ * holds until the lot is changed. NULL where there is no memory. */
+HIDDEN char *lot_room(struct lot *lot, size_t length);
+
+/* Adds a contact behind the others, with the next index and position, whose body was written there.
+ * Raises a Lua error where there is no memory; the lot is as before then. */
+HIDDEN void lot_add(lua_State *L, struct lot *lot, const struct phone *phone, size_t body_length,
+                    const char *origin, size_t origin_length);
 
 /* A phone as a number above 0: a 1 stands before its digits, so that zeros at its start count. */
 HIDDEN uint64_t phone_number(const struct phone *phone);
