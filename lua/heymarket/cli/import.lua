@@ -104,9 +104,9 @@ end
 
 function Run:import()
   local given = self.arguments.options
-  function given.on_event(event)
+  given.on_event = self.progress:is_wanted() and function(event)
     self.progress:note(event)
-  end
+  end or nil
   function given.on_item(item)
     self:take(item)
   end

@@ -39,6 +39,12 @@ function progress.new(wanted, limit)
   }, Progress)
 end
 
+--- Is progress shown? Otherwise it need not be told of events.
+---@return boolean
+function Progress:is_wanted()
+  return self.wanted
+end
+
 --- Takes note of an event of the call.
 ---@param event heymarket.Event
 function Progress:note(event)
@@ -129,9 +135,12 @@ end
 ---@param counter table of heymarket.report
 ---@param source table of heymarket.csv, which tells how far it was read
 function Progress:update(counter, source)
+  if not self.wanted then
+    return
+  end
   local now = system.monotonic()
   local what = self.forecast:waiting(now)
-  if not self.wanted or now - self.drawn_at < self:interval(what) then
+  if now - self.drawn_at < self:interval(what) then
     return
   end
   self.drawn_at, self.visible, self.told = now, self.terminal, what
