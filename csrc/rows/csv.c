@@ -18,7 +18,8 @@ size_t csv_line_end(const struct csv_format *format, const char *at, const char 
 
 struct csv_format csv_check_format(lua_State *L, int delimiter, int ending) {
     static const char *const endings[] = {"lf", "cr", "any", NULL};
-    struct csv_format format = {.is_special = {['"'] = true, ['\r'] = true, ['\n'] = true}};
+    struct csv_format format = {
+        .is_special = {['\0'] = true, ['"'] = true, ['\r'] = true, ['\n'] = true}};
     size_t length;
     format.delimiter = *luaL_checklstring(L, delimiter, &length);
     luaL_argcheck(L, length == 1, delimiter, "must be one byte");
@@ -61,7 +62,7 @@ enum csv_state csv_split(const struct csv_format *format, const char *at, const 
                 return CSV_ODD;
             }
         } else {
-            while (at < end && !format->is_special[(unsigned char)*at]) {
+            while (!format->is_special[(unsigned char)*at] || (*at == '\0' && at < end)) {
                 at++;
             }
             cell->length = (size_t)(at - cell->text);

@@ -11,7 +11,9 @@ enum csv_ending { CSV_LF, CSV_CR, CSV_ANY };
 struct csv_format {
     char delimiter;
     enum csv_ending ending;
-    bool is_special[256]; /* bytes that end a cell without quotes, or must not stand in it */
+    /* Bytes that end a cell without quotes, or must not stand in it; and the zero byte, which
+     * stands at the end of the buffer. */
+    bool is_special[256];
 };
 
 struct csv_cell {
@@ -30,8 +32,8 @@ HIDDEN struct csv_format csv_check_format(lua_State *L, int delimiter, int endin
  * cell by cell. Cut: the buffer ends before it. */
 enum csv_state { CSV_SOUND, CSV_ODD, CSV_CUT };
 
-/* Splits the record at `at` into so many cells. `*after` is where the next one begins, if it is
- * sound. */
+/* Splits the record at `at` into so many cells. A zero byte stands at `end`, as behind every string
+ * of Lua's. `*after` is where the next record begins, if this one is sound. */
 HIDDEN enum csv_state csv_split(const struct csv_format *format, const char *at, const char *end,
                                 struct csv_cell *cells, size_t width, const char **after);
 

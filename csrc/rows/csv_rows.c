@@ -42,10 +42,18 @@ struct rows {
 static bool is_trimmed(const unsigned char *at, size_t length) {
     if (*at < 0x80) {
         return *at == ' ' || (*at >= '\t' && *at <= '\r');
-    } else if (strchr("\xC2\xD8\xE1\xE2\xE3\xEF", *at) == NULL) {
+    }
+    switch (*at) {
+    case 0xC2:
+    case 0xD8:
+    case 0xE1:
+    case 0xE2:
+    case 0xE3:
+    case 0xEF:
+        return (sorts_of(utf8_point(at, length)) & (IS_BLANK | IS_MARK)) != 0;
+    default:
         return false; /* no such character begins with another byte */
     }
-    return (sorts_of(utf8_point(at, length)) & (IS_BLANK | IS_MARK)) != 0;
 }
 
 /* The character that ends at `end`; NULL where it is not UTF-8. */
@@ -138,10 +146,14 @@ static bool write_phone(struct encoding *e, const struct csv_cell *cell) {
 }
 
 static bool write_boolean(struct encoding *e, const struct csv_cell *cell, bool *truth) {
-    static const char *const words[] = {"yes", "no", "y", "n", "true", "false", "t", "f", "1", "0"};
+    static const struct {
+        size_t length;
+        const char *text;
+    } words[] = {{3, "yes"},   {2, "no"}, {1, "y"}, {1, "n"}, {4, "true"},
+                 {5, "false"}, {1, "t"},  {1, "f"}, {1, "1"}, {1, "0"}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strlen(words[i]) == cell->length &&
-            strncasecmp(words[i], cell->text, cell->length) == 0) {
+        if (words[i].length == cell->length &&
+            strncasecmp(words[i].text, cell->text, cell->length) == 0) {
             *truth = i % 2 == 0;
             encoding_boolean(e, *truth);
             return true;

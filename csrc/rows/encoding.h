@@ -6,6 +6,8 @@
 #include "../phone_region.h"
 #include "rows.h"
 
+#include <string.h>
+
 /* Mistakes -------------------------------------------------------------------------------------
  *
  * A mistake of a contact is a code with a few values. Lua makes the words. While a contact is read,
@@ -142,7 +144,20 @@ struct encoding {
 /* Begins one more mistake of the field at hand. */
 HIDDEN struct mistake *encoding_mistake(struct encoding *e, const char *code);
 
-HIDDEN void encoding_put(struct encoding *e, const char *text, size_t length);
+/* Takes so many bytes of the output; NULL where there are not enough. */
+static inline char *encoding_room(struct encoding *e, size_t length) {
+    size_t start = e->length;
+    e->length += length;
+    return e->length <= e->capacity ? e->out + start : NULL;
+}
+
+/* Inline, so that a text of a constant length is written without a call. */
+static inline void encoding_put(struct encoding *e, const char *text, size_t length) {
+    char *room = encoding_room(e, length);
+    if (room != NULL) {
+        memcpy(room, text, length);
+    }
+}
 
 HIDDEN void encoding_whole(struct encoding *e, long long number);
 

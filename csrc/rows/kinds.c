@@ -9,20 +9,6 @@
 
 #define PUT(e, literal) encoding_put(e, literal, sizeof(literal) - 1)
 
-/* Takes so many bytes of the output; NULL where there are not enough. */
-static char *take_room(struct encoding *e, size_t length) {
-    size_t start = e->length;
-    e->length += length;
-    return e->length <= e->capacity ? e->out + start : NULL;
-}
-
-void encoding_put(struct encoding *e, const char *text, size_t length) {
-    char *room = take_room(e, length);
-    if (room != NULL) {
-        memcpy(room, text, length);
-    }
-}
-
 static struct mistake *next_mistake(struct encoding *e) {
     size_t i = e->mistake_count;
     struct mistake *mistake = i < e->mistake_capacity ? &e->mistakes[i] : &e->spare;
@@ -115,7 +101,7 @@ size_t encoding_string(struct encoding *e, const char *text, size_t length, int 
     if (length > SIZE_MAX / 16) {
         luaL_error(e->L, "not enough memory");
     }
-    char *room = take_room(e, 6 * length + 2);
+    char *room = encoding_room(e, 6 * length + 2);
     *flags = 0;
     if (room != NULL) {
         e->length = start + json_write_string(room, text, length, flags, &invalid);
