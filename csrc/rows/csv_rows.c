@@ -39,28 +39,34 @@ struct rows {
 
 /* Cells ---------------------------------------------------------------------------------------- */
 
-static bool is_trimmed(const unsigned char *at, size_t length) {
-    if (*at < 0x80) {
-        return *at == ' ' || (*at >= '\t' && *at <= '\r');
-    }
-    switch (*at) {
+/* Can a character that is trimmed begin with this byte? */
+static bool begins_trimmed(unsigned char byte) {
+    switch (byte) {
     case 0xC2:
     case 0xD8:
     case 0xE1:
     case 0xE2:
     case 0xE3:
     case 0xEF:
-        return (sorts_of(utf8_point(at, length)) & (IS_BLANK | IS_MARK)) != 0;
+        return true;
     default:
-        return false; /* no such character begins with another byte */
+        return byte == ' ' || (byte >= '\t' && byte <= '\r');
     }
 }
 
-/* The character that ends at `end`; NULL where it is not UTF-8. */
+static bool is_trimmed(const unsigned char *at, size_t length) {
+    return begins_trimmed(*at) &&
+           (*at < 0x80 || (sorts_of(utf8_point(at, length)) & (IS_BLANK | IS_MARK)) != 0);
+}
+
+/* The character that ends at `end`; NULL where it is not UTF-8, or certainly none to be trimmed. */
 static const unsigned char *last_character(const unsigned char *from, const unsigned char *end) {
     const unsigned char *at = end - 1;
     while (at > from && end - at < 4 && (*at & 0xC0) == 0x80) {
         at--;
+    }
+    if (!begins_trimmed(*at)) {
+        return NULL;
     }
     bool is_whole =
         *at < 0x80 ? at + 1 == end : utf8_length(at, (size_t)(end - at)) == (size_t)(end - at);
@@ -77,7 +83,7 @@ static void trim(struct csv_cell *cell) {
         return;
     }
     const unsigned char *at = (const unsigned char *)cell->text, *end = at + cell->length;
-    while (at < end) {
+    while (at < end && begins_trimmed(*at)) {
         size_t length = *at < 0x80 ? 1 : utf8_length(at, (size_t)(end - at));
         if (length == 0 || !is_trimmed(at, length)) {
             break;

@@ -68,16 +68,18 @@ size_t json_write_string(char *out, const char *text, size_t length, int *flags,
             out += write_escape(out, s[i++]);
             break;
         case HIGH:
-            step = utf8_length(s + i, length - i);
-            if (step == 0) {
-                *invalid = i + 1;
-                return 0;
-            }
-            /* U+0080 to U+009F are control characters as well. */
-            found |= HAS_WIDE | (s[i] == 0xC2 && s[i + 1] < 0xA0 ? HAS_CONTROL : 0);
-            for (; step > 0; step--) {
-                *out++ = (char)s[i++];
-            }
+            do { /* such characters seldom stand alone */
+                step = utf8_length(s + i, length - i);
+                if (step == 0) {
+                    *invalid = i + 1;
+                    return 0;
+                }
+                /* U+0080 to U+009F are control characters as well. */
+                found |= HAS_WIDE | (s[i] == 0xC2 && s[i + 1] < 0xA0 ? HAS_CONTROL : 0);
+                for (; step > 0; step--) {
+                    *out++ = (char)s[i++];
+                }
+            } while (i < length && s[i] >= 0x80);
             break;
         }
     }
