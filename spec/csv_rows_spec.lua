@@ -359,6 +359,25 @@ describe("rows.csv_rows", function()
     assert.equal('[{"phone":"12025550001","first":"' .. ('é\\"'):rep(9000) .. '"}]', lot:body())
   end)
 
+  it("writes rows that are longer and longer, in a file of more columns than most", function()
+    local columns, width = { PHONE, { column = 2, kind = "text", prefix = ',"first":' } }, 100
+    local reader = rows.csv_rows(columns, width, 100000, ",", "lf")
+    local content, bodies = {}, {}
+    for i = 1, 6 do
+      content[i] = ('1202555000%d,"%s"%s\n'):format(i, ('aé""'):rep(1000 * i), (","):rep(width - 2))
+      bodies[i] = ('{"phone":"1202555000%d","first":"%s"}'):format(i, ('aé\\"'):rep(1000 * i))
+    end
+    reader:take("12025550000" .. (","):rep(width - 1) .. "\n", 1, 9, 1e6, nil, rows.lot(1, 1))
+    content = table.concat(content)
+    local lot, next_row = rows.lot(1, 1), 1
+    repeat
+      local taken
+      taken, next_row = reader:take(content, next_row, 9, 1e6, nil, lot)
+      collectgarbage()
+    until taken == 0
+    assert.equal("[" .. table.concat(bodies, ",") .. "]", lot:body())
+  end)
+
   it("writes a row that needs more room than most", function()
     local long = ("é"):rep(20000)
     local lot = rows.lot(1, 1)
