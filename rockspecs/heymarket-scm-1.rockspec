@@ -66,6 +66,7 @@ build = {
       ["heymarket.csv.lines"] = "lua/heymarket/csv/lines.lua",
       ["heymarket.csv.objects"] = "lua/heymarket/csv/objects.lua",
       ["heymarket.csv.reader"] = "lua/heymarket/csv/reader.lua",
+      ["heymarket.csv.source"] = "lua/heymarket/csv/source.lua",
       ["heymarket.csv.writer"] = "lua/heymarket/csv/writer.lua",
       ["heymarket.failure"] = "lua/heymarket/failure.lua",
       ["heymarket.http.backlog"] = "lua/heymarket/http/backlog.lua",

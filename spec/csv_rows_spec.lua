@@ -337,6 +337,27 @@ describe("rows.csv_rows", function()
     assert.same({ 1, 13, 0, false, false }, { reader:take(buffer, 1, 1, 1000, nil, rows.lot(1, 1)) })
   end)
 
+  it("takes the first column of a field that is not blank", function()
+    local function op(column, kind, is_alternative)
+      return { column = column, kind = kind, prefix = (',"%s":'):format(kind), is_alternative = is_alternative }
+    end
+    local reader = reader_of({ op(1, "phone"), op(3, "phone", true), op(2, "phone", true), op(4, "text") }, 4)
+    for row, body in pairs {
+      ["12025550001,12025550002,12025550003,A"] = '{"phone":"12025550001","text":"A"}',
+      ['" ",12025550002,+1 202 5550003,'] = '{"phone":"12025550003"}',
+      [',12025550002,"",""""'] = '{"phone":"12025550002","text":"\\""}',
+      ["12025550001,x,y,A"] = '{"phone":"12025550001","text":"A"}',
+      [",x,12025550003,A"] = '{"phone":"12025550003","text":"A"}',
+      ["x,12025550002,12025550003,A"] = false,
+      [",,,A"] = false,
+    } do
+      local lot = rows.lot(1, 1)
+      local taken = reader:take(row .. "\n", 1, 1, 1000, nil, lot)
+      assert.equal(body and 1 or 0, taken, row)
+      assert.equal(body or nil, taken == 1 and lot:entries()[1].body or nil)
+    end
+  end)
+
   it("takes a row with doubled quotes, and keeps its bytes", function()
     local columns = {}
     for i, kind in ipairs { "phone", "text", "email", "url" } do

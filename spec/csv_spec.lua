@@ -33,6 +33,7 @@ local function all(content, options)
   return list
 end
 
+local unpack = rawget(_G, "unpack") or rawget(table, "unpack")
 local temporaries = {}
 
 local function temporary(content)
@@ -636,6 +637,139 @@ describe("csv", function()
       local source = assert(open(content, { ignore = { "*" }, map = { mobile = "phone" } }))
       assert.same({ phone = "1", first = "A" }, (source()))
       assert.truthy(refused("x,y\n", { ignore = { "*" } }):find("phone: is missing", 1, true))
+    end)
+  end)
+
+  describe("several columns for phone", function()
+    local HEAD = "Home,Mobile,first,Work\n"
+    local MAP = { { "Mobile", "phone" }, { "work", "phone" }, { "Home", "Phone Number" } }
+
+    -- The phones that the contacts of a file have, as an iterator gives them and as the bodies of entries.
+    local function phones_of(content, options)
+      local phones, bodies = {}, {}
+      for i, record in ipairs(all(content, options)) do
+        phones[i] = record[1].phone or false
+      end
+      local source = assert(open(content, options))
+      local entries = source:take(100, false, 0)
+      while entries[1] do
+        for _, entry in ipairs(entries) do
+          bodies[#bodies + 1] = entry.body and entry.body:match '"phone":"(%d+)"' or false
+        end
+        entries = source:take(100, false, #bodies)
+      end
+      return phones, bodies
+    end
+
+    it("the first filled one counts, in the order of an array", function()
+      local content = HEAD
+        .. "12025550001,12025550002,A,12025550003\n"
+        .. "12025550001, ,A,12025550003\n"
+        .. '12025550001,"\194\160",A,\n'
+        .. ",,A,12025550003\n"
+        .. ",,A,\n"
+      local phones, bodies = phones_of(content, { map = MAP })
+      assert.same({ "12025550002", "12025550003", "12025550001", "12025550003", false }, phones)
+      assert.same(phones, bodies)
+    end)
+
+    it("the order is that of the file where the map has none", function()
+      local map = { Work = "phone", Mobile = "phone", home = "phone" }
+      local content = HEAD .. "12025550001,12025550002,A,12025550003\n,12025550002,A,12025550003\n"
+      local phones, bodies = phones_of(content, { map = map })
+      assert.same({ "12025550001", "12025550002" }, phones)
+      assert.same(phones, bodies)
+    end)
+
+    it("a column that is mapped comes before one that is known by its name", function()
+      local content = "phone,Mobile\n12025550001,12025550002\n12025550001,\n"
+      local phones, bodies = phones_of(content, { map = { Mobile = "phone" } })
+      assert.same({ "12025550002", "12025550001" }, phones)
+      assert.same(phones, bodies)
+    end)
+
+    it("a filled one that is no phone makes its row invalid, whatever the next one holds", function()
+      local source = assert(open("a,b\nnone,12025550002\n", { map = { { "a", "phone" }, { "b", "phone" } } }))
+      assert.truthy(source:take(1, nil, 0)[1].problem.issues[1].message:find("phone", 1, true))
+    end)
+
+    it("are not allowed for any other field", function()
+      local source, failed = open("phone,a,b\n", { map = { { "a", "first" }, { "b", "first" } } })
+      assert.is_nil(source)
+      assert.truthy(messages_of(failed):find("b: is a second column for first, after a", 1, true))
+    end)
+
+    it("a column that stands twice in the array is an error", function()
+      local _, failed = open("a,first\n", { map = { { "a", "phone" }, { "A", "phone" } } })
+      assert.truthy(messages_of(failed):find("is mapped twice", 1, true))
+    end)
+
+    it("an array of anything else is wrong use", function()
+      for _, map in ipairs { { "a" }, { { "a" } }, { { "a", 1 } }, { a = { "a", "phone" } } } do
+        assert.error_matches(function()
+          open("a\n", { map = map })
+        end, "options.map")
+      end
+    end)
+  end)
+
+  describe("limit", function()
+    local CONTENT = "phone,first\n12025550001,A\n\n12025550002,B\nx,\n12025550004,D\n12025550005,E\n"
+
+    it("ends the source after so many rows, invalid ones included and blank ones not", function()
+      local wanted = { 2, 4, 5, 6, 7 }
+      for limit = 1, 6 do
+        local source, rows_seen = assert(open(CONTENT, { limit = limit, chunk_size = 7 })), {}
+        for _, position in source do
+          rows_seen[#rows_seen + 1] = position
+        end
+        assert.same({ unpack(wanted, 1, math.min(limit, 5)) }, rows_seen)
+        assert.equal(limit < 6, source:is_cut_short())
+        assert.is_nil((source()))
+      end
+    end)
+
+    it("ends entries and lots in the same place", function()
+      for limit = 1, 6 do
+        for n = 1, 7 do
+          local source, index = assert(open(CONTENT, { limit = limit })), 0
+          local lot, entries, state
+          repeat
+            lot, state = source:take_lot(n, 1000, nil, index)
+            assert.is_true(not lot or lot:count() <= n)
+            index = index + (lot and lot:count() or 0)
+            entries = state and source:take(n, nil, index) or { true }
+            index = index + (state and #entries or 0)
+          until not entries[1]
+          assert.equal(math.min(limit, 5), index)
+        end
+      end
+    end)
+
+    it("of JSON Lines counts lines", function()
+      local source = assert(open('{"phone":"1"}\n\n{"phone":"2"}\n{"phone":"3"}\n', { format = "jsonl", limit = 2 }))
+      assert.same({ { phone = "1" }, { phone = "2" } }, { (source()), (source()) })
+      assert.is_nil((source()))
+    end)
+
+    it("closes the file, and has read all that it will read", function()
+      local path = temporary(CONTENT)
+      local source = assert(csv.open(path, { limit = 1 }))
+      source()
+      local _, estimate = source:progress()
+      assert.is_true(estimate <= #CONTENT)
+      assert.is_nil((source()))
+      local consumed, total = source:progress()
+      assert.equal(consumed, total)
+      source:close()
+      assert.is_nil((source()))
+    end)
+
+    it("is a whole number of rows", function()
+      for _, wrong in ipairs { 0, -1, 1.5 } do
+        local _, failed = open(CONTENT, { limit = wrong })
+        assert.truthy(messages_of(failed):find("limit", 1, true))
+      end
     end)
   end)
 

@@ -27,7 +27,12 @@ local SECTIONS = {
     "CSV",
     functions = {
       { "csv/init.lua", "csv.", as = "heymarket.csv." },
-      { "csv/init.lua", "Source:", as = "source:", hidden = { take = true, describe = true, __call = true } },
+      {
+        "csv/source.lua",
+        "Source:",
+        as = "source:",
+        hidden = { take = true, describe = true, __call = true },
+      },
     },
     classes = { "CsvOptions", "csv.Source" },
   },
@@ -161,6 +166,7 @@ for _, path in ipairs {
   "report.lua",
   "failure.lua",
   "csv/init.lua",
+  "csv/source.lua",
   "sandbox/init.lua",
   "sandbox/options.lua",
   "sandbox/script.lua",

@@ -18,7 +18,8 @@ enum {
 struct op {
     size_t column;
     enum kind kind;
-    bool without_false; /* false is left out */
+    bool without_false;  /* false is left out */
+    bool is_alternative; /* counts only where the ops of this field before it had blank cells */
     size_t max_items;
     const char *prefix; /* ,"name": */
     size_t length;
@@ -251,11 +252,15 @@ static char *undouble(struct csv_cell *cell, char *scratch) {
 /* Writes the body of a row. `scratch` has room for all its cells. False: it is odd. */
 static bool write_row(const struct rows *rows, struct csv_cell *cells, struct encoding *e,
                       char *scratch, bool *is_left_out) {
-    bool in_custom = false;
+    bool in_custom = false, is_given = false;
     e->length = e->phone.length = 0;
     *is_left_out = false;
     for (const struct op *op = rows->ops; op < rows->ops + rows->count; op++) {
         struct csv_cell *cell = &cells[op->column];
+        if (op->is_alternative && is_given) {
+            continue;
+        }
+        is_given = false;
         if (cell->is_doubled) {
             scratch = undouble(cell, scratch);
         }
@@ -263,6 +268,7 @@ static bool write_row(const struct rows *rows, struct csv_cell *cells, struct en
         if (cell->length == 0) {
             continue;
         }
+        is_given = true;
         size_t skipped = 0;
         if (in_custom && op->kind != CUSTOM) {
             encoding_put(e, "}", 1);
@@ -382,8 +388,9 @@ static int take(lua_State *L) {
     return 5;
 }
 
-/* Reads the column on top of the stack: {column, kind, prefix, max_items, without_false}. The
- * prefix is copied to `room`, which ends at `end`. Gives the room behind it. */
+/* Reads the column on top of the stack: {column, kind, prefix, max_items, without_false,
+ * is_alternative}. The prefix is copied to `room`, which ends at `end`. Gives the room behind it.
+ */
 static char *read_op(lua_State *L, const struct rows *rows, struct op *op, char *room,
                      const char *end) {
     int top = lua_gettop(L);
@@ -398,6 +405,8 @@ static char *read_op(lua_State *L, const struct rows *rows, struct op *op, char 
     luaL_argcheck(L, op->max_items <= MAX_ITEMS, 1, "max_items is too large");
     lua_getfield(L, top, "without_false");
     op->without_false = lua_toboolean(L, -1);
+    lua_getfield(L, top, "is_alternative");
+    op->is_alternative = lua_toboolean(L, -1);
     lua_getfield(L, top, "prefix");
     const char *prefix = luaL_checklstring(L, -1, &op->length);
     luaL_argcheck(L, op->length > 0 && op->length <= (size_t)(end - room), 1, "prefixes changed");

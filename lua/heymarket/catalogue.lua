@@ -89,7 +89,7 @@ local catalogue = {
     .. "later, or LuaJIT",
   option_loop_missing = "names a library that cannot be loaded: install {name} for this Lua (Debian: apt-get install "
     .. "lua-{name})",
-  option_map = "must have names of columns as keys and names of fields as values",
+  option_map = "must have names of columns as keys and names of fields as values, or be an array of {column, field}",
   option_missing = {
     library = "is missing: give it to heymarket.new, or set {variable} in the environment",
     command = "is missing: set it in the environment",

@@ -135,7 +135,11 @@ end
 kinds.names = table_of("names", "option_names", function(_, item)
   return type(item) == "string"
 end)
+-- By column its field, or an array of {column, field} where the order counts.
 kinds.map = table_of("map", "option_map", function(key, item)
+  if type(item) == "table" then
+    return type(key) == "number" and type(item[1]) == "string" and type(item[2]) == "string"
+  end
   return type(key) == "string" and type(item) == "string"
 end)
 kinds.custom_fields = table_of("table", "option_custom_fields", function(_, item)

@@ -27,6 +27,7 @@ local DELIMITER = "what separates the cells: comma, semicolon, tab or pipe, or t
   .. "is found in the header"
 local ENCODING = "of the file, as iconv knows it, such as windows-1252; without this it is UTF-8, or UTF-16 where a "
   .. "mark says so"
+local MAP = "take this column for this field; can be repeated; of several columns for phone the first filled one counts"
 local FAILURES = "write the rows that were not accepted to this CSV file, as they come and so not in the order of the "
   .. "input, with _row, _outcome, _field and _message beside their own columns; when corrected, it can be imported as "
   .. "it is; a file that is no failures file is refused, and one that was edited is kept as FILE.1, FILE.2 and so on"
@@ -56,8 +57,9 @@ local GROUPS = {
     { "format", words "csv jsonl", nil, "csv|jsonl", FORMAT },
     { "delimiter", kinds.delimiter, nil, "NAME", DELIMITER },
     { "encoding", kinds.encoding, nil, "NAME", ENCODING },
-    { "map", kinds.map, nil, "COLUMN=FIELD", "take this column for this field; can be repeated" },
+    { "map", kinds.map, nil, "COLUMN=FIELD", MAP },
     { "ignore", names, nil, "COLUMN", "ignore this column; can be repeated; '*' is all whose names are not known" },
+    { "limit", whole(1), nil, "N", "take the first N rows; a journal takes them for a part of the whole file" },
     { "allow_opt_in", boolean, false, "", OPT_IN },
     { "allow_multiline_rows", boolean, false, "", "let a quoted cell hold lines that look like rows of the file" },
     { "max_record", kinds.bytes, 1024 * 1024 },

@@ -71,8 +71,9 @@
 ---@field format? "csv"|"jsonl" else by the ending of the name
 ---@field delimiter? string what separates the cells: "," ";" tab "|", or a name: "comma" "semicolon" "tab" "pipe"
 ---@field encoding? string of input without a mark, as iconv knows it, such as "windows-1252" (UTF-8)
----@field map? table<string, string> name of a column to name of a field
+---@field map? table<string, string>|string[][] name of a column to name of a field; or an array of {column, field}
 ---@field ignore? string[] names of columns to ignore; "*" is all whose names are not known
+---@field limit? integer the first rows of the file are taken, so many at most
 ---@field allow_opt_in? boolean send is_opted_out = false; else it is left out (false)
 ---@field allow_multiline_rows? boolean a quoted cell may hold lines that look like rows (false)
 ---@field max_record? integer greatest length in bytes of a record (1 MiB)

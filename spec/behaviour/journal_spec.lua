@@ -888,3 +888,56 @@ describe("this spec file", function()
     assert.are.same({ signers = 0, pools = 0, transfers = 0 }, core.open_handles())
   end)
 end)
+
+describe("the journal of an import of the first rows", function()
+  local function csv_of(count, changed)
+    local lines = { "phone,first" }
+    for i = 1, count do
+      lines[i + 1] = i % 7 == 0 and "none,x" or ("%s,%s"):format(phone_of(i), changed == i and "other" or "Ann")
+    end
+    return table.concat(lines, "\n") .. "\n"
+  end
+
+  local function import(api, content, path, limit)
+    api:forget()
+    local file = assert(io.tmpfile())
+    file:write(content)
+    file:seek "set"
+    local report, problem = run(api, assert(heymarket.csv.open(file, { limit = limit })), { journal = path })
+    file:close()
+    return report, problem
+  end
+
+  it("is one of the whole file: each further run sends what is left", function()
+    for _, limits in ipairs { { 10, 10, 25 }, { 99, 100, 101 }, { 250, 7 }, { 300, 12 }, { 400, 3 } } do
+      local api, path, content = make_api(), new_path(), csv_of(300)
+      local most = 0
+      for _, limit in ipairs(limits) do
+        local report = assert(import(api, content, path, limit))
+        assert_sound(report, math.min(limit, 300))
+        local valid = math.min(limit, 300) - math.floor(math.min(limit, 300) / 7)
+        assert.are.equal(valid, report.accepted)
+        local before = math.min(most, limit, 300)
+        assert.are.equal(before - math.floor(before / 7), report.resumed)
+        most = math.max(most, limit)
+      end
+      local whole = assert(import(api, content, path))
+      assert_sound(whole, 300)
+      assert.are.equal(300 - 42, whole.accepted)
+      local again = assert(import(api, content, path))
+      assert.are.equal(0, again.requests)
+      assert.are.equal(0, assert(import(api, content, path, 20)).requests)
+    end
+  end)
+
+  it("is refused for another file", function()
+    local api, path = make_api(), new_path()
+    assert(import(api, csv_of(300), path, 10))
+    assert_refused(api, import(api, csv_of(300, 3), path))
+    assert_refused(api, import(api, csv_of(300, 3), path, 5))
+    assert_refused(api, import(api, csv_of(5), path))
+    assert(import(api, csv_of(300), path))
+    assert_refused(api, import(api, csv_of(300, 3), path, 10))
+    assert_refused(api, import(api, csv_of(301), path, 301))
+  end)
+end)

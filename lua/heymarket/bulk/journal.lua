@@ -2,7 +2,8 @@
 ---
 --- A record log (see record_log.lua) with these records:
 ---
----   input <count> <sum>                                   fingerprint of the first contacts of the source
+---   input <count> <sum>[ limit]                           fingerprint of the first contacts of the source; where it
+---                                                         says `limit`, the source was cut short behind them
 ---   > <indices> <fingerprints>                            these are about to be sent
 ---   < <indices> <fingerprints> <superseded> <rejected>    these were answered; what is not rejected was accepted
 ---   ! <indices> <fingerprints>                            these certainly did not arrive
@@ -226,30 +227,47 @@ end
 
 --- Compares or notes where the input ends.
 ---@param count integer
+---@param is_cut_short boolean did the source end before its input? Then nothing is known of the input's end
 ---@return boolean?
 ---@return heymarket.Failure?
-function Journal:ended(count)
+function Journal:ended(count, is_cut_short)
+  if is_cut_short then
+    return true
+  end
   if self.total and self.total ~= count or count < self.last_noted then
     return nil, other_input(count)
   end
   return self.total and true or self.log:append(("end %d"):format(count))
 end
 
+-- A number that stands for the first `count` entries.
+local function sum_of(entries, count)
+  local sum = 0
+  for i = 1, count do
+    sum = (sum + tonumber(notes.hash_of(entries[i]):sub(1, 13), 16)) % SUM_LIMIT -- 52 bits of the hash
+  end
+  return sum
+end
+
 --- Compares or notes the fingerprint of the input, before anything is sent.
 ---@param entries heymarket.Entry[] the first PREFIX entries, or all where there are less; invalid ones included
+---@param is_cut_short boolean did the source end before its input?
 ---@return boolean?
 ---@return heymarket.Failure?
-function Journal:begin(entries)
-  local sum = 0
-  for _, entry in ipairs(entries) do
-    sum = (sum + tonumber(notes.hash_of(entry):sub(1, 13), 16)) % SUM_LIMIT -- 52 bits of the hash
+function Journal:begin(entries, is_cut_short)
+  local count, noted = #entries, self.prefix
+  is_cut_short = is_cut_short and count < journal.PREFIX
+  if noted and is_cut_short and count < noted.count then
+    return true -- too few for the fingerprint: what is noted of each of them is compared
+  elseif noted and count ~= noted.count and not (noted.is_cut_short and count > noted.count) then
+    return nil, other_input(count)
+  elseif noted and noted.sum ~= sum_of(entries, noted.count) then
+    return nil, other_input(count)
+  elseif noted and count == noted.count and (is_cut_short or not noted.is_cut_short) then
+    return true
   end
-  if not self.prefix then
-    return self.log:append(("input %d %.0f"):format(#entries, sum))
-  elseif self.prefix.count ~= #entries or self.prefix.sum ~= sum then
-    return nil, other_input(#entries)
-  end
-  return true
+  local record = ("input %d %.0f"):format(count, sum_of(entries, count))
+  return self.log:append(is_cut_short and record .. " limit" or record)
 end
 
 ---------------------------------------------------------------------------------------------------------------------
@@ -267,8 +285,8 @@ function Journal:read(kind, rest, place)
   if kind == ">" or kind == "<" or kind == "!" then
     self.notes:add(kind, rest, place)
   elseif kind == "input" then
-    local count, sum = rest:match "^(%d+) (%d+)$"
-    self.prefix = { count = tonumber(count), sum = tonumber(sum) }
+    local count, sum, limit = rest:match "^(%d+) (%d+)( ?l?i?m?i?t?)$"
+    self.prefix = { count = tonumber(count), sum = tonumber(sum), is_cut_short = limit == " limit" }
   elseif kind == "end" then
     self.total = tonumber(rest)
   else
@@ -316,7 +334,7 @@ function journal.open(path, options, clock)
     overwrite = options.overwrite,
     is_uncommitted = false, -- is there a note of contacts about to be sent that may not be on the disk yet?
     not_taken = {}, -- by phone: contacts of this run that were not taken, as `superseded` lists them
-    prefix = nil, -- count and sum of the first contacts
+    prefix = nil, -- count and sum of the first contacts, and is_cut_short
     total = nil, -- number of contacts of the input, where its end was seen
     last_noted = 0, -- greatest index of which something is noted
     compared = 0, -- index of the last entry that was compared

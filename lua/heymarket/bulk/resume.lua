@@ -11,8 +11,8 @@ local Resume = {}
 Resume.__index = Resume
 
 --- Puts a journal over a source.
----@param dependencies table `source` (has take(n)), `journal`, `is_finite` (are all contacts at hand, so that they are
---- read even after the call has stopped?), `is_stopped` (a function: has the call stopped?), `max_held`
+---@param dependencies table `source` (has take(n), is_cut_short()), `journal`, `is_finite` (are all contacts at hand,
+--- so that they are read even after the call has stopped?), `is_stopped` (a function: has the call stopped?), `max_held`
 function resume.new(dependencies)
   return setmetatable({
     source = dependencies.source,
@@ -52,7 +52,7 @@ function Resume:start()
       batch[#batch + 1] = entry
     end
   end
-  local ok, problem = self.journal:begin(batch)
+  local ok, problem = self.journal:begin(batch, self.source:is_cut_short())
   if not ok then
     error(problem, 0)
   end
@@ -75,7 +75,8 @@ function Resume:read(n)
   self.ended = #self.batch == 0
   -- Where the source has come to its end, so should the journal.
   if self.ended and self.comparing then
-    self:leave(not self.is_stopped() and select(2, self.journal:ended(self.seen)) or nil)
+    local is_cut_short = self.source:is_cut_short()
+    self:leave(not self.is_stopped() and select(2, self.journal:ended(self.seen, is_cut_short)) or nil)
   end
   return not self.ended
 end

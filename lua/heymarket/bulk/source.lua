@@ -64,6 +64,12 @@ function Source:is_finite()
   return self.size ~= nil
 end
 
+--- Did the source end before its input, so that more may follow there?
+---@return boolean
+function Source.is_cut_short()
+  return false
+end
+
 --- Number of contacts that were handed in, as far as that is known.
 ---@return integer
 function Source:taken()
@@ -170,6 +176,11 @@ local function fail(self, raised)
   error(failure.is_of_memory(raised) and raised or unreadable(raised), 0)
 end
 
+--- See Source:is_cut_short.
+function Batches:is_cut_short()
+  return self.tells_cut and self.read:is_cut_short() == true
+end
+
 --- See Source:take.
 function Batches:take(n)
   if self.has_ended or self.is_stopped() then
@@ -264,6 +275,7 @@ function source.new(given, default_country, is_stopped)
   if has_method(given, "take") and has_method(given, "describe") then
     local made = make(Batches, given, nil, default_country, is_stopped)
     made.gives_lots = has_method(given, "take_lot")
+    made.tells_cut = has_method(given, "is_cut_short")
     return made
   elseif options.is_function(given) then
     return make(Source, given, nil, default_country, is_stopped)

@@ -37,7 +37,7 @@ local function client_of(config)
   return client.new(config)
 end
 
--- The value of --map: by column, each once.
+-- The value of --map: an array of {column, field}, each column once.
 local function map_of(command, pairs_given)
   local map, mapped = {}, {}
   for _, pair in ipairs(pairs_given) do
@@ -45,7 +45,7 @@ local function map_of(command, pairs_given)
     if mapped[folded] then
       command:error(("--map is given twice for the column %s"):format(pair.column))
     end
-    map[pair.column], mapped[folded] = pair.field, true
+    map[#map + 1], mapped[folded] = { pair.column, pair.field }, true
   end
   return map
 end

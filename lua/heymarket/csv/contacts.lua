@@ -127,6 +127,8 @@ function contacts.new(columns, layout, allow_opt_in)
       read = READERS[place.kind] or read_text,
       is_custom = place.kind == "custom",
       without_false = place.name == "is_opted_out" and not allow_opt_in,
+      is_alternative = place.is_alternative or false,
+      order = i,
     }
   end
   return setmetatable({
@@ -140,6 +142,8 @@ end
 local function is_before(a, b)
   if a.rank ~= b.rank then
     return a.rank < b.rank
+  elseif a.name == b.name then
+    return a.order < b.order
   elseif #a.name ~= #b.name then
     return #a.name < #b.name
   end
@@ -162,6 +166,8 @@ function Contacts:fields()
       prefix = (',"%s":'):format(place.name),
       max_items = max_items[place.name],
       without_false = place.without_false,
+      is_alternative = place.is_alternative,
+      order = place.order,
     }
   end
   table.sort(list, is_before)
@@ -209,7 +215,9 @@ function Contacts:read(cells, issues)
   local found, custom, is_left_out = {}, {}, false
   for _, place in ipairs(self.places) do
     local cell, value = cells[place.column], nil
-    if cell ~= "" then
+    if place.is_alternative and found[place.name] ~= nil then
+      value = found[place.name] -- of several columns the first filled one counts
+    elseif cell ~= "" then
       local code, values
       value, code, values = place.read(cell)
       if code then

@@ -46,15 +46,39 @@ local function nearest(name)
   return find(lower(name), "^%s*custom") and CUSTOM or spelling.nearest(name, COLUMN_NAMES)
 end
 
+--- What a map says, as an array of {column, field}. One that has no order is put into that of the columns.
+---@param map table<string, string>|string[][]|nil
+---@param columns string[]?
+---@return string[][]
+local function in_order(map, columns)
+  local list, place = {}, {}
+  for i, name in ipairs(columns or {}) do
+    place[lower(name)] = i
+  end
+  for key, item in pairs(map or {}) do
+    local is_pair = type(item) == "table"
+    local name = is_pair and item[1] or key
+    local rank = is_pair and key or place[folded(name)] or math.huge
+    list[#list + 1] = { name, is_pair and item[2] or item, rank = rank }
+  end
+  table.sort(list, function(x, y)
+    if x.rank ~= y.rank then
+      return x.rank < y.rank
+    end
+    return x[1] < y[1]
+  end)
+  return list
+end
+
 --- How many of these are names of columns that are known: fields, names that begin with _, and those of the options.
 ---@param names string[] as they stand in the file
----@param map table<string, string>? see header.read
+---@param map table? see header.read
 ---@param ignore string[]? see header.read
 ---@return integer
 function header.count_known(names, map, ignore)
   local is_given, count = {}, 0
-  for name in pairs(map or {}) do
-    is_given[folded(name)] = true
+  for _, pair in ipairs(in_order(map)) do
+    is_given[folded(pair[1])] = true
   end
   for _, name in pairs(ignore or {}) do
     is_given[folded(name)] = true
@@ -94,8 +118,8 @@ end
 
 function Header:check_options(map, ignore)
   local mapped, ignored = {}, {}
-  for name in pairs(map) do
-    mapped[#mapped + 1] = name
+  for i, pair in ipairs(map) do
+    mapped[i] = pair[1]
   end
   for _, name in pairs(ignore) do
     ignored[#ignored + 1] = name ~= "*" and name or nil
@@ -139,25 +163,63 @@ function Header:field_of_column(i, column)
   return field
 end
 
+-- Takes a column for a field. Only for phone there may be several: those of the option `map` come first, in its order.
+function Header:take(i, column, field)
+  local group = self.groups[field]
+  if not group then
+    group = {}
+    self.groups[field] = group
+    self.order[#self.order + 1] = field
+  elseif field ~= "phone" or not (self.map_rank[lower(column)] or self.map_rank[lower(self.columns[group[1]])]) then
+    self:complain(column, "csv_second_column", { name = field, other = self.columns[group[1]] })
+    return
+  end
+  group[#group + 1] = i
+  table.sort(group, function(a, b)
+    local rank_a, rank_b = self.map_rank[lower(self.columns[a])], self.map_rank[lower(self.columns[b])]
+    if rank_a ~= rank_b then
+      return (rank_a or math.huge) < (rank_b or math.huge)
+    end
+    return a < b
+  end)
+end
+
+-- The columns that have a field, those of one field together.
+function Header:layout()
+  local layout = {}
+  for _, field in ipairs(self.order) do
+    local id = match(field, "^custom%.(%d+)$")
+    for n, i in ipairs(self.groups[field]) do
+      local kind = id and "custom" or KIND_OF[field]
+      layout[#layout + 1] = { column = i, name = id or field, kind = kind, is_alternative = n > 1 }
+    end
+  end
+  return layout
+end
+
 --- Finds the field of each column.
 ---@param columns string[] names of the columns, trimmed
----@param map table<string, string>? name of a column to name of a field
+---@param map table<string, string>|string[][]|nil name of a column to name of a field, or an array of {column, field}
 ---@param ignore string[]? names of columns to ignore; "*" stands for all whose names are not known
----@return table[]? layout array of {column, name, kind}: which column gives which field (a custom field by its id)
+---@return table[]? layout array of {column, name, kind, is_alternative}: which column gives which field (a custom field
+--- by its id); an alternative counts where the columns of its field that come before it are blank
 ---@return heymarket.Issue[]? issues all at once
 function header.read(columns, map, ignore)
-  map, ignore = map or {}, ignore or {}
+  local pairs_given = in_order(map, columns)
+  ignore = ignore or {}
   local self = setmetatable({
     columns = columns,
     present = {}, -- their names, folded
     map = {},
+    map_rank = {}, -- by folded name of a column: its place in the map
     ignored = {},
     issues = {},
-    taken = {}, -- by field: its column
+    groups = {}, -- by field: its columns, by number
+    order = {}, -- the fields, by their first column
   }, Header)
-  local layout = {}
-  for name, field in pairs(map) do
-    self.map[folded(name)] = field
+  for rank, pair in ipairs(pairs_given) do
+    local key = folded(pair[1])
+    self.map[key], self.map_rank[key] = pair[2], rank
   end
   -- A header that another delimiter holds together looks like one long name. What else would be wrong is not known.
   if #columns == 1 and find(columns[1], "[,;\t|]") and not self.map[lower(columns[1])] then
@@ -170,22 +232,18 @@ function header.read(columns, map, ignore)
   for i, column in ipairs(columns) do
     self.present[lower(column)] = true
     local field = self:field_of_column(i, column)
-    if field and self.taken[field] then
-      self:complain(column, "csv_second_column", { name = field, other = self.taken[field] })
-    elseif field then
-      self.taken[field] = column
-      local id = match(field, "^custom%.(%d+)$")
-      layout[#layout + 1] = { column = i, name = id or field, kind = id and "custom" or KIND_OF[field] }
+    if field then
+      self:take(i, column, field)
     end
   end
-  self:check_options(map, ignore)
-  if not self.taken.phone then
+  self:check_options(pairs_given, ignore)
+  if not self.groups.phone then
     self:complain("phone", "csv_no_phone")
   end
   if #self.issues > 0 then
     return nil, self.issues
   end
-  return layout
+  return self:layout()
 end
 
 return header
