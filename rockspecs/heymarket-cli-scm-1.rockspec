@@ -23,6 +23,7 @@ build = {
   type = "none",
   install = {
     lua = {
+      ["heymarket.cli.columns"] = "lua/heymarket/cli/columns.lua",
       ["heymarket.cli.command_line"] = "lua/heymarket/cli/command_line.lua",
       ["heymarket.cli.commands"] = "lua/heymarket/cli/commands.lua",
       ["heymarket.cli.console"] = "lua/heymarket/cli/console.lua",

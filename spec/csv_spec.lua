@@ -541,7 +541,8 @@ describe("csv", function()
     end)
 
     it("refuses two columns for one field in both styles", function()
-      assert.truthy(refused("phone,Phone Number\n"):find("second column for phone", 1, true))
+      assert.truthy(refused("phone,first,First Name\n"):find("second column for first", 1, true))
+      assert.truthy(refused("phone,PHONE\n"):find("second column for phone", 1, true))
       assert.truthy(refused("phone,x,custom.1\n", { map = { x = "custom.1" } }):find("second column", 1, true))
     end)
 

@@ -260,6 +260,7 @@ local catalogue = {
   -- Command line ------------------------------------------------------------------------------------------------
 
   column_like_opt_out = "{column} looks like is_opted_out: give it with --map, or name it with --ignore",
+  columns_of_product = "The file is an export of {product}.",
   edit_not_kept = "the failures file stays as it is: it was edited, and could not be kept as {path}: {reason}",
   failures_is_journal = "the failures file and the journal must be two files",
   output_cut = "it was cut while the import ran",
@@ -295,6 +296,7 @@ local catalogue = {
     .. "exist already and were left as they were (--overwrite replaces them)}",
   summary_doubtful = "In {rows} the phone is in no range of numbers that libphonenumber knows. Its list may be older "
     .. "than the number, so {count?this was|these were} not held back.",
+  summary_footer = "{rows} behind the contacts {count?is|are} about the report, and {count?was|were} passed over.",
   summary_opt_ins = "In {rows} is_opted_out is false. That was left out, because it may undo an opt-out that the "
     .. "person sent by text; --allow-opt-in sends it.",
   summary_opt_outs = "In {rows} is_opted_out is true and the contact existed or may have existed: they may still get "

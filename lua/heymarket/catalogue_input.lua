@@ -101,6 +101,8 @@ return {
   csv_cell_count = "the row has {count} cells where the header has {columns}",
   csv_closed = "{name} was closed before its end was read",
   csv_empty = "{name} is empty: its first row must name the columns",
+  csv_from_other = "is not what the file is: it has not two of the columns that an export of {product} has",
+  csv_from_several = "must say whose export the file is, because its columns fit several: {names}",
   csv_ignored_absent = 'is ignored, but the file has no such column[; did you mean "{nearest}"?]',
   csv_mapped_absent = 'is mapped, but the file has no such column[; did you mean "{nearest}"?]',
   csv_mapped_and_ignored = "is both mapped and ignored",

@@ -18,6 +18,8 @@ local whole, words = kinds.whole, kinds.words
 
 local YES_OR_NO = "true|false"
 local AFTER = either("option_retry_after", boolean, seconds(0, 1e9))
+local FROM =
+  words "google google-old outlook hubspot salesforce salesforce-data-loader mailchimp shopify square zoho pipedrive"
 local FAULTS = words "html not_json oversized redirect refused reset reset_before timeout tls truncated unresolved"
 local OPT_IN = "send is_opted_out where it is false; without this it is left out, because it may undo an opt-out that "
   .. "the person sent by text"
@@ -57,6 +59,7 @@ local GROUPS = {
     { "format", words "csv jsonl", nil, "csv|jsonl", FORMAT },
     { "delimiter", kinds.delimiter, nil, "NAME", DELIMITER },
     { "encoding", kinds.encoding, nil, "NAME", ENCODING },
+    { "from", FROM, nil, "NAME", "the file is an export of this product: " .. FROM.choices .. "; most are recognised" },
     { "map", kinds.map, nil, "COLUMN=FIELD", MAP },
     { "ignore", names, nil, "COLUMN", "ignore this column; can be repeated; '*' is all whose names are not known" },
     { "limit", whole(1), nil, "N", "take the first N rows; a journal takes them for a part of the whole file" },

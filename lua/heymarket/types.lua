@@ -71,6 +71,7 @@
 ---@field format? "csv"|"jsonl" else by the ending of the name
 ---@field delimiter? string what separates the cells: "," ";" tab "|", or a name: "comma" "semicolon" "tab" "pipe"
 ---@field encoding? string of input without a mark, as iconv knows it, such as "windows-1252" (UTF-8)
+---@field from? string the product whose export the file is, such as "hubspot"; most are recognised
 ---@field map? table<string, string>|string[][] name of a column to name of a field; or an array of {column, field}
 ---@field ignore? string[] names of columns to ignore; "*" is all whose names are not known
 ---@field limit? integer the first rows of the file are taken, so many at most

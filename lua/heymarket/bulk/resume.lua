@@ -12,7 +12,8 @@ Resume.__index = Resume
 
 --- Puts a journal over a source.
 ---@param dependencies table `source` (has take(n), is_cut_short()), `journal`, `is_finite` (are all contacts at hand,
---- so that they are read even after the call has stopped?), `is_stopped` (a function: has the call stopped?), `max_held`
+--- so that they are read even after the call has stopped?), `is_stopped` (a function: has the call stopped?),
+--- `max_held`
 function resume.new(dependencies)
   return setmetatable({
     source = dependencies.source,

@@ -1,21 +1,18 @@
 --- The `import` command: a CSV file into client:import, and the outcomes to the terminal and the failures file.
 local import = {}
 
+local columns = require "heymarket.cli.columns"
 local console = require "heymarket.cli.console"
 local csv = require "heymarket.csv"
 local failure = require "heymarket.failure"
-local messages = require "heymarket.messages"
 local progress = require "heymarket.cli.progress"
 local reasons = require "heymarket.cli.reasons"
 local report = require "heymarket.report"
 local summary = require "heymarket.cli.summary"
-local spelling = require "heymarket.util.spelling"
 local system = require "heymarket.system"
-local text = require "heymarket.util.text"
 
 local MAX_SWALLOWING = 10 -- rows that may have swallowed others and are kept for the summary, however late they come
 local MAX_ITEMS = 1000 -- as many as the report of an import keeps
-local OPT_OUT_NAMES = { "is_opted_out", "opted out", "opt out" }
 local NOTHING_SENT = { requests = 0, retries = 0, elapsed = 0 }
 
 local Run = {}
@@ -140,6 +137,7 @@ function Run:conclude(made, problem)
   local whole = made or kept
   whole.items, whole.items_truncated, whole.failure = kept.items, kept.items_truncated, problem
   whole.opt_ins_left_out = self.source and self.source:opt_ins_left_out() or 0
+  whole.footer_rows = self.source and self.source:footer_rows() or 0
   whole.opt_outs_not_written = self.facts.opt_outs_left
   whole.repeated_phones = self.facts.repeated
   local not_accepted = whole.total - whole.accepted - self.facts.superseded - (whole.dry_run and whole.unsent or 0)
@@ -158,23 +156,6 @@ function Run:conclude(made, problem)
   return console.print(summary.text(facts), code)
 end
 
--- Says which columns are ignored, and which of them may hold opt-outs. Of a column that --ignore names that is meant.
-function Run:tell_ignored()
-  local is_named, ignored, has_opt_outs = {}, self.source:ignored_columns()
-  for _, name in ipairs(self.arguments.csv.ignore or {}) do
-    is_named[text.trim(name):lower()] = true
-  end
-  for i, name in ipairs(ignored) do
-    ignored[i] = text.shown(name)
-    if not (has_opt_outs or is_named[name:lower()]) and spelling.nearest(name, OPT_OUT_NAMES) then
-      self:say(messages.text("column_like_opt_out", { column = ignored[i] }))
-    end
-  end
-  if ignored[1] then
-    self:say("Ignored columns: " .. table.concat(ignored, ", "))
-  end
-end
-
 -- Opens what the import needs: the client, the source, the failures file. Gives the failure.
 function Run:open(client_of)
   local problem
@@ -185,7 +166,9 @@ function Run:open(client_of)
     self.source, problem = csv.open(self.input, self.arguments.csv)
   end
   if not problem then
-    self:tell_ignored()
+    for _, line in ipairs(columns.told(self.source, self.arguments.csv.ignore)) do
+      self:say(line)
+    end
   end
   return problem or self:open_files()
 end

@@ -160,6 +160,7 @@ local function warning_lines(run)
   local doubtful = run.report.doubtful_phones
   return applying {
     { doubtful > 0, words_of("summary_doubtful", doubtful) },
+    { run.report.footer_rows > 0, words_of("summary_footer", run.report.footer_rows) },
     { opt_ins > 0, words_of("summary_opt_ins", opt_ins) },
     { opt_outs > 0, words_of("summary_opt_outs", opt_outs) },
   }

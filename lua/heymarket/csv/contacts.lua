@@ -96,6 +96,59 @@ local function read_integers(cell)
   return list
 end
 
+-- The first piece of a cell that is not blank; nil where there is none.
+local function first_piece(cell, separator)
+  local from = 1
+  repeat
+    local first, last = find(cell, separator, from, true)
+    local piece = read_text(sub(cell, from, first and first - 1) .. " ")
+    if piece then
+      return piece
+    end
+    from = last and last + 1
+  until not from
+end
+
+-- Labels of numbers that reach no phone.
+local NO_PHONES = { "fax", "pager", "assistant" }
+
+local function is_phone_label(label)
+  for _, word in ipairs(NO_PHONES) do
+    if find(label, word, 1, true) then
+      return false
+    end
+  end
+  return true
+end
+
+-- The phone that pairs of columns give: the one labelled Mobile, else the first.
+local function phone_of_pairs(place, cells)
+  local chosen
+  for _, pair in ipairs(place.pairs) do
+    local value = first_piece(cells[pair.value] or "", place.separator)
+    local label = lower(trim(pair.label and cells[pair.label] or "")):gsub("^%* ", "")
+    if value and label == "mobile" then
+      return value
+    elseif value and not chosen and is_phone_label(label) then
+      chosen = value
+    end
+  end
+  return chosen
+end
+
+-- The value of a place; nil, a code and values where it cannot be read.
+local function read_place(place, cells)
+  local cell = cells[place.column]
+  if place.pairs then
+    return phone_of_pairs(place, cells)
+  elseif cell == "" then
+    return nil
+  elseif place.separator then
+    return first_piece(cell, place.separator)
+  end
+  return place.read(cell)
+end
+
 -- By kind of field. Cells of the other kinds are taken as text.
 local READERS = { boolean = read_boolean, integers = read_integers, tag_ids = read_integers, user_id = read_integer }
 
@@ -128,12 +181,15 @@ function contacts.new(columns, layout, allow_opt_in)
       is_custom = place.kind == "custom",
       without_false = place.name == "is_opted_out" and not allow_opt_in,
       is_alternative = place.is_alternative or false,
+      pairs = place.pairs,
+      separator = place.separator,
       order = i,
     }
   end
   return setmetatable({
     columns = columns,
     places = places, -- of the columns that have a field
+    product = layout.product, -- whose export the file is
     opt_ins_left_out = 0,
   }, Contacts)
 end
@@ -151,13 +207,16 @@ local function is_before(a, b)
 end
 
 --- The columns that have a field, in the order in which the server is given the fields.
----@return table[] columns see Reader:set_fields
+---@return table[]? columns see Reader:set_fields; nil where which column counts is told by another one
 function Contacts:fields()
   local rank, max_items, list = {}, {}, {}
   for i, field in ipairs(fields) do
     rank[field.name], max_items[field.name] = i, field.max_items
   end
   for i, place in ipairs(self.places) do
+    if place.pairs then
+      return nil
+    end
     list[i] = {
       rank = rank[place.is_custom and "custom" or place.name],
       name = place.name,
@@ -172,6 +231,50 @@ function Contacts:fields()
   end
   table.sort(list, is_before)
   return list
+end
+
+--- Is this record a line about the report, which some products write behind the rows and a blank line?
+---@param cells string[]
+---@param issues heymarket.Issue[]? what is known to be wrong with it
+---@return boolean
+function Contacts:is_footer(cells, issues)
+  if not (self.product and self.product.has_footer) or issues and (issues[2] or issues[1].field) then
+    return false
+  end
+  for i = 2, #cells do
+    if trim(cells[i]) ~= "" then
+      return false
+    end
+  end
+  -- What holds letters is no phone, whatever column it stands in.
+  return find(cells[1], "%a") ~= nil
+end
+
+--- What each column is for, but for those that begin with _, which are always ignored.
+---@return table[] mapping array of {column, name, field, rank}: number and name of the column, the name of its field
+--- (nil where it is passed over), and, where several give one field, which it is
+function Contacts:mapping()
+  local by_column, count = {}, {}
+  for _, place in ipairs(self.places) do
+    local field = place.is_custom and "custom." .. place.name or place.name
+    for _, at in ipairs(place.pairs or { { value = place.column } }) do
+      count[field] = (count[field] or 0) + 1
+      by_column[at.value] = { field = field, rank = count[field] }
+      if at.label then
+        by_column[at.label] = false -- a part of the pair
+      end
+    end
+  end
+  local mapping = {}
+  for i, name in ipairs(self.columns) do
+    local found = by_column[i]
+    if found ~= false and (found or sub(name, 1, 1) ~= "_") then
+      local entry = { column = i, name = name ~= "" and name or "column " .. i, field = found and found.field }
+      entry.rank = found and count[found.field] > 1 and found.rank or nil
+      mapping[#mapping + 1] = entry
+    end
+  end
+  return mapping
 end
 
 --- Says how the input is encoded, for messages.
@@ -214,12 +317,12 @@ function Contacts:read(cells, issues)
   end
   local found, custom, is_left_out = {}, {}, false
   for _, place in ipairs(self.places) do
-    local cell, value = cells[place.column], nil
+    local value
     if place.is_alternative and found[place.name] ~= nil then
       value = found[place.name] -- of several columns the first filled one counts
-    elseif cell ~= "" then
+    else
       local code, values
-      value, code, values = place.read(cell)
+      value, code, values = read_place(place, cells)
       if code then
         issues = issues or {}
         issues[#issues + 1] = { field = self.columns[place.column], code = code, values = values }

@@ -1,6 +1,7 @@
 --- The header of a CSV file: which column is for which field of a contact.
 local header = {}
 
+local columns_of = require "heymarket.csv.columns"
 local encoding = require "heymarket.csv.encoding"
 local fields = require "heymarket.contact.fields"
 local rows = require "heymarket.rows"
@@ -9,47 +10,18 @@ local text = require "heymarket.util.text"
 
 local find, lower, match, sub = string.find, string.lower, string.match, string.sub
 
--- By folded name of a column: the field. The names, sorted, are for suggestions.
-local FIELD_OF, COLUMN_NAMES = {}, {}
+local MAPPED_BEFORE = -1e6 -- mapped columns come before those that are known by their names
+
 local KIND_OF = {} -- by name of the field
-
-local function add_column(name, field)
-  FIELD_OF[lower(name)] = field
-  COLUMN_NAMES[#COLUMN_NAMES + 1] = lower(name)
-end
-
 for _, field in ipairs(fields) do
-  if field.kind ~= "custom" then
-    KIND_OF[field.name] = field.kind
-    add_column(field.name, field.name)
-    for _, label in ipairs(field.labels or {}) do
-      add_column(label, field.name)
-    end
-  end
+  KIND_OF[field.name] = field.kind
 end
-table.sort(COLUMN_NAMES)
 
 local function folded(name)
   return lower(text.trim(name))
 end
 
--- A name of a column, or of a field that a column is mapped to.
-local function field_of(name)
-  local key = folded(name)
-  return FIELD_OF[key] or find(key, "^custom%.[1-9]%d*$") and key or nil
-end
-
-local CUSTOM = "custom.<id>" -- how a column of a custom field is called
-
--- Which name a misspelt one most likely means; <id> stands for the number of the custom field.
-local function nearest(name)
-  return find(lower(name), "^%s*custom") and CUSTOM or spelling.nearest(name, COLUMN_NAMES)
-end
-
---- What a map says, as an array of {column, field}. One that has no order is put into that of the columns.
----@param map table<string, string>|string[][]|nil
----@param columns string[]?
----@return string[][]
+-- What a map says, as an array of {column, field}. One that has no order is put into that of the columns.
 local function in_order(map, columns)
   local list, place = {}, {}
   for i, name in ipairs(columns or {}) do
@@ -85,7 +57,7 @@ function header.count_known(names, map, ignore)
   end
   for _, name in ipairs(names) do
     local key = folded(name)
-    local is_known = key ~= "" and (is_given[key] or field_of(key) or sub(key, 1, 1) == "_")
+    local is_known = key ~= "" and (is_given[key] or columns_of.is_known(key) or sub(key, 1, 1) == "_")
     count = count + (is_known and 1 or 0)
   end
   return count
@@ -134,77 +106,136 @@ function Header:complain_unknown(column)
     self:complain(column, "csv_header_not_utf8", { encoding = encoding.guess(column) })
     return
   end
-  local name = nearest(column)
-  self:complain(column, name == CUSTOM and "csv_unknown_custom" or "csv_unknown_column", { nearest = name })
+  local name = columns_of.nearest(column)
+  self:complain(column, name == columns_of.CUSTOM and "csv_unknown_custom" or "csv_unknown_column", { nearest = name })
 end
 
--- The field of a column. Nil where it has none: it is ignored, or something is wrong with it.
+-- A column without a field: it is passed over, or that is a mistake.
+function Header:pass_over(i, column)
+  if self.ignored["*"] or self.product then
+    return
+  elseif column ~= "" then
+    self:complain_unknown(column)
+  else
+    self:complain("column " .. i, "csv_unnamed_column")
+  end
+end
+
+-- The field of a column, and its rank among the columns of that field. Nil where it has none: it is ignored, or
+-- something is wrong with it.
 function Header:field_of_column(i, column)
   local key, ignored = lower(column), self.ignored
-  local mapped, field = self.map[key], nil
+  local mapped, field, rank = self.map[key], nil, nil
   local passed_over = ignored[key] and "csv_mapped_and_ignored" or sub(column, 1, 1) == "_" and "csv_mapped_internal"
   if passed_over then
     if mapped then
       self:complain(column, passed_over)
     end
   elseif mapped then
-    field = field_of(mapped)
+    field, rank = columns_of.target(mapped), MAPPED_BEFORE + self.map_rank[key]
     if not field then
-      self:complain(column, "csv_mapped_to_unknown", { name = text.shown(mapped), nearest = nearest(mapped) })
+      local nearest = columns_of.nearest(mapped)
+      self:complain(column, "csv_mapped_to_unknown", { name = text.shown(mapped), nearest = nearest })
     end
-  elseif column ~= "" then
-    field = field_of(column)
-    if not field and not ignored["*"] then
-      self:complain_unknown(column)
+  else
+    field, rank = columns_of.field_of(self.product, column)
+    if not field and not self.is_paired[i] then
+      self:pass_over(i, column)
     end
-  elseif not ignored["*"] then
-    self:complain("column " .. i, "csv_unnamed_column")
   end
-  return field
+  return field, rank
 end
 
--- Takes a column for a field. Only for phone there may be several: those of the option `map` come first, in its order.
-function Header:take(i, column, field)
+-- May a column stand beside the others of its field? Only for phone there may be several, and where a product has them.
+function Header:may_join(group, field, place)
+  for _, other in ipairs(group) do
+    local is_double = other.rank == place.rank
+    local are_own = self.product and other.rank >= 0 and place.rank >= 0
+    if is_double or not (field == "phone" or are_own) then
+      return false, other
+    end
+  end
+  return true
+end
+
+-- Takes a column for a field.
+function Header:take(field, place)
   local group = self.groups[field]
   if not group then
     group = {}
     self.groups[field] = group
     self.order[#self.order + 1] = field
-  elseif field ~= "phone" or not (self.map_rank[lower(column)] or self.map_rank[lower(self.columns[group[1]])]) then
-    self:complain(column, "csv_second_column", { name = field, other = self.columns[group[1]] })
+  end
+  local may, other = self:may_join(group, field, place)
+  if not may then
+    local values = { name = field, other = self.columns[other.column] }
+    self:complain(self.columns[place.column], "csv_second_column", values)
     return
   end
-  group[#group + 1] = i
-  table.sort(group, function(a, b)
-    local rank_a, rank_b = self.map_rank[lower(self.columns[a])], self.map_rank[lower(self.columns[b])]
-    if rank_a ~= rank_b then
-      return (rank_a or math.huge) < (rank_b or math.huge)
+  local at = 1
+  while group[at] and group[at].rank < place.rank do
+    at = at + 1
+  end
+  table.insert(group, at, place)
+end
+
+-- Takes the pairs of columns that give the phone in exports of the product.
+function Header:take_pairs()
+  local list, kept = self.product and columns_of.phone_pairs(self.product, self.columns) or {}, {}
+  for _, pair in ipairs(list) do
+    local key = lower(self.columns[pair.value])
+    if not self.ignored[key] and not self.map[key] then
+      self.is_paired[pair.value] = true
+      kept[#kept + 1] = pair
     end
-    return a < b
-  end)
+    if pair.label and not self.map[lower(self.columns[pair.label])] then
+      self.is_paired[pair.label] = true
+    end
+  end
+  if kept[1] then
+    self:take("phone", { column = kept[1].value, rank = 0, pairs = kept })
+  end
 end
 
 -- The columns that have a field, those of one field together.
 function Header:layout()
-  local layout = {}
+  local layout, separator = { product = self.product }, (self.product or {}).separator
   for _, field in ipairs(self.order) do
     local id = match(field, "^custom%.(%d+)$")
-    for n, i in ipairs(self.groups[field]) do
-      local kind = id and "custom" or KIND_OF[field]
-      layout[#layout + 1] = { column = i, name = id or field, kind = kind, is_alternative = n > 1 }
+    for n, place in ipairs(self.groups[field]) do
+      layout[#layout + 1] = {
+        column = place.column,
+        name = id or field,
+        kind = id and "custom" or KIND_OF[field],
+        is_alternative = n > 1,
+        pairs = place.pairs,
+        separator = field == "phone" and place.rank >= 0 and separator or nil,
+      }
     end
   end
   return layout
+end
+
+-- Finds the product whose export the file is.
+function Header:recognise(from)
+  local product, code, values = columns_of.recognise(self.columns, from)
+  if code then
+    self.issues[1] = { field = "from", code = code, values = values, is_option = true }
+  end
+  self.product = product
+  return not code
 end
 
 --- Finds the field of each column.
 ---@param columns string[] names of the columns, trimmed
 ---@param map table<string, string>|string[][]|nil name of a column to name of a field, or an array of {column, field}
 ---@param ignore string[]? names of columns to ignore; "*" stands for all whose names are not known
----@return table[]? layout array of {column, name, kind, is_alternative}: which column gives which field (a custom field
---- by its id); an alternative counts where the columns of its field that come before it are blank
+---@param from string? name of the product whose export the file is; it is recognised without it
+---@return table[]? layout array of {column, name, kind, is_alternative, pairs, separator}: which column gives which
+--- field (a custom field by its id). An alternative counts where the columns of its field before it are blank.
+--- `pairs` and `separator` are for phones, see products.lua. `layout.product` is the product that was recognised
 ---@return heymarket.Issue[]? issues all at once
-function header.read(columns, map, ignore)
+function header.read(columns, map, ignore, from)
   local pairs_given = in_order(map, columns)
   ignore = ignore or {}
   local self = setmetatable({
@@ -214,8 +245,10 @@ function header.read(columns, map, ignore)
     map_rank = {}, -- by folded name of a column: its place in the map
     ignored = {},
     issues = {},
-    groups = {}, -- by field: its columns, by number
+    groups = {}, -- by field: its columns, as {column, rank, pairs} by rank
     order = {}, -- the fields, by their first column
+    product = nil, -- whose export the file is
+    is_paired = {}, -- by number: columns that are parts of pairs
   }, Header)
   for rank, pair in ipairs(pairs_given) do
     local key = folded(pair[1])
@@ -225,15 +258,18 @@ function header.read(columns, map, ignore)
   if #columns == 1 and find(columns[1], "[,;\t|]") and not self.map[lower(columns[1])] then
     self:complain(columns[1], "csv_other_delimiter")
     return nil, self.issues
+  elseif not self:recognise(from) then
+    return nil, self.issues
   end
   for _, name in pairs(ignore) do
     self.ignored[folded(name)] = true
   end
+  self:take_pairs()
   for i, column in ipairs(columns) do
     self.present[lower(column)] = true
-    local field = self:field_of_column(i, column)
+    local field, rank = self:field_of_column(i, column)
     if field then
-      self:take(i, column, field)
+      self:take(field, { column = i, rank = rank })
     end
   end
   self:check_options(pairs_given, ignore)

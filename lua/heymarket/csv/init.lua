@@ -70,7 +70,7 @@ function STARTS.csv(input, values)
   end)
   local layout
   if columns then
-    layout, issues = header.read(columns, values.map, values.ignore)
+    layout, issues = header.read(columns, values.map, values.ignore, values.from)
   end
   if not layout then
     error(failure.invalid(issues), 0)
@@ -83,7 +83,7 @@ end
 -- Only CSV has columns. The keys of JSON Lines are fields.
 function STARTS.jsonl(input, values)
   local issues = {}
-  for _, name in ipairs { "delimiter", "map", "allow_multiline_rows" } do
+  for _, name in ipairs { "delimiter", "from", "map", "allow_multiline_rows" } do
     local value = values[name]
     if type(value) == "table" and next(value) ~= nil or type(value) ~= "table" and value then
       issues[#issues + 1] = { field = name, code = "jsonl_without_option", is_option = true }
@@ -123,6 +123,7 @@ end
 ---   "semicolon", "tab", "pipe";
 --- - `encoding` (UTF-8): as iconv knows it, such as "windows-1252", for input without a mark; UTF-8 and UTF-16 are
 ---   known by their marks;
+--- - `from` (found in the header): the product whose export the file is, such as "hubspot", see products.lua;
 --- - `map` (table): name of a column to name of a field, or an array of {column, field}. Several columns may be mapped
 ---   to phone: the first filled one counts, in the order of the array, else of the file;
 --- - `ignore` (array): names of columns to ignore; "*" stands for all whose names are not known;

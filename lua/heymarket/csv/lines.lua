@@ -59,6 +59,11 @@ function Lines.gives_lots()
   return false
 end
 
+--- See the reader of CSV.
+function Lines.is_after_blank()
+  return false
+end
+
 --- The lines of entries.
 ---@param entries heymarket.Entry[]
 ---@return (string|false)[] by the place of the entry; false where it has no `origin`

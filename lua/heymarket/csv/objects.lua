@@ -159,6 +159,16 @@ function Objects:read(line, issues)
   return found, issues, is_left_out
 end
 
+--- JSON Lines have no footer.
+function Objects.is_footer()
+  return false
+end
+
+--- See contacts.lua: the members of JSON Lines are no columns.
+function Objects.mapping()
+  return {}
+end
+
 --- Makes what turns lines into contacts.
 ---@param ignore string[]? keys to pass over; "*" stands for all that are no fields
 ---@param allow_opt_in boolean false leaves out is_opted_out where it is false

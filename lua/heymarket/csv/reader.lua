@@ -135,6 +135,7 @@ function Reader:read_record()
       return cells
     end
     issues = self:check_lines(cells, issues)
+    self.has_blank = self.has_blank or is_blank
   until not is_blank
   if #cells ~= self.width then
     issues = issues or {}
@@ -161,8 +162,14 @@ end
 
 --- Does `take` ever add something to a lot?
 ---@return boolean
-function Reader.gives_lots()
-  return true
+function Reader:gives_lots()
+  return self.ordinary ~= nil
+end
+
+--- Was a blank row read?
+---@return boolean
+function Reader:is_after_blank()
+  return self.has_blank
 end
 
 --- The cells of entries, from the bytes of their records.
@@ -177,9 +184,9 @@ function Reader:cells_of(entries)
 end
 
 --- Says which columns have a field, for `take`. To be called after `read_header`.
----@param columns table[] see csrc/rows/csv_rows.c
+---@param columns table[]? see csrc/rows/csv_rows.c; nil where no row is ordinary
 function Reader:set_fields(columns)
-  self.ordinary = rows.csv_rows(columns, self.width, self.max_record, self.delimiter, self.ending)
+  self.ordinary = columns and rows.csv_rows(columns, self.width, self.max_record, self.delimiter, self.ending)
 end
 
 -- Reads the line that names the delimiter, if the file begins with one. It is no row of a spreadsheet, but a line.
@@ -280,6 +287,7 @@ function reader.new(handle, name, settings)
   self.ending = "any"
   self.line_end = "\n"
   self.inner_breaks = 0 -- line breaks within cells so far: rows and these give the lines of the file
+  self.has_blank = false -- was a blank row read?
   self.ordinary = nil -- what reads ordinary rows, see csrc/rows/csv_rows.c
   return setmetatable(self, Reader)
 end

@@ -4,8 +4,6 @@ local source = {}
 local failure = require "heymarket.failure"
 local rows = require "heymarket.rows"
 
-local sub = string.sub
-
 local NO_LIMIT = 2 ^ 52 -- bytes, or rows
 
 ---@class heymarket.csv.Source
@@ -37,6 +35,11 @@ local function read_record(self)
   local cells, issues, origin
   if rows_left(self) > 0 then
     cells, issues, origin = self.reader:read_record()
+    while cells and self.reader:is_after_blank() and self.contacts:is_footer(cells, issues) do
+      self.footers = self.footers + 1
+      give(self)
+      cells, issues, origin = self.reader:read_record()
+    end
   else
     self.is_limited, self.total = true, self.total and self.last_end
   end
@@ -69,6 +72,9 @@ end
 
 -- Adds the entries of ordinary rows, so that there are n.
 local function add_rows(self, entries, n, index, default_country)
+  if not self.reader:gives_lots() then
+    return
+  end
   local before = #entries
   n = math.min(n, before + rows_left(self))
   local lot = rows.lot(index + before + 1, self.reader:position() + 1)
@@ -203,21 +209,27 @@ function Source:opt_ins_left_out()
   return self.contacts.opt_ins_left_out
 end
 
---- The columns that are ignored, but for those that begin with _, which always are.
----@return string[] names
----@return boolean whether another column gives is_opted_out
-function Source:ignored_columns()
-  local field_of, names, has_opt_outs = {}, {}, false
-  for _, place in ipairs(self.contacts.places) do
-    field_of[place.column] = place.name
-    has_opt_outs = has_opt_outs or place.name == "is_opted_out"
+--- What each column is for, but for those that begin with _, which are always ignored. None in JSON Lines.
+---@return table[] mapping array of {column, name, field, rank}: number and name of the column, the name of its field
+--- (nil where it is passed over), and, where several give one field, which it is
+function Source:mapping()
+  return self.contacts:mapping()
+end
+
+--- Whose export the file is.
+---@return string? name see the option `from`; nil where no product was recognised
+---@return string? title for people
+function Source:product()
+  local product = self.contacts.product
+  if product then
+    return product.name, product.title
   end
-  for i, name in ipairs(self.columns) do
-    if not field_of[i] and sub(name, 1, 1) ~= "_" then
-      names[#names + 1] = name ~= "" and name or "column " .. i
-    end
-  end
-  return names, has_opt_outs
+end
+
+--- How many lines about the report behind its rows were passed over so far.
+---@return integer
+function Source:footer_rows()
+  return self.footers
 end
 
 --- Closes the file if `csv.open` opened it. Can be called twice.
@@ -252,6 +264,7 @@ function source.new(settings)
     total = settings.total,
     limit = settings.limit or NO_LIMIT, -- rows
     given = 0, -- rows
+    footers = 0, -- rows that were passed over
     is_limited = false, -- did the limit end it?
     has_ended = false,
     last_row = settings.last_row,
