@@ -50,11 +50,20 @@ local function map_of(command, pairs_given)
   return map
 end
 
+local function csv_of(command, given)
+  given.map = map_of(command, given.map)
+  return values_of(command, "csv", given)
+end
+
+function commands.columns(given, command)
+  given.csv = csv_of(command, given)
+  return require("heymarket.cli.columns").run(given)
+end
+
 function commands.import(given, command)
   given.config = connection_of(command, given)
   given.options = values_of(command, "import", given)
-  given.map = map_of(command, given.map)
-  given.csv = values_of(command, "csv", given)
+  given.csv = csv_of(command, given)
   return require("heymarket.cli.import").run(given, client_of)
 end
 

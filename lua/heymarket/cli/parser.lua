@@ -12,12 +12,15 @@ Environment:
    HEYMARKET_BASE_URL                          another server than https://api.heymarket.com
    NO_COLOR                                    no colours in the progress bar]]
 -- One line each: the help wraps them.
-local ABOUT_IMPORT = "Imports contacts from CSV with a header: the fields %s, or Heymarket's own columns "
-  .. "(%s); or from JSON Lines, one contact a line. Columns that begin with _ are ignored. An unknown column is an "
-  .. "error before anything is sent."
+local ABOUT_IMPORT = "Imports contacts from CSV with a header: the fields %s, Heymarket's own columns "
+  .. "(%s), or those of a common product's export; or from JSON Lines, one contact a line. Columns that begin with "
+  .. "_ are ignored. An unknown column is an error before anything is sent, but for exports, where it is named and "
+  .. "ignored."
 local ABOUT_SANDBOX = "Serves the API from memory on this machine, until it is interrupted, and prints its address "
   .. "and credentials as lines NAME=value for the environment. The options are for what the API's documentation leaves "
   .. "open."
+local ABOUT_COLUMNS = "Shows which column of a file is for which field, with what the first rows hold, and the flags "
+  .. "of heymarket import that say the same. Nothing is sent."
 local ABOUT_CHECK = "Ask the server whether the credentials are good; nothing is written."
 local ABOUT_TOKEN = "Print a bearer token. It is a secret, good for five minutes."
 local EXIT_CODES = [[
@@ -122,7 +125,7 @@ local function add_command(main, wanted, name, scopes, about)
   return command
 end
 
-local COMMANDS = { import = true, check = true, token = true, sandbox = true }
+local COMMANDS = { import = true, columns = true, check = true, token = true, sandbox = true }
 
 --- Makes the parser.
 ---@param argparse table the module
@@ -138,12 +141,15 @@ function parser.make(argparse, version, first)
   end)
   local commands = {
     import = add_command(main, wanted, "import", { "csv", "import", "command", "connection" }, about_import()),
+    columns = add_command(main, wanted, "columns", { "csv" }, ABOUT_COLUMNS),
     check = add_command(main, wanted, "check", { "connection" }, ABOUT_CHECK),
     token = add_command(main, wanted, "token", {}, ABOUT_TOKEN),
     sandbox = add_command(main, wanted, "sandbox", { "server", "sandbox" }, ABOUT_SANDBOX),
   }
   commands.import:summary("Import contacts from a file."):epilog(EXIT_CODES)
   commands.import:argument("file"):argname("FILE"):description "CSV or JSON Lines; - is the standard input"
+  commands.columns:summary "Show which column of a file is for which field."
+  commands.columns:argument("file"):argname("FILE"):description "CSV; - is the standard input"
   commands.sandbox:summary("Serve the API on this machine, to try things out."):help_description_margin(35)
   return main, commands
 end
