@@ -5,7 +5,12 @@ local process = require "spec.support.process"
 
 local run, write_file = command.run, command.write_file
 
-setup(command.setup)
+local _, faults
+
+setup(function()
+  _, faults = command.setup()
+end)
+
 teardown(command.teardown)
 before_each(command.before_each)
 after_each(command.after_each)
@@ -41,6 +46,46 @@ local function contacts_of(path, options)
   end
   return list
 end
+
+describe("heymarket import of an export", function()
+  local function import(name, ...)
+    return run { "import", "spec/exports/" .. name .. ".csv", "--default-country", "1", "--no-progress", ... }
+  end
+
+  it("says which columns it takes, and counts the lines about the report", function()
+    local made = import "salesforce"
+    assert.equal(0, made.code)
+    assert.equal(
+      "heymarket: The file is an export of a Salesforce report.\n"
+        .. "heymarket: Columns: First Name=first, Last Name=last, Contact Name=display_name, Phone=phone (2), "
+        .. "Mobile=phone (1), Email=email\n"
+        .. "heymarket: Ignored columns: Account Name, Do Not Call, Email Opt Out\n",
+      made.err
+    )
+    assert.truthy(made.out:find("5 rows behind the contacts are about the report, and were passed over.", 1, true))
+    assert.equal(5, command.parsed(import("salesforce", "--json").out).footer_rows)
+    assert.equal("", import("salesforce", "--quiet").err)
+  end)
+
+  it("sends what the columns give, also where pairs of columns give the phone", function()
+    assert.equal(3, import("google").code)
+    local contacts = faults:ledger().contacts
+    assert.equal("Ann", contacts["12025550102"].first)
+    assert.equal("Tim", contacts["12025550103"].first)
+    assert.equal("Zoë", contacts["442079460958"].first)
+    assert.is_nil(contacts["12025550101"] or contacts["12025550105"] or contacts["12025550107"])
+    assert.equal(3, import("google", "--dry-run").code)
+  end)
+
+  it("of the first rows is continued by the whole one", function()
+    local journal = write_file("limit.journal", "")
+    os.remove(journal)
+    local first = command.parsed(import("hubspot", "--limit", "1", "--journal", journal, "--json").out)
+    assert.same({ 1, 1 }, { first.total, first.accepted })
+    local whole = command.parsed(import("hubspot", "--journal", journal, "--json").out)
+    assert.same({ 4, 2, 2, 1 }, { whole.total, whole.accepted, whole.invalid, whole.resumed })
+  end)
+end)
 
 describe("heymarket columns", function()
   it("prints the column, the field and the first rows, and sends nothing", function()

@@ -101,7 +101,7 @@ local function first_piece(cell, separator)
   local from = 1
   repeat
     local first, last = find(cell, separator, from, true)
-    local piece = read_text(sub(cell, from, first and first - 1) .. " ")
+    local piece = read_text(sub(cell, from, first and first - 1) .. " ") -- read_text takes no empty text
     if piece then
       return piece
     end
