@@ -70,11 +70,29 @@ local FILES = {
   },
   ["salesforce-data-loader.csv"] = {
     product = "salesforce-data-loader",
-    ignored = "ID,HASOPTEDOUTOFEMAIL",
+    ignored = "Id,HasOptedOutOfEmail",
     rows = {
       contact("12025550102", "Ann", "Lee", ANN, "Ann Lee"),
       contact("12025550103", "Tim", "Ray", nil, "Tim Ray"),
     },
+  },
+  ["salesforce-leads.csv"] = {
+    product = "salesforce",
+    ignored = "Lead Status,Lead Owner,Fax Opt Out",
+    rows = {
+      contact("12025550102", nil, nil, ANN, "Ann Lee"),
+      contact("12025550103", nil, nil, nil, "Tim Ray"),
+    },
+  },
+  ["zoho-leads.csv"] = {
+    product = "zoho",
+    ignored = "Contact Id,Contact Owner.id",
+    rows = { contact("12025550102", "Ann", "Lee", ANN, "Ann Lee") },
+  },
+  ["pipedrive-short.csv"] = {
+    product = "pipedrive",
+    ignored = "Person - Label",
+    rows = { contact("12025550102", nil, nil, ANN, "Ann Lee") },
   },
   ["mailchimp.csv"] = {
     product = "mailchimp",
