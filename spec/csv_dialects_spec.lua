@@ -3,36 +3,14 @@
 local csv = require "heymarket.csv"
 local failure = require "heymarket.failure"
 local fake = require "spec.support.fake"
+local input = require "spec.support.input"
 local process = require "spec.support.process"
 local rounds = require "spec.support.rounds"
 
 local MARK = "\239\187\191"
 
-local function handle_of(content)
-  local at = 1
-  return {
-    read = function(_, size)
-      local chunk = content:sub(at, at + size - 1)
-      at = at + size
-      return chunk ~= "" and chunk or nil
-    end,
-  }
-end
-
 local function open(content, options)
-  return csv.open(handle_of(content), options)
-end
-
-local function bytes_of(hex)
-  return (hex:gsub("%x%x", function(pair)
-    return string.char(tonumber(pair, 16))
-  end))
-end
-
-local function hex_of(text)
-  return (text:gsub(".", function(byte)
-    return ("%02x"):format(byte:byte())
-  end))
+  return csv.open(input.handle_of(content), options)
 end
 
 -- The rows of a line of the witness.
@@ -41,7 +19,7 @@ local function rows_of(line)
   for row in line:gmatch "([^|]*)|" do
     local cells = {}
     for hex in row:gmatch "(%x*)," do
-      cells[#cells + 1] = bytes_of(hex)
+      cells[#cells + 1] = input.bytes_of(hex)
     end
     rows[#rows + 1] = cells
   end
@@ -63,7 +41,7 @@ describe("the delimiter of a CSV file", function()
     assert.equal(count, #lines)
     for i, line in ipairs(lines) do
       local delimiter, content, said = line:match "^(%x+) (%x+) (.*)$"
-      delimiter, content = bytes_of(delimiter), bytes_of(content)
+      delimiter, content = input.bytes_of(delimiter), input.bytes_of(content)
       local wanted = rows_of(said)
       for _, size in ipairs { 1 + i % 7, 65536 } do
         local source = assert(open(content, { chunk_size = size, allow_multiline_rows = true }))
@@ -262,7 +240,8 @@ describe("encode_row with a delimiter", function()
         lines[row] = csv.encode_row(cells, delimiter)
       end
       local content = table.concat(lines)
-      local said = process.python("dialect_witness.py read", hex_of(delimiter) .. " " .. hex_of(content) .. "\n")
+      local said =
+        process.python("dialect_witness.py read", input.hex_of(delimiter) .. " " .. input.hex_of(content) .. "\n")
       assert.same(rows, rows_of(said[1]))
       local source = assert(open(content, { allow_multiline_rows = true }))
       for row = 2, #rows do

@@ -2,26 +2,12 @@ local encode = require("heymarket.contact").encode
 local csv = require "heymarket.csv"
 local failure = require "heymarket.failure"
 local messages = require "heymarket.messages"
+local input = require "spec.support.input"
 local rounds = require "spec.support.rounds"
 local process = require "spec.support.process"
 
--- A handle over a string: what is read does not depend on the file system.
-local function handle_of(content)
-  local at = 1
-  return {
-    read = function(_, size)
-      if at > #content then
-        return nil
-      end
-      local chunk = content:sub(at, at + size - 1)
-      at = at + #chunk
-      return chunk
-    end,
-  }
-end
-
 local function open(content, options)
-  return csv.open(handle_of(content), options)
+  return csv.open(input.handle_of(content), options)
 end
 
 -- All records as {contact, position, cells}.
@@ -1098,12 +1084,6 @@ describe("csv", function()
       return result
     end
 
-    local function bytes_of(hex)
-      return (hex:gsub("%x%x", function(pair)
-        return string.char(tonumber(pair, 16))
-      end))
-    end
-
     -- The rows, and their cells without the blanks at their ends.
     local function rows_of(text)
       local rows, trims = {}, {}
@@ -1114,8 +1094,8 @@ describe("csv", function()
           local cells = {}
           local trimmed = {}
           for hex, short in line:gmatch "(%x*)/(%x*)," do
-            cells[#cells + 1] = bytes_of(hex)
-            trimmed[#trimmed + 1] = bytes_of(short)
+            cells[#cells + 1] = input.bytes_of(hex)
+            trimmed[#trimmed + 1] = input.bytes_of(short)
           end
           rows[#rows + 1], trims[#rows + 1] = cells, trimmed
         end

@@ -2,29 +2,13 @@
 local csv = require "heymarket.csv"
 local encoding = require "heymarket.csv.encoding"
 local failure = require "heymarket.failure"
+local input = require "spec.support.input"
 local process = require "spec.support.process"
 local rounds = require "spec.support.rounds"
 local rows = require "heymarket.rows"
 
-local function handle_of(content)
-  local at = 1
-  return {
-    read = function(_, size)
-      local chunk = content:sub(at, at + size - 1)
-      at = at + size
-      return chunk ~= "" and chunk or nil
-    end,
-  }
-end
-
 local function open(content, options)
-  return csv.open(handle_of(content), options)
-end
-
-local function bytes_of(hex)
-  return (hex:gsub("%x%x", function(pair)
-    return string.char(tonumber(pair, 16))
-  end))
+  return csv.open(input.handle_of(content), options)
 end
 
 local function rows_of(line)
@@ -32,7 +16,7 @@ local function rows_of(line)
   for row in line:gmatch "([^|]*)|" do
     local cells = {}
     for hex in row:gmatch "(%x*)," do
-      cells[#cells + 1] = bytes_of(hex)
+      cells[#cells + 1] = input.bytes_of(hex)
     end
     list[#list + 1] = cells
   end
@@ -53,7 +37,7 @@ describe("a file in another encoding", function()
     assert.equal(count, #lines)
     for i, line in ipairs(lines) do
       local name, hex, said = line:match "^(%S+) (%x+) (.*)$"
-      local content, wanted = bytes_of(hex), rows_of(said)
+      local content, wanted = input.bytes_of(hex), rows_of(said)
       for _, size in ipairs { 1 + i % 9, 65536 } do
         local source = assert(open(content, { chunk_size = size, encoding = name ~= "mark" and name or nil }))
         assert.same(wanted[1], source.columns)

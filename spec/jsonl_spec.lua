@@ -4,28 +4,18 @@ local contact = require "heymarket.contact"
 local csv = require "heymarket.csv"
 local failure = require "heymarket.failure"
 local failures_lines = require "heymarket.cli.failures_lines"
+local input = require "spec.support.input"
 local process = require "spec.support.process"
 local rounds = require "spec.support.rounds"
 
 local MARK = "\239\187\191"
-
-local function handle_of(content)
-  local at = 1
-  return {
-    read = function(_, size)
-      local chunk = content:sub(at, at + size - 1)
-      at = at + size
-      return chunk ~= "" and chunk or nil
-    end,
-  }
-end
 
 local function open(content, options)
   local given = { format = "jsonl" }
   for name, value in pairs(options or {}) do
     given[name] = value
   end
-  return csv.open(handle_of(content), given)
+  return csv.open(input.handle_of(content), given)
 end
 
 -- All lines as {contact or failure, position, line}.
@@ -35,12 +25,6 @@ local function all(content, options)
     list[#list + 1] = { found, position, line }
   end
   return list
-end
-
-local function bytes_of(hex)
-  return (hex:gsub("%x%x", function(pair)
-    return string.char(tonumber(pair, 16))
-  end))
 end
 
 -- The only contact, or its only issue.
@@ -61,7 +45,7 @@ describe("JSON Lines", function()
     local lines, said = {}, {}
     for i, line in ipairs(process.python("jsonl_witness.py", "20261125 " .. count)) do
       local hex, answer = line:match "^(%x+) (%S+)$"
-      lines[i], said[i] = bytes_of(hex), answer
+      lines[i], said[i] = input.bytes_of(hex), answer
     end
     assert.equal(count, #lines)
     local content, contacts = table.concat(lines, "\n"), 0
@@ -76,7 +60,7 @@ describe("JSON Lines", function()
           assert.is_false(is_contact, lines[i])
         elseif said[i] ~= "?" then
           assert.is_true(is_contact, lines[i])
-          assert.same(cjson.decode(bytes_of(said[i])), found, lines[i])
+          assert.same(cjson.decode(input.bytes_of(said[i])), found, lines[i])
           contacts = contacts + 1
         end
       end
@@ -87,7 +71,7 @@ describe("JSON Lines", function()
   it("give entries with the bodies of these contacts", function()
     local lines = {}
     for i, line in ipairs(process.python("jsonl_witness.py", "7 " .. rounds(2500))) do
-      lines[i] = bytes_of(line:match "^%x+") .. (i % 9 == 0 and "\n \t" or "") .. (i % 5 == 0 and "\r" or "")
+      lines[i] = input.bytes_of(line:match "^%x+") .. (i % 9 == 0 and "\n \t" or "") .. (i % 5 == 0 and "\r" or "")
     end
     local content = table.concat(lines, "\n")
     local records = all(content)
@@ -167,7 +151,7 @@ describe("JSON Lines", function()
       assert.equal("csv", assert(csv.open(path, { format = "csv" })).format)
       os.remove(path)
     end
-    local _, problem = csv.open(handle_of "", { format = "json" })
+    local _, problem = csv.open(input.handle_of "", { format = "json" })
     assert.equal("option_one_of", problem.issues[1].code)
   end)
 

@@ -1,4 +1,5 @@
 local failure = require "heymarket.failure"
+local input = require "spec.support.input"
 local positions = require "spec.support.positions"
 local process = require "spec.support.process"
 local text = require "heymarket.util.text"
@@ -15,12 +16,6 @@ for point in range(0x110000):
         print("L", "%04X" % point, chr(point).encode("utf-8").hex())
 ]]
 
-local function bytes_of(hex)
-  return (hex:gsub("%x%x", function(pair)
-    return string.char(tonumber(pair, 16))
-  end))
-end
-
 describe("text.one_line", function()
   it("names every control and format character by its code point, and leaves letters and signs alone", function()
     local listed = process.with_file(CATEGORIES, function(path)
@@ -28,7 +23,7 @@ describe("text.one_line", function()
     end)
     local named, left = 0, 0
     for sort, point, hex in listed:gmatch "(%u) (%x+) (%x+)\n" do
-      local character = bytes_of(hex)
+      local character = input.bytes_of(hex)
       local made = text.one_line("a" .. character .. "b")
       if sort == "L" then
         left = left + 1
@@ -168,9 +163,9 @@ describe("text.value", function()
     local count = 0
     for point, hex in listed:gmatch "(%x+) (%x+)\n" do
       count = count + 1
-      assert.equal("a<U+" .. point .. ">", (text.value("a" .. bytes_of(hex), 60)))
+      assert.equal("a<U+" .. point .. ">", (text.value("a" .. input.bytes_of(hex), 60)))
       -- In a line of text these are blanks like others.
-      assert.equal("a" .. bytes_of(hex), text.one_line("a" .. bytes_of(hex)))
+      assert.equal("a" .. input.bytes_of(hex), text.one_line("a" .. input.bytes_of(hex)))
     end
     assert.is_true(count > 10)
     assert.equal("a b<U+0009><U+000A><U+000D>", (text.value("a b\t\n\r", 60)))

@@ -17,13 +17,7 @@ local client_of = clients.of
 
 after_each(clients.close)
 
-local function contacts_of(count)
-  local made = {}
-  for i = 1, count do
-    made[i] = { phone = ("120255%05d"):format(i), first = tostring(i) }
-  end
-  return made
-end
+local contacts_of = clients.contacts
 
 -- A source that counts what is taken from it.
 local function stream_of(count)

@@ -36,4 +36,15 @@ function clients.close()
   opened = {}
 end
 
+--- So many contacts, each with a phone of its own.
+---@param count integer
+---@return heymarket.Contact[]
+function clients.contacts(count)
+  local made = {}
+  for i = 1, count do
+    made[i] = { phone = ("120255%05d"):format(i), first = tostring(i) }
+  end
+  return made
+end
+
 return clients
